@@ -1,0 +1,1 @@
+"""Measurements, side by side in one run; quote ratios, never absolute figures. Run by `make bench`."""

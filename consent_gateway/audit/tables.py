@@ -1,0 +1,78 @@
+"""Tables of the audit room: entries waiting to be sealed, the sealed log, its tree and its signed checkpoints.
+
+Everything but `audit_writers` is append-only, kept so by the triggers of `append_only`.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from consent_gateway.audit.append_only import append_only_ddl
+from consent_gateway.database import METADATA
+
+AUDIT_QUEUE = sa.Table(
+    "audit_queue",
+    METADATA,
+    sa.Column("n", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("entry_id", sa.String(32), nullable=False, unique=True),
+    sa.Column("entry", sa.LargeBinary, nullable=False),  # canonical JSON: the leaf itself
+    # PostgreSQL: the writing transaction, so that a late commit can never slip in behind a sealed row.
+    sa.Column("txid", sa.BigInteger, nullable=False, default=0),
+    sa.Index("ix_audit_queue_txid_n", "txid", "n"),
+)
+
+AUDIT_LOG = sa.Table(
+    "audit_log",
+    METADATA,
+    sa.Column("leaf_index", sa.BigInteger, primary_key=True, autoincrement=False),
+    # The next five are read out of the entry for searching; verification holds them against it.
+    # Not unique: an id that somebody used twice must show in the log, not stop it.
+    sa.Column("entry_id", sa.String(32), nullable=False, index=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("recorded_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("caller", sa.String(128)),
+    sa.Column("data_subject", sa.String(32)),
+    sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
+    sa.Index("ix_audit_log_data_subject_recorded_at", "data_subject", "recorded_at"),
+    sa.Index("ix_audit_log_caller_recorded_at", "caller", "recorded_at"),
+)
+
+AUDIT_NODES = sa.Table(
+    "audit_nodes",
+    METADATA,
+    # Full subtrees of 256, 65,536, … leaves (levels 8, 16, …); smaller ones are hashed again from the leaves.
+    sa.Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+)
+
+AUDIT_CHECKPOINTS = sa.Table(
+    "audit_checkpoints",
+    METADATA,
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("issued_at", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),  # C2SP signed note
+)
+
+AUDIT_WRITERS = sa.Table(
+    "audit_writers",
+    METADATA,
+    # SQLite profile: how far each writer's file has been sealed. Not evidence, only a bookmark.
+    sa.Column("writer", sa.String(32), primary_key=True),
+    sa.Column("sealed", sa.BigInteger, nullable=False),
+)
+
+
+_AUDIT_TABLES = frozenset({AUDIT_QUEUE, AUDIT_LOG, AUDIT_NODES, AUDIT_CHECKPOINTS, AUDIT_WRITERS})
+
+
+def _guard(
+    _target: sa.MetaData, connection: sa.Connection, tables: Sequence[sa.Table] = (), **_options: object
+) -> None:
+    if set(tables) >= _AUDIT_TABLES:  # not where a test creates other rooms' tables alone
+        for statement in append_only_ddl(connection.dialect.name):
+            connection.exec_driver_sql(statement)
+
+
+sa.event.listen(METADATA, "after_create", _guard)

@@ -1,0 +1,50 @@
+"""Tables of the callers' room: registered clients, their tokens, used assertions, idempotency keys."""
+
+import sqlalchemy as sa
+
+from consent_gateway.database import METADATA
+
+CLIENTS = sa.Table(
+    "clients",
+    METADATA,
+    sa.Column("client_id", sa.String(64), primary_key=True),
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("purposes", sa.Text, nullable=False),  # JSON array of purpose keys
+    sa.Column("recipients", sa.Text, nullable=False),  # JSON array of recipient keys
+    sa.Column("scopes", sa.Text, nullable=False),  # JSON array
+    sa.Column("auth_method", sa.String(32), nullable=False),  # client_secret_basic | private_key_jwt
+    sa.Column("secret_hash", sa.String(64)),  # HMAC-SHA256 in hex; null for private_key_jwt
+    sa.Column("jwks", sa.Text),  # public keys only
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
+ACCESS_TOKENS = sa.Table(
+    "access_tokens",
+    METADATA,
+    sa.Column("token_hash", sa.String(64), primary_key=True),  # HMAC-SHA256 in hex
+    sa.Column("client_id", sa.String(64), nullable=False, index=True),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("issued_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
+USED_ASSERTIONS = sa.Table(
+    "used_assertions",
+    METADATA,
+    sa.Column("client_id", sa.String(64), primary_key=True),
+    sa.Column("jti", sa.String(128), primary_key=True),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+)
+
+IDEMPOTENCY_KEYS = sa.Table(
+    "idempotency_keys",
+    METADATA,
+    sa.Column("client_id", sa.String(64), primary_key=True),
+    sa.Column("key_hash", sa.String(64), primary_key=True),
+    sa.Column("request_hash", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer),  # null while the first call is still running
+    sa.Column("answer", sa.LargeBinary),
+    sa.Column("created_at", sa.BigInteger, nullable=False, index=True),
+)

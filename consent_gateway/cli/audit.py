@@ -1,0 +1,156 @@
+"""`consent-gateway audit …`: verify, export and print checkpoints; thin over the audit room, decides nothing."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from consent_gateway.audit.checkpoint import NoteInvalid, VerifierKey, read_vkey
+from consent_gateway.audit.export import Exported, export
+from consent_gateway.audit.live import verify_database
+from consent_gateway.audit.log import checkpoint_note
+from consent_gateway.audit.signer import KEY_FILE, open_signer
+from consent_gateway.audit.verify import LogKey, Report, Unusable, text_or_file, verify_folder
+from consent_gateway.database import open_engine
+from consent_gateway.errors import InputRefused
+
+_database = click.option("--database", metavar="URL", help="the gateway database")
+_state = click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="the state directory")
+_vkey = click.option("--vkey", metavar="FILE|LINE", help="the log's public key; by default that of the state directory")
+_json = click.option("--json", "as_json", is_flag=True, help="print JSON")
+
+
+@click.group()
+def audit() -> None:
+    """The tamper-evident log of every decision."""
+
+
+@audit.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@_database
+@_state
+@_vkey
+@click.option("--earlier", multiple=True, metavar="FILE", help="a checkpoint kept from before; may be given repeatedly")
+@_json
+def verify(
+    folder: Path | None,
+    database: str | None,
+    state: Path | None,
+    vkey: str | None,
+    earlier: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Verify an exported FOLDER, or the log in the database; exit code 1 means that it does not verify."""
+    report = verified(folder, database, log_key(vkey, state), earlier)
+    click.echo(json.dumps(report.as_json()) if as_json else report.as_text())
+    sys.exit(0 if report.ok else 1)
+
+
+@audit.command("export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@_database
+@_state
+@_vkey
+@click.option("--since", metavar="TIME", help="entries from this time on, RFC 3339; UTC where no zone is given")
+@click.option("--until", metavar="TIME", help="entries before this time")
+@_json
+def export_command(
+    folder: Path,
+    database: str | None,
+    state: Path | None,
+    vkey: str | None,
+    since: str | None,
+    until: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write a folder that an outside auditor can verify without this software."""
+    engine = open_engine(_required(database), threads=1)
+    try:
+        done = export(engine, folder, log_key(vkey, state), datetime.now(UTC), moment(since), moment(until))
+    finally:
+        engine.dispose()
+    click.echo(json.dumps(described(done)) if as_json else _sentence(done))
+
+
+@audit.command()
+@_database
+@_json
+def checkpoint(database: str | None, *, as_json: bool) -> None:
+    """Print the newest signed checkpoint: keep it outside, and nobody can roll the log back unnoticed."""
+    engine = open_engine(_required(database), threads=1)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            note = checkpoint_note(connection)
+    finally:
+        engine.dispose()
+    click.echo(json.dumps({"note": note}) if as_json else note, nl=as_json)
+
+
+def verified(folder: Path | None, database: str | None, key: VerifierKey, earlier: Sequence[str]) -> Report:
+    """The report on a folder, or else on the database. Raises `InputRefused` for what cannot be judged."""
+    if (folder is None) == (database is None):
+        raise click.UsageError("name either a folder or --database")
+    try:
+        own_key, notes = LogKey(str(key)), [text_or_file(note) for note in earlier]
+        return verify_folder(folder, own_key, notes) if folder else _verified_database(database, own_key, notes)
+    except Unusable as error:
+        raise InputRefused(f"cannot verify: {error}") from error
+
+
+def _verified_database(database: str | None, key: LogKey, notes: list[str]) -> Report:
+    engine = open_engine(_required(database), threads=1)
+    try:
+        return verify_database(engine, key, notes)
+    finally:
+        engine.dispose()
+
+
+def log_key(vkey: str | None, state: Path | None) -> VerifierKey:
+    """The log's public key: the one given, else that of the signing key in the state directory."""
+    try:
+        if vkey is not None:
+            return read_vkey(text_or_file(vkey))
+    except (NoteInvalid, Unusable) as error:
+        raise InputRefused(str(error)) from error
+    if state is None or not (state / KEY_FILE).exists():
+        raise InputRefused("which key? give --vkey, or --state with the signing key in it")
+    return open_signer(state / KEY_FILE).vkey
+
+
+def moment(given: str | None) -> datetime | None:
+    """A point in time from RFC 3339 or a date; UTC where no zone is given."""
+    if given is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise InputRefused(f"`{given}` is not a time: write it like 2026-11-22T12:00:00Z") from error
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def described(done: Exported) -> dict[str, object]:
+    """An export as JSON-ready members."""
+    return {
+        "folder": str(done.folder),
+        "first_index": done.first_index,
+        "last_index": done.last_index,
+        "entries": done.entries,
+        "matching": done.matching,
+        "size": done.size,
+    }
+
+
+def _sentence(done: Exported) -> str:
+    span = f"entries {done.first_index} to {done.last_index} of {done.size}"
+    return f"exported {span} to {done.folder}; {done.matching} of {done.entries} lie in the window asked for"
+
+
+def _required(database: str | None) -> str:
+    if database is None:
+        raise click.UsageError("name the gateway database: --database URL")
+    return database

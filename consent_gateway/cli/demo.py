@@ -1,0 +1,128 @@
+"""`demo`: a coffee chain, its gateway and a story told over HTTP, from one command; wires options to the demo room."""
+
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import click
+
+from consent_gateway.demo.clients import NEWSLETTER
+from consent_gateway.demo.narration import Narrator
+from consent_gateway.demo.outside import Outside
+from consent_gateway.demo.serving import Serving
+from consent_gateway.demo.setup import build
+from consent_gateway.demo.state import DemoState
+from consent_gateway.demo.story import MAYA, Story, look_up
+from consent_gateway.migrate import bundled
+from consent_gateway.settings import read_settings
+from consent_gateway.wiring import SystemClock
+
+
+@click.command()
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), default="var/demo", show_default=True)
+@click.option("--customers", type=click.IntRange(20, 1_000_000), default=20_000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option("--once", is_flag=True, help="End after the story; the exit code says whether every promise was kept.")
+@click.option("--no-serve", is_flag=True, help="Build the state only; start nothing.")
+def demo(*, state: Path, customers: int, port: int, once: bool, no_serve: bool) -> None:
+    """Build the coffee chain Morgenrot with its gateway, tell a story over HTTP, and leave the gateway running.
+
+    The state is kept: a second run starts at once, and a damaged or half-built state is built anew.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    kept = DemoState(state)
+    variables = kept.variables(port, bundled("policies"))
+    serving = Serving(variables, kept.log)
+    if not kept.is_whole(customers):
+        with Bars() as bars:
+            build(kept, customers, read_settings(variables), bars)
+    kept.environment.write_text(
+        "".join(f"export {name}='{value}'\n" for name, value in variables.items()), encoding="utf-8"
+    )
+    if no_serve:
+        click.echo(f"The state is in {state}. Run it: . {kept.environment} && consent-gateway serve")
+        return
+    try:
+        click.echo(f"Starting the gateway at {serving.base} (its output goes to {kept.log}) …")
+        serving.start()
+        whole = _tell(serving, kept, variables, leaving=not once)
+        if once:
+            sys.exit(0 if whole else 1)
+        sys.exit(serving.wait())
+    except KeyboardInterrupt:
+        click.echo("\nStopping.")
+    finally:
+        serving.stop()
+
+
+def _tell(serving: Serving, kept: DemoState, variables: dict[str, str], *, leaving: bool) -> bool:
+    """The story, and what stays after it; True where every promise was kept."""
+    narrator = Narrator(click.echo, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    story = Story(
+        serving.base,
+        kept.read_secrets(),
+        narrator,
+        SystemClock(),
+        Outside(kept, variables),
+    )
+    whole = story.tell()
+    if not whole:
+        click.echo(f"\n{len(story.broken)} promise(s) of the story were not kept: see the lines marked `!`.", err=True)
+    if leaving:
+        _leave(serving, kept, story)
+    return whole
+
+
+def _leave(serving: Serving, kept: DemoState, story: Story) -> None:
+    call = look_up(NEWSLETTER, MAYA, "email_marketing")
+    click.echo(
+        f"""
+The gateway goes on running. Ctrl-C ends it.
+
+   API          {serving.base}/docs
+   OpenAPI      {serving.base}/openapi.json
+   Health       {serving.base}/readyz
+   Clients      {kept.clients} (secrets of all channels)
+   Commands     . {kept.environment} && consent-gateway --help
+
+   A token of the newsletter, good for ten minutes:
+   NEWSLETTER={story.tokens[NEWSLETTER]}
+
+   {call.curl(serving.base)}
+"""
+    )
+
+
+class Bars:
+    """Progress bars one after another, a new one for each thing that is being done."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._what: str | None = None
+        self._done = 0
+        self._bar: Any = None
+
+    def __enter__(self) -> "Bars":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show `done` of `total`."""
+        if what != self._what:
+            self._open.close()
+            self._bar = self._open.enter_context(click.progressbar(length=total, label=f"{what:32}"))
+            self._what, self._done = what, 0
+        self._bar.update(done - self._done)
+        self._done = done
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,294 @@
+"""Records what people choose and tells where they stand: event, state and audit entry in one transaction."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.consent import importing, ledger
+from consent_gateway.consent.evidence import expand
+from consent_gateway.consent.facts import FactsReader, Known
+from consent_gateway.consent.ledger import Difference
+from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.errors import (
+    CallerNotPermitted,
+    Conflict,
+    DatabaseUnavailable,
+    FieldFault,
+    NotFound,
+    UnknownPurpose,
+)
+from consent_gateway.ids import new_id
+from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.directory import PersonRef, by_store_keys, exists, find, pre_register
+from consent_gateway.people.linking import Index
+from consent_gateway.ports import Clock
+from consent_gateway.vocabulary import (
+    ANY_PURPOSE,
+    OPENING,
+    PERSON_WIDE,
+    Caller,
+    ConsentEvent,
+    EventKind,
+    Evidence,
+    NewConsentEvent,
+)
+
+WRITE_SCOPE = "consents:write"
+ADMINISTER_SCOPE = "consents:administer"
+
+ADMINISTRATIVE = frozenset(
+    {
+        EventKind.LIFT_RESTRICTION,
+        EventKind.ERASURE_CANCEL,
+        EventKind.ERASED,
+        EventKind.LEGAL_HOLD,
+        EventKind.LIFT_LEGAL_HOLD,
+    }
+)
+"""Acts of the company, not choices of the person: a channel needs `ADMINISTER_SCOPE` for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewChoice:
+    """A choice as a channel reports it; the fields are those of `NewConsentEvent` and `Evidence`.
+
+    `purpose` is one purpose, or `*` for a person-wide kind and for a refusal, withdrawal, objection, opt-out or
+    unsubscription that concerns everything.
+    """
+
+    person: PersonRef
+    kind: EventKind
+    occurred_at: datetime
+    how: str
+    purpose: str = ANY_PURPOSE
+    valid_until: datetime | None = None
+    notice: str | None = None
+    notice_version: str | None = None
+    language: str | None = None
+    reference: str | None = None
+    conditions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was committed: the events in order, the audit entry of the first, and where the person stands now."""
+
+    event_ids: tuple[str, ...]
+    entry_id: str
+    state: Known
+
+
+class Choices:
+    """The consent room as a service. Safe to share between threads; one instance per process.
+
+    `purposes` are the keys of the policy's purposes, `purposes_for_any` those among them that a choice can concern:
+    all but contract and legal obligation.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: sa.Engine,
+        facts: FactsReader,
+        indexes: BlindIndex,
+        record_in: Callable[[sa.Connection, Entry], None],
+        clock: Clock,
+        purposes: Collection[str],
+        purposes_for_any: Sequence[str],
+    ) -> None:
+        self._engine = engine
+        self._facts = facts
+        self._indexes = indexes
+        self._record_in = record_in
+        self._clock = clock
+        self._purposes = frozenset(purposes)
+        self._any = tuple(purposes_for_any)
+
+    @property
+    def purposes(self) -> frozenset[str]:
+        """The keys of the policy's purposes."""
+        return self._purposes
+
+    def record(self, caller: Caller, choice: NewChoice) -> Recorded:
+        """Record one choice; it binds every decision that begins after this returns, in every process.
+
+        A restricting choice by an identifier that nobody holds is kept for the person who will, and by one that
+        several people share binds them all. Raises `InputRefused`, `IdentifierRefused` or `UnknownPurpose` for a
+        malformed choice, `CallerNotPermitted` for one the client may not report, `ConsentNotRaised` for an opening
+        one without its evidence, `Conflict` for an opening one by a shared identifier, `NotFound`,
+        `DatabaseUnavailable`; in each case nothing was recorded.
+        """
+        self._refuse_unpermitted(caller, choice)
+        index = self._index(choice.person)
+        now = self._clock.now()
+        try:
+            with self._engine.begin() as connection:
+                people = self._whom(connection, choice, index, now)
+                events = [each for person in people for each in expand(_event(caller, choice, person), self._any)]
+                committed = ledger.record_many(connection, events, now=now)
+                entries = [_entry(caller, each) for each in committed]
+                for entry in entries:
+                    self._record_in(connection, entry)
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("the choice could not be recorded: send it again") from error
+        event_ids = tuple(each.event_id for each in committed)
+        return Recorded(event_ids, entries[0].entry_id, self._known(choice.person, index))
+
+    def state(self, person: PersonRef) -> Known:
+        """Where a person stands, or the most restrictive of all holders of a shared identifier. Raises `NotFound`."""
+        return self._known(person, self._index(person))
+
+    def history(self, person: PersonRef) -> tuple[ConsentEvent, ...]:
+        """All events of a person, in order. Raises `NotFound`, and `Conflict` for a shared identifier."""
+        index = self._index(person)
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                data_subject = self._one(connection, person, index)
+                return ledger.history(connection, data_subject)
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("the history could not be read: ask again") from error
+
+    def of_store_key(self, store_key: str) -> PersonRef:
+        """The person behind a key of the customer store. Raises `NotFound`."""
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                found = by_store_keys(connection, [store_key])
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("the person could not be looked up: ask again") from error
+        if not found:
+            raise NotFound("no person has this key in the store: enrol the store's people first")
+        return PersonRef(data_subject=found[store_key])
+
+    def import_choices(
+        self,
+        lines: Iterable[Mapping[str, object]],
+        progress: importing.Progress,
+        recorded_by: str = "import",
+    ) -> importing.ImportReport:
+        """Record the choices of another system; see `importing` for the form of a line.
+
+        Run again over the same lines, it records nothing twice. Raises `DatabaseUnavailable`; the batches before
+        stay recorded.
+        """
+        return importing.Importer(
+            engine=self._engine,
+            indexes=self._indexes,
+            record_in=self._record_in,
+            clock=self._clock,
+            purposes=self._purposes,
+            purposes_for_any=self._any,
+            recorded_by=recorded_by,
+        ).run(lines, progress)
+
+    def rebuild(self, person: PersonRef | None = None) -> tuple[Difference, ...]:
+        """Project the state of one person, or of everyone, anew from the events and return where it differed."""
+        differences: list[Difference] = []
+        index = self._index(person) if person else None
+        last = ""
+        try:
+            while True:
+                with self._engine.begin() as connection:
+                    people = ledger.people_after(connection, last) if person is None else []
+                    people = [self._one(connection, person, index)] if person else people
+                    found = ledger.rebuild_people(connection, people)
+                    if found:
+                        self._record_in(connection, _rebuilt(len(found), self._clock.now()))
+                differences += found
+                if person is not None or not people:
+                    return tuple(differences)
+                last = people[-1]
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("the states could not be rebuilt: run it again") from error
+
+    def _refuse_unpermitted(self, caller: Caller, choice: NewChoice) -> None:
+        if WRITE_SCOPE not in caller.scopes:
+            raise CallerNotPermitted(f"the client lacks the scope `{WRITE_SCOPE}`: ask the operator to register it")
+        if choice.kind in ADMINISTRATIVE and ADMINISTER_SCOPE not in caller.scopes:
+            raise CallerNotPermitted(f"`{choice.kind.value}` is no choice of a person: it takes `{ADMINISTER_SCOPE}`")
+        if choice.kind in PERSON_WIDE or choice.purpose == ANY_PURPOSE:
+            return
+        if choice.purpose not in self._purposes:
+            fault = FieldFault("/purpose", "unknown purpose")
+            raise UnknownPurpose("the purpose is not one of the policy's purposes", (fault,))
+        if choice.kind in OPENING and choice.purpose not in caller.purposes:
+            raise CallerNotPermitted("the client is not registered for this purpose: ask the operator to register it")
+
+    def _index(self, person: PersonRef) -> Index | None:
+        return None if person.identifier is None else (person.identifier.kind, self._indexes.of(person.identifier))
+
+    def _whom(self, connection: sa.Connection, choice: NewChoice, index: Index | None, now: datetime) -> Sequence[str]:
+        if index is None:
+            return [_id(choice.person)]
+        holders = pre_register(connection, index, now=now)
+        if len(holders) > 1 and choice.kind in OPENING:
+            raise Conflict("several people use this identifier: name the one who chose by `data_subject`")
+        return [holder.data_subject for holder in holders]
+
+    def _known(self, person: PersonRef, index: Index | None) -> Known:
+        known = self._facts.by_index(*index) if index else self._facts.by_id(_id(person))
+        if known is None:
+            raise NotFound("no person is known under this id or identifier")
+        return known
+
+    def _one(self, connection: sa.Connection, person: PersonRef, index: Index | None) -> str:
+        if index is None:
+            if not exists(connection, _id(person)):
+                raise NotFound("no person is known under this id or identifier")
+            return _id(person)
+        holders = find(connection, index)
+        if not holders:
+            raise NotFound("no person is known under this id or identifier")
+        if len(holders) > 1:
+            raise Conflict("several people use this identifier: ask for one of them by `data_subject`")
+        return holders[0].data_subject
+
+
+def _id(person: PersonRef) -> str:
+    """The id of a person who is named by id; the empty id, which is nobody's, of one who is not."""
+    return person.data_subject or ""
+
+
+def _event(caller: Caller, choice: NewChoice, data_subject: str) -> NewConsentEvent:
+    evidence = Evidence(
+        channel=caller.channel,
+        how=choice.how,
+        recorded_by=caller.client_id,
+        notice=choice.notice,
+        notice_version=choice.notice_version,
+        language=choice.language,
+        reference=choice.reference,
+        conditions=choice.conditions,
+    )
+    return NewConsentEvent(data_subject, choice.purpose, choice.kind, choice.occurred_at, evidence, choice.valid_until)
+
+
+def _entry(caller: Caller, committed: ConsentEvent) -> Entry:
+    event, evidence = committed.event, committed.event.evidence
+    detail = {"how": evidence.how, "notice": evidence.notice, "notice_version": evidence.notice_version}
+    return Entry(
+        entry_id=new_id("con", committed.recorded_at),
+        kind=EntryKind.CONSENT_EVENT,
+        at=committed.recorded_at,
+        caller=caller.client_id,
+        channel=caller.channel,
+        purpose=None if event.purpose == ANY_PURPOSE else event.purpose,
+        action=event.kind.value,
+        data_subject=event.data_subject,
+        consent_event=committed.event_id,
+        outcome="recorded",
+        detail={name: value for name, value in detail.items() if value is not None},
+    )
+
+
+def _rebuilt(count: int, now: datetime) -> Entry:
+    return Entry(
+        entry_id=new_id("con", now),
+        kind=EntryKind.SYSTEM,
+        at=now,
+        action="rebuild_states",
+        outcome="differed",
+        detail={"people": str(count)},
+    )

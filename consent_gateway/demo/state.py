@@ -1,0 +1,128 @@
+"""The demo's state directory: where each part lies, whether it is whole, and how it is cleared; builds nothing."""
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from consent_gateway.errors import SettingsRefused
+
+DATA_VERSION = 1
+"""Goes up whenever the demo's data changes, so that an older state is built anew."""
+
+_OWNED = ".consent-gateway-demo"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoState:
+    """The paths below one state directory."""
+
+    directory: Path
+
+    @property
+    def retailer(self) -> Path:
+        """The retailer's own database."""
+        return self.directory / "retailer.db"
+
+    @property
+    def choices(self) -> Path:
+        """The retailer's old consent export."""
+        return self.directory / "old-choices.jsonl"
+
+    @property
+    def gateway(self) -> Path:
+        """The gateway's state directory."""
+        return self.directory / "gateway"
+
+    @property
+    def clients(self) -> Path:
+        """The secrets of the demo's clients, readable by the owner alone."""
+        return self.directory / "clients.json"
+
+    @property
+    def log(self) -> Path:
+        """What the gateway's processes print."""
+        return self.directory / "gateway.log"
+
+    @property
+    def environment(self) -> Path:
+        """Shell lines that point other commands at this gateway."""
+        return self.directory / "gateway.env"
+
+    @property
+    def public_key(self) -> Path:
+        """The audit log's public key, as an outside auditor gets it."""
+        return self.directory / "audit-log.vkey"
+
+    @property
+    def exported_log(self) -> Path:
+        """The folder into which the story exports the audit log."""
+        return self.directory / "audit-export"
+
+    @property
+    def marker(self) -> Path:
+        """Written last: says which data this state holds."""
+        return self.directory / "demo.json"
+
+    def is_whole(self, customers: int) -> bool:
+        """True where a finished state of this version and size is there and its databases are sound."""
+        wanted = {"version": DATA_VERSION, "customers": customers}
+        try:
+            found = json.loads(self.marker.read_text(encoding="utf-8"))
+            secrets = json.loads(self.clients.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        databases = (self.retailer, self.gateway / "gateway.db", self.gateway / "keys" / "keys.db")
+        return found == wanted and isinstance(secrets, dict) and all(map(_is_sound, databases))
+
+    def clear(self) -> None:
+        """Make the directory, or empty it of what an earlier demo left. Refuses one that the demo did not make."""
+        if self.directory.exists() and any(self.directory.iterdir()) and not (self.directory / _OWNED).exists():
+            raise SettingsRefused(f"`{self.directory}` holds something else than a demo: give another --state")
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.directory / _OWNED).touch()
+        self.marker.unlink(missing_ok=True)  # first, so that a half-cleared state is never taken for a whole one
+        for path in (self.retailer, self.choices, self.clients, self.log, self.environment, self.public_key):
+            path.unlink(missing_ok=True)
+        for folder in (self.gateway, self.exported_log):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def finish(self, customers: int) -> None:
+        """Mark the state as whole."""
+        self.marker.write_text(json.dumps({"version": DATA_VERSION, "customers": customers}), encoding="utf-8")
+
+    def write_secrets(self, secrets: Mapping[str, str]) -> None:
+        """Keep the clients' secrets in a file of mode 0600."""
+        handle = os.open(self.clients, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(dict(secrets), file, indent=2)
+
+    def read_secrets(self) -> dict[str, str]:
+        """The clients' secrets by client id."""
+        secrets: dict[str, str] = json.loads(self.clients.read_text(encoding="utf-8"))
+        return secrets
+
+    def variables(self, port: int, policies: Path) -> dict[str, str]:
+        """The environment of this demo's gateway."""
+        return {
+            "CONSENT_GATEWAY_STATE_DIR": str(self.gateway.absolute()),
+            "CONSENT_GATEWAY_STORE_URL": f"sqlite:///{self.retailer.absolute()}",
+            "CONSENT_GATEWAY_POLICIES": str(policies.absolute()),
+            "CONSENT_GATEWAY_PORT": str(port),
+        }
+
+
+def _is_sound(database: Path) -> bool:
+    if not database.is_file():
+        return False
+    connection = sqlite3.connect(database)
+    try:
+        return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,167 @@
+"""One short tree of named causes, each with a stable code; knows nothing of HTTP.
+
+Messages are lower case, name the cause and the mend, put input in backticks and never quote a
+personal value. `web.problems` turns each class into a status and an RFC 9457 document.
+"""
+
+from dataclasses import dataclass
+
+
+class GatewayError(Exception):
+    """Root of everything the gateway raises on purpose. `code` is stable and documented."""
+
+    code = "internal"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One fault in a caller's input: `pointer` is a JSON pointer into the body, or a parameter's name."""
+
+    pointer: str
+    message: str
+
+
+class SettingsRefused(GatewayError):
+    """A setting is missing or unsafe; the message says the mend."""
+
+    code = "settings_refused"
+
+
+class PolicyInvalid(GatewayError):
+    """The policy documents do not stand; `findings` names file, line and mend of each fault."""
+
+    code = "policy_invalid"
+
+    def __init__(self, message: str, findings: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class CatalogueMismatch(GatewayError):
+    """The catalogue names a table or column that the store does not have."""
+
+    code = "catalogue_mismatch"
+
+
+class InputRefused(GatewayError):
+    """The caller's input is malformed; nothing was changed."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, faults: tuple[FieldFault, ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
+class UnknownPurpose(InputRefused):
+    """The purpose is not one of the policy's purposes."""
+
+    code = "unknown_purpose"
+
+
+class UnknownField(InputRefused):
+    """A field is not in the catalogue."""
+
+    code = "unknown_field"
+
+
+class IdentifierRefused(InputRefused):
+    """An identifier's kind is unknown or its value is not well-formed."""
+
+    code = "invalid_identifier"
+
+
+class Unauthenticated(GatewayError):
+    """No valid access token came with the call."""
+
+    code = "unauthenticated"
+
+
+class CallerNotPermitted(GatewayError):
+    """The client is not registered for this scope, purpose, channel or recipient."""
+
+    code = "caller_not_permitted"
+
+
+class FieldsRefused(GatewayError):
+    """A write named fields that have no basis for its purpose; `refused` gives the reason for each."""
+
+    code = "fields_refused"
+
+    def __init__(self, message: str, refused: dict[str, str]) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class ConsentNotRaised(GatewayError):
+    """A write or an event would raise a consent without what the law asks for it."""
+
+    code = "consent_not_raised"
+
+
+class NotFound(GatewayError):
+    """Nothing is known under this id, or the caller may not know that there is."""
+
+    code = "not_found"
+
+
+class Conflict(GatewayError):
+    """The record changed in between, or it exists already."""
+
+    code = "conflict"
+
+
+class IdempotencyMismatch(GatewayError):
+    """The idempotency key was used before with another body."""
+
+    code = "idempotency_mismatch"
+
+
+class TooManyRequests(GatewayError):
+    """The client has used up its allowance of look-ups."""
+
+    code = "too_many_requests"
+
+
+class StoreUnavailable(GatewayError):
+    """The customer store is down, slow or answered what it must not."""
+
+    code = "store_unavailable"
+
+
+class AuditUnavailable(GatewayError):
+    """The audit entry could not be made durable, so nothing may leave."""
+
+    code = "audit_unavailable"
+
+
+class DatabaseUnavailable(GatewayError):
+    """The gateway's own database is down, full or slow."""
+
+    code = "database_unavailable"
+
+
+class KeysUnavailable(GatewayError):
+    """A key is missing, destroyed or unreadable, or a protected value cannot be opened."""
+
+    code = "keys_unavailable"
+
+
+class ProtectionRefused(GatewayError):
+    """An obligation is not understood or cannot be met, so nothing of the answer may leave."""
+
+    code = "protection_refused"
+
+
+class LogDamaged(GatewayError):
+    """The audit log does not verify; `index` is the first bad entry where it can be named."""
+
+    code = "log_damaged"
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index

@@ -1,0 +1,346 @@
+"""The enforcement point: `read` and `write`, two straight lines; holds no rule and speaks no HTTP.
+
+Each line is: facts, decision, store, protection, durable audit entry, answer. Customer data leaves the gateway
+here and in `rights` alone. Whatever goes wrong on the way ends the call before anything is answered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.audit.recorder import Recorder
+from consent_gateway.consent.facts import FactsReader, Known
+from consent_gateway.errors import CallerNotPermitted, FieldFault, NotFound, UnknownField, UnknownPurpose
+from consent_gateway.ids import new_id
+from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.directory import PersonRef
+from consent_gateway.policy import Policies, decide
+from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
+from consent_gateway.protection.perform import Performer, TransformScope
+from consent_gateway.protection.sealing import Sealing
+from consent_gateway.vocabulary import (
+    COMPANY,
+    AccessRequest,
+    Action,
+    Caller,
+    Decision,
+    Effect,
+    Facts,
+    JsonValue,
+    Reason,
+    Verdict,
+)
+
+EXPLAIN_SCOPE = "customers:explain"
+_NOBODY = Facts(jurisdiction=None)  # decides like any person; nothing is open for it
+_REFUSED = Verdict(Effect.WITHHOLD, Reason.NO_CONSENT, "gateway.refused")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQuery:
+    """A read by id or identifier. `fields` None means every field the purpose declares."""
+
+    person: PersonRef
+    purpose: str
+    fields: tuple[str, ...] | None = None
+    recipient: str | None = None
+    page: Page = Page()
+    gpc: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnswer:
+    """What may go out. `data_subject` is None where nothing may be told, not even that the person is known."""
+
+    decision_id: str
+    data_subject: str | None
+    record: Mapping[str, JsonValue]
+    more: tuple[str, ...]  # child collections with rows past the page
+    verdicts: Mapping[str, Verdict]
+    revision: str
+    version: str | None  # for a later write with optimistic concurrency; None where nothing was read
+
+
+@dataclass(frozen=True, slots=True)
+class DecideQuery:
+    """A decision without data."""
+
+    person: PersonRef
+    purpose: str
+    fields: tuple[str, ...] | None = None
+    action: Action = Action.READ
+    recipient: str | None = None
+    gpc: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DecideAnswer:
+    """The verdicts, and the id under which they are in the log."""
+
+    decision_id: str
+    data_subject: str | None
+    verdicts: Mapping[str, Verdict]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchQuery:
+    """One purpose for many people: the filter of a send list."""
+
+    persons: tuple[PersonRef, ...]
+    purpose: str
+    fields: tuple[str, ...] | None = None
+    recipient: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """One decision per person, in the order asked."""
+
+    revision: str
+    results: tuple[DecideAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one call carries down the line: who asks, about whom, and what was decided."""
+
+    caller: Caller
+    request: AccessRequest
+    known: Known | None
+    decision: Decision
+
+    @property
+    def recipient(self) -> str:
+        """The recipient's key, `company` for the company itself."""
+        return self.request.recipient or COMPANY
+
+
+class Gateway:
+    """Reads and decisions. Safe to share between threads; one instance per process."""
+
+    def __init__(
+        self,
+        *,
+        policies: Policies,
+        facts: FactsReader,
+        indexes: BlindIndex,
+        store: CustomerStore,
+        sealing: Sealing,
+        performer: Performer,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        self._policies = policies
+        self._facts = facts
+        self._indexes = indexes
+        self._store = store
+        self._sealing = sealing
+        self._performer = performer
+        self._recorder = recorder
+        self._clock = clock
+        self._declared = {key: _fields_for(policies, key) for key in policies.purposes}
+
+    def read(self, caller: Caller, query: ReadQuery) -> ReadAnswer:
+        """Read one person's record for a purpose: only what may be open, transformed as decided.
+
+        Raises `UnknownPurpose`, `UnknownField` and `IdentifierRefused` for bad input, `CallerNotPermitted` for a
+        claim the client is not registered for, `StoreUnavailable`, `DatabaseUnavailable` or `AuditUnavailable`
+        where a part is away; in each case nothing of the record is answered.
+        """
+        line = self.decided(caller, query.person, self._request(caller, query, Action.READ, gpc=query.gpc))  # 1, 2
+        stored = self._fetch(line, query.page)  # 3
+        record = self._protected(line, stored)  # 4
+        entry = decision_entry(line)
+        self._recorder.record(entry)  # 5: durable, or nothing leaves
+        person, verdicts = self.tellable(line, query.person)
+        return ReadAnswer(  # 6
+            decision_id=entry.entry_id,
+            data_subject=person,
+            record=record,
+            more=tuple(sorted(stored.more)) if stored else (),
+            verdicts=verdicts,
+            revision=line.decision.revision,
+            version=stored.version if stored else None,
+        )
+
+    def decide(self, caller: Caller, query: DecideQuery) -> DecideAnswer:
+        """Decide without touching the store; recorded like a read. Raises as `read` does."""
+        line = self.decided(caller, query.person, self._request(caller, query, query.action, gpc=query.gpc))
+        entry = decision_entry(line)
+        self._recorder.record(entry)
+        return self._answer(line, entry, query.person)
+
+    def decide_batch(self, caller: Caller, query: BatchQuery) -> BatchAnswer:
+        """Decide one purpose for many people; every decision has its own durable entry before any is answered."""
+        request = self._request(caller, query, Action.READ, gpc=False)
+        lines = [self.decided(caller, person, request) for person in query.persons]
+        entries = [decision_entry(line) for line in lines]
+        self._recorder.record_all(entries)
+        answers = map(self._answer, lines, entries, query.persons)
+        return BatchAnswer(revision=self._policies.revision, results=tuple(answers))
+
+    def decided(self, caller: Caller, person: PersonRef, request: AccessRequest) -> Line:
+        """Facts and decision: the first two steps of every line."""
+        known = self.find(person)
+        return self._line(caller, request, known, known.facts if known else _NOBODY)
+
+    def decided_for(self, caller: Caller, request: AccessRequest, facts: Facts) -> Line:
+        """A decision about somebody who is not known yet: a record about to be created."""
+        return self._line(caller, request, None, facts)
+
+    def _line(self, caller: Caller, request: AccessRequest, known: Known | None, facts: Facts) -> Line:
+        return Line(caller, request, known, decide(self._policies.rulebook, request, facts))
+
+    def find(self, person: PersonRef) -> Known | None:
+        """The person meant; None if unknown. A shared identifier names nobody: which holder is meant is a guess."""
+        if person.data_subject is not None:
+            known = self._facts.by_id(person.data_subject)
+            if known is None:
+                raise NotFound("no person has this id: look the person up by an identifier")
+            return known
+        assert person.identifier is not None  # PersonRef holds exactly one of the two
+        known = self._facts.by_index(person.identifier.kind, self._indexes.of(person.identifier))
+        return None if known is None or known.shared else known
+
+    def claim(
+        self,
+        caller: Caller,
+        purpose: str,
+        fields: tuple[str, ...] | None,
+        recipient: str | None,
+        action: Action,
+        *,
+        gpc: bool = False,
+    ) -> AccessRequest:
+        """The request a caller may make, or an error; a refused claim is itself recorded."""
+        if purpose not in self._policies.purposes:
+            raise UnknownPurpose(
+                "the purpose is not one of the policy's purposes", (FieldFault("/purpose", "unknown purpose"),)
+            )
+        names = self._declared[purpose] if fields is None else tuple(dict.fromkeys(fields))
+        unknown = [name for name in names if name not in self._policies.catalogue.fields]
+        if unknown:
+            faults = tuple(FieldFault(f"/fields/{name}", "not a field of the catalogue") for name in unknown)
+            raise UnknownField("a field is not in the catalogue", faults)
+        now = self._clock.now()
+        receiver = _receiver(caller, recipient)
+        if purpose not in caller.purposes:
+            self._refuse_claim(caller, purpose, receiver, now, "purpose")
+        if receiver not in caller.recipients:
+            self._refuse_claim(caller, purpose, receiver, now, "recipient")
+        return AccessRequest(
+            client_id=caller.client_id,
+            channel=caller.channel,
+            purpose=purpose,
+            fields=names,
+            time=now,
+            action=action,
+            recipient=None if receiver == COMPANY else receiver,
+            gpc=gpc,
+        )
+
+    def _request(
+        self, caller: Caller, query: ReadQuery | DecideQuery | BatchQuery, action: Action, *, gpc: bool
+    ) -> AccessRequest:
+        return self.claim(caller, query.purpose, query.fields, query.recipient, action, gpc=gpc)
+
+    def _refuse_claim(self, caller: Caller, purpose: str, recipient: str, now: datetime, what: str) -> None:
+        self._recorder.record(
+            Entry(
+                entry_id=new_id("dec", now),
+                kind=EntryKind.DECISION,
+                at=now,
+                caller=caller.client_id,
+                channel=caller.channel,
+                purpose=purpose,
+                recipient=recipient if recipient in self._policies.recipients or recipient == COMPANY else None,
+                outcome=Reason.CALLER_NOT_PERMITTED.value,
+                revision=self._policies.revision,
+            )
+        )
+        raise CallerNotPermitted(f"the client is not registered for this {what}: ask the operator to register it")
+
+    def _fetch(self, line: Line, page: Page) -> StoredRecord | None:
+        fields = line.decision.open_fields
+        if not fields or line.known is None or line.known.store_key is None:
+            return None
+        return self._store.read(line.known.store_key, fields, page)
+
+    def _protected(self, line: Line, stored: StoredRecord | None) -> Mapping[str, JsonValue]:
+        if stored is None or line.known is None:
+            return {}
+        values: dict[str, JsonValue] = {**stored.values}
+        for name, rows in stored.children.items():
+            values[name] = [dict(row) for row in rows]
+        opened = self._sealing.opened(values, line.known.data_subject)
+        scope = TransformScope(
+            purpose=line.request.purpose,
+            recipient=line.recipient,
+            data_subject=line.known.data_subject,
+            moment=line.request.time,
+        )
+        return self._performer.perform(opened, line.decision, scope)
+
+    def _answer(self, line: Line, entry: Entry, person: PersonRef) -> DecideAnswer:
+        told, verdicts = self.tellable(line, person)
+        return DecideAnswer(entry.entry_id, told, verdicts, line.decision.revision)
+
+    def tellable(self, line: Line, person: PersonRef) -> tuple[str | None, Mapping[str, Verdict]]:
+        """Whom and which verdicts the caller may be told.
+
+        A look-up by identifier of which nothing is open must not tell whether the person is a customer: it
+        answers alike for an unknown person and, unless the client may see reasons, for one who is refused.
+        """
+        decision = line.decision
+        if person.identifier is None or decision.open_fields:
+            return (line.known.data_subject if line.known else None), decision.verdicts
+        if line.known is not None and EXPLAIN_SCOPE in line.caller.scopes:
+            return line.known.data_subject, decision.verdicts
+        return None, dict.fromkeys(decision.verdicts, _REFUSED)
+
+
+def decision_entry(line: Line, kind: EntryKind = EntryKind.DECISION, outcome: str | None = None) -> Entry:
+    """The audit entry of a decision: ids, fields, verdicts and facts by name, never a value."""
+    decision, request = line.decision, line.request
+    opened = bool(decision.open_fields)
+    return Entry(
+        entry_id=new_id("dec", request.time),
+        kind=kind,
+        at=request.time,
+        caller=line.caller.client_id,
+        channel=line.caller.channel,
+        purpose=request.purpose,
+        action=request.action.value,
+        data_subject=line.known.data_subject if line.known else None,
+        recipient=line.recipient,
+        fields={
+            name: (verdict.effect.word, verdict.reason.value, verdict.rule)
+            for name, verdict in decision.verdicts.items()
+        },
+        facts=decision.facts,
+        jurisdiction=decision.jurisdiction,
+        pack=decision.pack,
+        revision=decision.revision,
+        consent_event=decision.consent_event,
+        outcome=outcome or ("open" if opened else "withheld"),
+    )
+
+
+def _receiver(caller: Caller, asked: str | None) -> str:
+    """The recipient asked for; left out, it is the company or the only one the client is registered for."""
+    if asked is not None:
+        return asked
+    if COMPANY not in caller.recipients and len(caller.recipients) == 1:
+        return next(iter(caller.recipients))
+    return COMPANY
+
+
+def _fields_for(policies: Policies, purpose: str) -> tuple[str, ...]:
+    declared = policies.purposes[purpose].categories
+    return tuple(
+        name
+        for name, field in policies.catalogue.fields.items()
+        if all(any(c == d or c.startswith(d + ".") for d in declared) for c in field.categories)
+    )

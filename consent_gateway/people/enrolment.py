@@ -1,0 +1,221 @@
+"""Brings the store's people into the directory, page by page; reads identities and residence and keeps no value.
+
+What cannot be read in a row is counted by kind and the person is enrolled all the same: a mistyped telephone
+number must not keep a customer from objecting by e-mail.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.errors import DatabaseUnavailable, IdentifierRefused, NotFound
+from consent_gateway.ids import new_id
+from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.directory import NewPerson, enrol_many
+from consent_gateway.people.residence import Unreadable, is_member, jurisdiction, minor_born
+from consent_gateway.policy.catalogue import Catalogue
+from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
+from consent_gateway.vocabulary import Identifier, JsonValue
+
+PAGE = 1000  # people per page and transaction
+_ALL_ROWS = Page(limit=1000)
+
+Progress = Callable[[int, int], None]
+"""`progress(done, total)`, called after each page."""
+
+
+class Ledger(Protocol):
+    """What enrolment needs of the consent room, which stands above this one."""
+
+    def join_programme(self, connection: sa.Connection, data_subjects: Sequence[str], now: datetime) -> int:
+        """Record that these people are members, except who is, ever left, or is erased; returns how many."""
+        ...
+
+    def carry(self, connection: sa.Connection, early: str, person: str, now: datetime) -> bool:
+        """Take the restricting choices of `early` over to `person`; False if `early` must stay as it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run came to. `unreadable` counts values that could not be read, by kind or attribute."""
+
+    read: int = 0
+    added: int = 0
+    adopted: int = 0
+    changed: int = 0
+    linked: int = 0
+    shared: int = 0
+    joined: int = 0
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """What the values of a record that is being created say of residence and age, before anyone is enrolled."""
+
+    jurisdiction: str | None
+    minor_born: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    person: NewPerson
+    member: bool
+
+
+class Enrolment:
+    """Enrols and refreshes the people of one store. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        engine: sa.Engine,
+        store: CustomerStore,
+        catalogue: Catalogue,
+        indexes: BlindIndex,
+        ledger: Ledger,
+        record_in: Callable[[sa.Connection, Entry], None],
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._indexes = indexes
+        self._ledger = ledger
+        self._record_in = record_in
+        self._clock = clock
+        fields = catalogue.fields
+        self._kinds = {name: each.identity for name, each in fields.items() if each.identity is not None}
+        self._attributes = {name: each.attribute for name, each in fields.items() if each.attribute is not None}
+
+    def run(self, progress: Progress) -> Report:
+        """Enrol every person of the store, a page a transaction.
+
+        Interrupted and run again, it passes over what is there already and goes on. Raises `StoreUnavailable` and
+        `DatabaseUnavailable`; the pages before stay enrolled.
+        """
+        total, after, report, unreadable = self._store.count(), None, Report(), Counter[str]()
+        while True:
+            rows = self._store.identities(after, PAGE)
+            if not rows:
+                return report
+            readings = [self._reading(row.store_key, row.identities, row.attributes, unreadable) for row in rows]
+            report = self._page(readings, report, dict(unreadable))
+            after = rows[-1].store_key
+            progress(report.read, total)
+
+    def newcomer(self, values: Mapping[str, JsonValue]) -> Newcomer:
+        """Residence and minority as the values of a new record, by field name, say them."""
+        attributes = {
+            attribute: _text(values[name])
+            for name, attribute in self._attributes.items()
+            if name in values and values[name] is not None
+        }
+        person = self._reading("", (), attributes, Counter()).person
+        return Newcomer(person.jurisdiction, person.minor_born)
+
+    def refresh(self, connection: sa.Connection, store_key: str) -> str:
+        """Enrol one record anew after it changed, in the caller's transaction, and return the person's id.
+
+        Raises `NotFound` where the store has no such record, `StoreUnavailable`.
+        """
+        record = self._store.read(store_key, (*self._kinds, *self._attributes), _ALL_ROWS)
+        if record is None:
+            raise NotFound("the store has no record under this key")
+        identities = [(kind, value) for name, kind in self._kinds.items() for value in _values(record, name)]
+        attributes = {
+            attribute: value for name, attribute in self._attributes.items() for value in _values(record, name)[:1]
+        }
+        reading = self._reading(store_key, identities, attributes, Counter())
+        return self._enrol(connection, [reading], self._clock.now())[0][0]
+
+    def _page(self, readings: Sequence[_Reading], before: Report, unreadable: Mapping[str, int]) -> Report:
+        now = self._clock.now()
+        try:
+            with self._engine.begin() as connection:
+                _, page = self._enrol(connection, readings, now)
+                self._record_in(connection, _entry(page, now))
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("people could not be enrolled: mend the database and run again") from error
+        return Report(
+            read=before.read + page.read,
+            added=before.added + page.added,
+            adopted=before.adopted + page.adopted,
+            changed=before.changed + page.changed,
+            linked=before.linked + page.linked,
+            shared=before.shared + page.shared,
+            joined=before.joined + page.joined,
+            unreadable=unreadable,
+        )
+
+    def _enrol(
+        self, connection: sa.Connection, readings: Sequence[_Reading], now: datetime
+    ) -> tuple[tuple[str, ...], Report]:
+        people = [reading.person for reading in readings]
+
+        def carry(within: sa.Connection, early: str, person: str) -> bool:
+            return self._ledger.carry(within, early, person, now)
+
+        done = enrol_many(connection, people, now=now, carry=carry)
+        members = [person for person, each in zip(done.data_subjects, readings, strict=True) if each.member]
+        joined = self._ledger.join_programme(connection, members, now)
+        report = Report(len(people), done.added, done.adopted, done.changed, done.linked, done.shared, joined)
+        return done.data_subjects, report
+
+    def _reading(
+        self,
+        store_key: str,
+        identities: Sequence[tuple[str, str]],
+        attributes: Mapping[str, str],
+        unreadable: Counter[str],
+    ) -> _Reading:
+        indexes = []
+        for kind, value in identities:
+            try:
+                indexes.append((kind, self._indexes.of(Identifier(kind, value))))
+            except IdentifierRefused:
+                unreadable[kind] += 1
+        place, born, birth_known = None, None, False
+        try:
+            place = jurisdiction(attributes.get("country"), attributes.get("region"))
+        except Unreadable:
+            unreadable["residence"] += 1
+        try:
+            if "birth_date" in attributes:
+                born, birth_known = minor_born(attributes["birth_date"], self._clock.now().date()), True
+        except Unreadable:
+            unreadable["birth_date"] += 1
+        person = NewPerson(store_key, place, born, birth_known, tuple(indexes))
+        return _Reading(person, "member" in attributes and is_member(attributes["member"]))
+
+
+def _values(record: StoredRecord, name: str) -> list[str]:
+    """The values of a root field, or of one column of all rows of a child collection, as text; nulls left out."""
+    if name in record.values:
+        found = [record.values[name]]
+    else:
+        collection, _, column = name.rpartition(".")
+        found = [row.get(column) for row in record.children.get(collection, ())]
+    return [_text(value) for value in found if value is not None]
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _entry(page: Report, now: datetime) -> Entry:
+    counts = {"read": page.read, "added": page.added, "adopted": page.adopted, "changed": page.changed}
+    counts |= {"linked": page.linked, "shared": page.shared, "joined": page.joined}
+    return Entry(
+        entry_id=new_id("enr", now),
+        kind=EntryKind.PERSON,
+        at=now,
+        action="enrol",
+        detail={name: str(count) for name, count in counts.items()},
+    )

@@ -1,0 +1,130 @@
+"""Links identifiers to people without ever moving one between two of them unseen; commits nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from consent_gateway.people.tables import IDENTIFIERS, PEOPLE, SHARED_IDENTIFIERS
+
+Index = tuple[str, str]
+"""An identifier as it is stored: (kind, blind index)."""
+
+Carry = Callable[[sa.Connection, str, str], bool]
+"""`carry(connection, early, person)` takes the choices of `early`, known by a choice alone, over to `person`.
+
+True if it did and the identifier may follow; False if `early` must stay a holder of its own, as one erased must.
+"""
+
+BATCH = 500  # people, or identifiers of one kind, that one statement handles
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Who stands in the directory under an identifier: the first holder, and whether there are others."""
+
+    data_subject: str
+    store_key: str | None
+    shared: bool
+
+    @property
+    def early(self) -> bool:
+        """Known by a choice alone: nobody's record, and nobody else's identifier."""
+        return self.store_key is None and not self.shared
+
+
+def insert_ignoring(table: sa.Table) -> Mapping[str, sa.Insert]:
+    """For each dialect, the insert that leaves a row with the same unique key alone."""
+    return MappingProxyType(
+        {
+            "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
+        }
+    )
+
+
+_INSERT_IDENTIFIERS = insert_ignoring(IDENTIFIERS)
+_INSERT_SHARED = insert_ignoring(SHARED_IDENTIFIERS)
+_HELD = (
+    sa.select(IDENTIFIERS.c.blind_index, IDENTIFIERS.c.data_subject, IDENTIFIERS.c.shared, PEOPLE.c.store_key)
+    .join(PEOPLE, PEOPLE.c.data_subject == IDENTIFIERS.c.data_subject)
+    .where(
+        IDENTIFIERS.c.kind == sa.bindparam("of_kind", type_=sa.String()),
+        IDENTIFIERS.c.blind_index.in_(sa.bindparam("indexes", expanding=True, type_=sa.String())),
+    )
+)
+
+_SHARES = sa.select(SHARED_IDENTIFIERS.c.kind).where(
+    *(column == sa.bindparam(column.name) for column in SHARED_IDENTIFIERS.primary_key)
+)
+
+
+def held(connection: sa.Connection, indexes: Sequence[Index]) -> dict[Index, Held]:
+    """Who holds each of these identifiers; one that nobody holds is left out."""
+    by_kind: dict[str, dict[str, None]] = {}
+    for kind, blind_index in indexes:
+        by_kind.setdefault(kind, {})[blind_index] = None
+    found: dict[Index, Held] = {}
+    for kind, wanted in by_kind.items():
+        for chunk in chunks(list(wanted)):
+            for row in connection.execute(_HELD, {"of_kind": kind, "indexes": chunk}):
+                found[kind, row.blind_index] = Held(row.data_subject, row.store_key, row.shared)
+    return found
+
+
+def link_all(connection: sa.Connection, pairs: Sequence[tuple[str, Index]], carry: Carry) -> tuple[int, int]:
+    """Link identifiers to people, given as (data_subject, index); returns how many were new and how many got shared.
+
+    Two writers that bring the same identifier at once end with one row and a shared mark: the unique index lets one
+    of them in, and the other then reads what the first has committed.
+    """
+    wanted = sorted(set(pairs), key=lambda pair: pair[1])  # one order for all writers, so that none waits in a ring
+    if not wanted:
+        return 0, 0
+    before = held(connection, [index for _, index in wanted])
+    fresh = [(person, index) for person, index in wanted if index not in before]
+    insert = _INSERT_IDENTIFIERS[connection.dialect.name]
+    if fresh:
+        connection.execute(insert, [_row(person, index) | {"shared": False} for person, index in fresh])
+        before |= held(connection, [index for _, index in fresh])
+    shared = 0
+    for person, index in wanted:
+        if before[index].data_subject != person:
+            shared += _meet(connection, before, person, index, carry)
+    linked = len({index for person, index in fresh if before[index].data_subject == person})
+    return linked, shared
+
+
+def add_holder(connection: sa.Connection, person: str, index: Index) -> None:
+    """Link an identifier that nobody holds; where someone else was first, theirs stays."""
+    connection.execute(_INSERT_IDENTIFIERS[connection.dialect.name], [_row(person, index) | {"shared": False}])
+
+
+def chunks(items: Sequence[_T]) -> Sequence[Sequence[_T]]:
+    """The items in batches that one statement can take."""
+    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+
+
+def _meet(connection: sa.Connection, before: dict[Index, Held], person: str, index: Index, carry: Carry) -> int:
+    """`person` comes with an identifier that another holds; returns 1 if it is shared since."""
+    holder = before[index]
+    at = (IDENTIFIERS.c.kind == index[0], IDENTIFIERS.c.blind_index == index[1])
+    if holder.early and carry(connection, holder.data_subject, person):
+        connection.execute(sa.update(IDENTIFIERS).where(*at).values(data_subject=person))
+        before[index] = Held(person, "", shared=False)
+        return 0
+    if holder.shared and connection.execute(_SHARES, _row(person, index)).one_or_none() is not None:
+        return 0
+    connection.execute(_INSERT_SHARED[connection.dialect.name], [_row(person, index), _row(holder.data_subject, index)])
+    if not holder.shared:
+        connection.execute(sa.update(IDENTIFIERS).where(*at).values(shared=True))
+        before[index] = Held(holder.data_subject, holder.store_key, shared=True)
+    return 1
+
+
+def _row(person: str, index: Index) -> dict[str, object]:
+    return {"kind": index[0], "blind_index": index[1], "data_subject": person}

@@ -1,0 +1,48 @@
+"""Tables of the people room: one row a person, their identifiers as blind indexes, provenance of their fields."""
+
+import sqlalchemy as sa
+
+from consent_gateway.database import METADATA
+
+PEOPLE = sa.Table(
+    "people",
+    METADATA,
+    sa.Column("data_subject", sa.String(32), primary_key=True),  # `ds_…`, random
+    sa.Column("store_key", sa.String(128), unique=True),  # the store's own key; null before a record exists
+    sa.Column("jurisdiction", sa.String(8)),  # ISO 3166, null if unknown
+    sa.Column("minor_born", sa.String(10)),  # ISO date, kept for people who may be minors only
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+IDENTIFIERS = sa.Table(
+    "identifiers",
+    METADATA,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("blind_index", sa.String(64), primary_key=True),  # keyed, never the value
+    sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), nullable=False, index=True),
+    sa.Column("shared", sa.Boolean, nullable=False, default=False),  # more than one person uses it
+    sqlite_with_rowid=False,
+)
+
+SHARED_IDENTIFIERS = sa.Table(
+    "shared_identifiers",
+    METADATA,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("blind_index", sa.String(64), primary_key=True),
+    sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+FIELD_PROVENANCE = sa.Table(
+    "field_provenance",
+    METADATA,
+    sa.Column("entry_id", sa.String(32), primary_key=True),  # the decision that let the value in
+    sa.Column("field", sa.String(128), primary_key=True),
+    sa.Column("data_subject", sa.String(32), nullable=False, index=True),
+    sa.Column("source", sa.String(128), nullable=False),  # where the value came from, in the caller's words
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("client_id", sa.String(64), nullable=False),
+    sa.Column("purpose", sa.String(64), nullable=False),
+    sa.Column("recorded_at", sa.BigInteger, nullable=False),
+)

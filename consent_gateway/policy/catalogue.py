@@ -1,0 +1,286 @@
+"""The field catalogue, read from Fides dataset YAML: which column is which field; never looks into a store.
+
+Keys that real Fides datasets carry are accepted and, where they mean nothing here, ignored. What is ours stands
+under `meta` of a field or collection.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.schemas import BETWEEN, Text, Word, Words
+from consent_gateway.policy.shape import load
+from consent_gateway.policy.source import Document, Place
+from consent_gateway.vocabulary import Effect, Obligation
+
+ATTRIBUTES = ("country", "region", "birth_date", "member")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of the store as a field that callers may name."""
+
+    name: str  # `email`, or `orders.total` in a child collection
+    collection: str
+    column: str
+    categories: tuple[str, ...]
+    data_type: str = "string"
+    identity: str | None = None
+    attribute: str | None = None
+    protection: str | None = None
+    writable: bool = False
+    retention: str | None = None
+    primary_key: bool = False
+    mirrors_consent: str | None = None
+    transforms: Mapping[Effect, Obligation] = field(default_factory=lambda: MappingProxyType({}))
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """How a child collection points at another: `column` holds the other's `to_column`."""
+
+    column: str
+    to_collection: str
+    to_column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One table of the store."""
+
+    name: str
+    table: str
+    fields: tuple[Field, ...]
+    primary_key: str
+    reference: Reference | None
+    order_by: str
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All catalogued columns of one store. `root` holds one row a person."""
+
+    dataset: str
+    root: Collection
+    collections: Mapping[str, Collection]
+    fields: Mapping[str, Field]
+    path: str = ""
+
+
+class _Open(Schema):
+    class Meta:
+        """Fides datasets carry more keys than are read here (`tags`, `after`, `erase_after` and others)."""
+
+        unknown = EXCLUDE
+
+
+class _ReferenceSchema(_Open):
+    dataset = fields.String(load_default=None, allow_none=True)
+    field = Text(required=True)
+    direction = fields.String(load_default=None, allow_none=True)
+
+
+class _FieldFidesSchema(_Open):
+    primary_key = fields.Boolean(load_default=False, allow_none=True)
+    identity = fields.String(load_default=None, allow_none=True)
+    references = fields.List(fields.Nested(_ReferenceSchema), load_default=list, allow_none=True)
+    data_type = fields.String(load_default="string", allow_none=True)
+
+
+class _TransformField(fields.Field[Obligation]):
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Obligation:
+        if isinstance(value, dict):
+            given = _ObligationSchema().load(value)
+            return obligation(given["transform"], given["parameters"])
+        return obligation(Text().deserialize(value), {})
+
+
+class _ObligationSchema(Schema):
+    transform = Text(required=True)
+    parameters = fields.Dict(keys=fields.String(), load_default=dict)
+
+
+class _TransformsField(fields.Field[Any]):
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[Effect, Obligation]:
+        effect = Word("effect", {one.word: one for one in BETWEEN})
+        given = fields.Dict().deserialize(value)
+        return {effect.deserialize(word): _TransformField().deserialize(entry) for word, entry in given.items()}
+
+
+class _FieldMetaSchema(Schema):
+    """Ours, so a key that is not known is a fault."""
+
+    protection = Word("protection", {"sealed": "sealed"}, load_default=None, allow_none=True)
+    writable = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    retention = fields.String(load_default=None, validate=validate.Regexp(r"^P(\d+[YMWD])+$", error="write `P10Y`"))
+    attribute = Word("attribute", {word: word for word in ATTRIBUTES}, load_default=None, allow_none=True)
+    mirrors_consent = fields.String(load_default=None, allow_none=True)
+    transforms = _TransformsField(load_default=dict)
+
+
+class _FieldSchema(_Open):
+    name = Text(required=True)
+    data_categories = Words(load_default=(), allow_none=True)
+    retention = fields.String(load_default=None, allow_none=True)
+    fides_meta = fields.Nested(_FieldFidesSchema, load_default=None, allow_none=True)
+    meta = fields.Nested(_FieldMetaSchema, load_default=None, allow_none=True)
+    fields_ = fields.List(fields.Nested("_FieldSchema"), data_key="fields", load_default=list, allow_none=True)
+
+
+class _CollectionMetaSchema(Schema):
+    order_by = fields.String(load_default=None, allow_none=True)
+    root = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    table = fields.String(load_default=None, allow_none=True)
+
+
+class _CollectionSchema(_Open):
+    name = Text(required=True)
+    data_categories = Words(load_default=(), allow_none=True)
+    fields_ = fields.List(fields.Nested(_FieldSchema), data_key="fields", required=True)
+    meta = fields.Nested(_CollectionMetaSchema, load_default=None, allow_none=True)
+
+
+class _DatasetSchema(_Open):
+    fides_key = Text(required=True)
+    data_categories = Words(load_default=(), allow_none=True)
+    collections = fields.List(fields.Nested(_CollectionSchema), required=True)
+
+
+class CatalogueSchema(_Open):
+    """A Fides dataset file with one dataset."""
+
+    dataset = fields.List(
+        fields.Nested(_DatasetSchema),
+        required=True,
+        validate=validate.Length(equal=1, error="the catalogue holds one dataset; name one store in one file"),
+    )
+
+
+@dataclass(slots=True)
+class _Build:
+    document: Document
+    findings: list[Finding]
+
+    def fault(self, place: Place, what: str, mend: str) -> None:
+        self.findings.append(Finding(self.document.path, self.document.line(place), what, mend))
+
+    def field(self, given: dict[str, Any], collection: str, inherited: tuple[str, ...], place: Place) -> Field:
+        fides = given["fides_meta"] or _FieldFidesSchema().load({})
+        meta = given["meta"] or _FieldMetaSchema().load({})
+        categories = given["data_categories"] or inherited
+        for nested in given["fields_"] or ():  # a column with inner fields is as closed as its most closed part
+            categories = tuple(dict.fromkeys((*categories, *_nested_categories(nested))))
+        if not categories:
+            self.fault(place, f"the field `{given['name']}` has no category", "add `data_categories: [...]`")
+        return Field(
+            name=given["name"],
+            collection=collection,
+            column=given["name"],
+            categories=categories,
+            data_type=fides["data_type"] or "string",
+            identity=fides["identity"],
+            attribute=meta["attribute"],
+            protection=meta["protection"],
+            writable=meta["writable"],
+            retention=meta["retention"] or given["retention"],
+            primary_key=bool(fides["primary_key"]),
+            mirrors_consent=meta["mirrors_consent"],
+            transforms=MappingProxyType(meta["transforms"]),
+            line=self.document.line(place),
+        )
+
+    def collection(self, given: dict[str, Any], inherited: tuple[str, ...], place: Place) -> Collection:
+        name = given["name"]
+        meta = given["meta"] or _CollectionMetaSchema().load({})
+        inherited = given["data_categories"] or inherited
+        columns = tuple(
+            self.field(one, name, inherited, (*place, "fields", index)) for index, one in enumerate(given["fields_"])
+        )
+        names = [column.column for column in columns]
+        for index, column in enumerate(names):
+            if column in names[:index]:
+                self.fault((*place, "fields", index), f"the field `{column}` stands twice", "keep one of them")
+        keys = [column.column for column in columns if column.primary_key]
+        if len(keys) != 1:
+            self.fault(place, f"`{name}` needs one primary key", "set `fides_meta: {primary_key: true}` on one field")
+        key = keys[0] if keys else ""
+        order_by = meta["order_by"] or key
+        if order_by not in names:
+            self.fault(place, f"`{name}` is ordered by `{order_by}`, which it does not hold", "name one of its fields")
+        return Collection(
+            name, meta["table"] or name, columns, key, self.reference(given, place), order_by, self.document.line(place)
+        )
+
+    def reference(self, given: dict[str, Any], place: Place) -> Reference | None:
+        for index, column in enumerate(given["fields_"]):
+            for pointer in (column["fides_meta"] or {}).get("references") or ():
+                if pointer["direction"] == "to":
+                    continue
+                target, _, target_column = pointer["field"].rpartition(".")
+                if not target:
+                    at = (*place, "fields", index)
+                    self.fault(at, f"`{pointer['field']}` names no collection", "write `collection.column`")
+                return Reference(column["name"], target.rpartition(".")[2], target_column)
+        return None
+
+
+def _nested_categories(given: dict[str, Any]) -> tuple[str, ...]:
+    inner = [category for one in given["fields_"] or () for category in _nested_categories(one)]
+    return (*(given["data_categories"] or ()), *inner)
+
+
+def obligation(transform: str, parameters: Mapping[str, Any]) -> Obligation:
+    """The obligation of a transform with its parameters in a fixed order."""
+    return Obligation(transform, tuple(sorted(parameters.items())))
+
+
+def read_catalogue(document: Document, findings: list[Finding]) -> Catalogue | None:
+    """The catalogue of a parsed file, or None where its shape does not stand; faults go to `findings`."""
+    given = load(CatalogueSchema(), document, (), document.value, findings)
+    if given is None:
+        return None
+    build = _Build(document, findings)
+    dataset = given["dataset"][0]
+    place: Place = ("dataset", 0, "collections")
+    collections = {
+        one["name"]: build.collection(one, dataset["data_categories"] or (), (*place, index))
+        for index, one in enumerate(dataset["collections"])
+    }
+    if len(collections) != len(dataset["collections"]):
+        build.fault(place, "two collections have the same name", "rename one")
+    roots = [one["name"] for one in dataset["collections"] if (one["meta"] or {}).get("root")]
+    roots = roots or [name for name, one in collections.items() if one.reference is None]
+    if len(roots) != 1:
+        build.fault(place, "it is not clear which collection holds the person", "set `meta: {root: true}` on one")
+        return None
+    _check_references(build, collections, roots[0])
+    return _assemble(dataset["fides_key"], collections, roots[0], document.path)
+
+
+def _check_references(build: _Build, collections: Mapping[str, Collection], root: str) -> None:
+    for index, one in enumerate(collections.values()):
+        place: Place = ("dataset", 0, "collections", index)
+        if one.name == root:
+            continue
+        target = collections.get(one.reference.to_collection) if one.reference else None
+        if one.reference is None or target is None:
+            build.fault(place, f"`{one.name}` refers to no collection", "add `references` to the column that does")
+        elif one.reference.to_column not in {column.column for column in target.fields}:
+            what = f"`{target.name}` has no field `{one.reference.to_column}`"
+            build.fault(place, what, "name one of its fields in `references`")
+
+
+def _assemble(dataset: str, collections: Mapping[str, Collection], root: str, path: str) -> Catalogue:
+    named: dict[str, Collection] = {}
+    for name, one in collections.items():
+        prefix = "" if name == root else f"{name}."
+        columns = tuple(replace(column, name=f"{prefix}{column.column}") for column in one.fields)
+        named[name] = replace(one, fields=columns, reference=None if name == root else one.reference)
+    every = {column.name: column for one in named.values() for column in one.fields}
+    return Catalogue(dataset, named[root], MappingProxyType(named), MappingProxyType(every), path)

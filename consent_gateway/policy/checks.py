@@ -1,0 +1,156 @@
+"""What can be proved about a whole policy before it decides anything; changes nothing.
+
+The documents passed the reference checks already. Here: rules that never decide, relabels that nothing opens
+for, restricting facts that open, fields that no purpose may use, effects that no transform carries out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from consent_gateway.policy.documents import Documents, Rule, covers
+from consent_gateway.policy.facts import names_of
+from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.ir import Default, Program, Rows, Segment
+from consent_gateway.policy.loading import Policies
+from consent_gateway.policy.proofs import Signature, deciding_rules, openings, signature
+from consent_gateway.policy.schemas import BETWEEN
+from consent_gateway.policy.table import Outcome, evaluate
+from consent_gateway.vocabulary import Effect
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """One place where rows hold, as an example."""
+
+    segment: Segment
+    purpose: str
+    category: str
+
+    def __str__(self) -> str:
+        return f"`{self.purpose}` of `{self.category}` in {self.segment.place}"
+
+
+def check_policies(policies: Policies) -> tuple[Finding, ...]:
+    """Everything that does not stand, in order of file and line; empty for a sound policy."""
+    documents = policies.documents
+    distinct = _distinct_rows(policies.rulebook.program)
+    found = [
+        *_unreachable(documents, distinct),
+        *_openings(documents, distinct),
+        *_unusable_fields(documents),
+        *_missing_transforms(policies),
+    ]
+    return tuple(sorted(set(found)))
+
+
+def _distinct_rows(program: Program) -> list[tuple[Rows, _Where]]:
+    found: dict[int, tuple[Rows, _Where]] = {}
+    for segments in program.places.values():
+        for segment in segments:
+            for purpose, plan in segment.plans.items():
+                for category, rows in plan.rows.items():
+                    found.setdefault(id(rows), (rows, _Where(segment, purpose, category)))
+    return list(found.values())
+
+
+def _rules_in(rows: Rows) -> set[str]:
+    return {row.rule for row in rows.every}
+
+
+def _unreachable(documents: Documents, distinct: list[tuple[Rows, _Where]]) -> Iterator[Finding]:
+    rules = documents.rules()
+    in_force: set[str] = set()
+    pending = set(rules)
+    for rows, _ in distinct:
+        here = _rules_in(rows)
+        in_force |= here
+        if here & pending:
+            pending -= deciding_rules(rows, frozenset(here & pending))
+    for name in sorted(pending):
+        rule = rules[name]
+        what, mend = _why_unreachable(rule, held=name in in_force)
+        yield Finding(rule.path, rule.line, f"rule `{name}` {what}", mend)
+
+
+def _why_unreachable(rule: Rule, *, held: bool) -> tuple[str, str]:
+    if not held:
+        return (
+            "is never in force: no place, day, purpose and category meet in it",
+            "mend its dates, purposes or categories, or remove it",
+        )
+    if rule.kind == "relabel":
+        return (
+            "would open what no other ground opens with the same effect, so it never speaks",
+            "write `kind: ground` if it shall open, or mend `when` and `effect`",
+        )
+    return "decides in no situation: others always speak first", "mend its conditions, or remove it"
+
+
+def _openings(documents: Documents, distinct: list[tuple[Rows, _Where]]) -> Iterator[Finding]:
+    rules = documents.rules()
+    checked: set[Signature] = set()
+    told: set[tuple[str, str]] = set()
+    for rows, where in distinct:
+        mark = signature(rows)
+        if mark in checked:
+            continue
+        checked.add(mark)
+        for opening in openings(rows):
+            before, after = evaluate(rows, opening.before), evaluate(rows, opening.after)
+            added = ", ".join(names_of(opening.after & ~opening.before))
+            rule = rules[_responsible(before, after)]
+            if (rule.id, added) in told:
+                continue
+            told.add((rule.id, added))
+            held = ", ".join(names_of(opening.before)) or "nothing"
+            what = (
+                f"rule `{rule.id}` lets the restricting fact `{added}` open {where}: with {held} it is "
+                f"{before.effect.word} ({before.rule}), with `{added}` {after.effect.word} ({after.rule})"
+            )
+            yield Finding(rule.path, rule.line, what, "remove the fact from `when`, or bar the other case too")
+
+
+def _responsible(before: Outcome, after: Outcome) -> str:
+    """The rule that stopped to close where it is one of a pack, else the one that began to open."""
+    if before.rule.startswith("gateway."):
+        return after.ground or after.rule
+    return before.rule
+
+
+def _unusable_fields(documents: Documents) -> Iterator[Finding]:
+    catalogue = documents.catalogue
+    for field in catalogue.fields.values():
+        usable = any(
+            all(any(covers(key, category) for key in purpose.categories) for category in field.categories)
+            for purpose in documents.purposes.values()
+        )
+        if not usable:
+            named = ", ".join(f"`{category}`" for category in field.categories)
+            what = f"no purpose may use the field `{field.name}` ({named})"
+            yield Finding(catalogue.path, field.line, what, "declare the category for a purpose, or mend the field")
+
+
+def _missing_transforms(policies: Policies) -> Iterator[Finding]:
+    rules = policies.documents.rules()
+    missing: dict[tuple[str, Effect], set[str]] = {}
+    seen: set[tuple[int, str]] = set()
+    for segments in policies.rulebook.program.places.values():
+        for segment in segments:
+            for plan in segment.plans.values():
+                for category, rows in plan.rows.items():
+                    if (id(rows), category) in seen:
+                        continue
+                    seen.add((id(rows), category))
+                    for asking, effect in _effects_in(rows):
+                        if policies.rulebook.transform(category, effect) is None:
+                            missing.setdefault((asking, effect), set()).add(category)
+    for (name, effect), categories in sorted(missing.items()):
+        rule = rules[name]
+        shown = ", ".join(f"`{category}`" for category in sorted(categories)[:4])
+        more = f" and {len(categories) - 4} more" if len(categories) > 4 else ""
+        what = f"rule `{name}` asks to {effect.word} {shown}{more}, for which there is no transform"
+        yield Finding(rule.path, rule.line, what, f"add a row for {effect.word} to `transforms.yaml`")
+
+
+def _effects_in(rows: Rows) -> set[tuple[str, Effect]]:
+    return {(row.rule, row.effect) for row in rows.every if not isinstance(row, Default) and row.effect in BETWEEN}

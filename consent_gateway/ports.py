@@ -1,0 +1,138 @@
+"""Contracts for what really varies: CustomerStore, KeyProvider, Clock; no implementation lives here.
+
+Each contract is a Protocol whose docstrings say order, absence, retries and errors.
+`conformance` holds the suites that the author of an implementation runs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from consent_gateway.vocabulary import JsonValue
+
+
+class Clock(Protocol):
+    """Tells the time; the only way a room learns it."""
+
+    def now(self) -> datetime:
+        """The present moment, timezone-aware, UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Bounds on child collections of one record: rows `offset` to `offset + limit` of each."""
+
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """What the store holds about one person, restricted to the fields asked for.
+
+    `values` maps catalogue field names of the root collection to JSON-ready values. `children` maps
+    a child collection's name to its rows, each a mapping from the column's short name (the part after
+    the dot) to a value. `version` is opaque and changes whenever one of the root columns read does; it is
+    made of no other column, so that it tells nothing of what the caller may not see.
+    `more` names the child collections that hold rows past the page.
+    """
+
+    values: Mapping[str, JsonValue]
+    children: Mapping[str, Sequence[Mapping[str, JsonValue]]]
+    version: str
+    more: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIdentity:
+    """One row for enrolment: the store's own key and the catalogued identity and residence columns."""
+
+    store_key: str
+    identities: Sequence[tuple[str, str]]  # (identifier kind, raw value), each once; several of a kind are possible
+    attributes: Mapping[str, str]  # catalogue `meta.attribute` (country, region, birth_date, member) -> raw value
+
+
+class CustomerStore(Protocol):
+    """The retailer's customer data, addressed by the store's own key and by catalogue field names.
+
+    An implementation asks only for the columns it is told, returns nothing else, and raises
+    `StoreUnavailable` for every failure of the store itself, within its time-out. It never caches.
+    """
+
+    def read(self, store_key: str, fields: Sequence[str], page: Page) -> StoredRecord | None:
+        """The named fields of one record; None if there is no such record. Child fields are `orders.total`."""
+        ...
+
+    def update(self, store_key: str, changes: Mapping[str, JsonValue], expected_version: str | None) -> str:
+        """Change root fields of one record in one transaction and return the new version.
+
+        `expected_version` is that of an earlier read or update; the new version covers the same columns, or the
+        changed ones where none was given. Raises, changing nothing, `NotFound` for an unknown key, `Conflict` where
+        a column that `expected_version` covers has changed since or a value must be unique and is not, and
+        `InputRefused` naming each field that is not writable or whose value its column does not take.
+        """
+        ...
+
+    def create(self, values: Mapping[str, JsonValue]) -> str:
+        """Insert one record and return the store's key for it, given in `values` or made by the store.
+
+        Raises, inserting nothing, `Conflict` if it exists already and `InputRefused` as `update` does.
+        """
+        ...
+
+    def identities(self, after: str | None, limit: int) -> Sequence[StoredIdentity]:
+        """Up to `limit` records in ascending order of store key, after `after`; empty at the end."""
+        ...
+
+    def count(self) -> int:
+        """How many records there are, for a progress bar."""
+        ...
+
+    def faults(self) -> Sequence[str]:
+        """What in the catalogue the store does not have, each with its mend; empty if all is there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProviderCapabilities:
+    """What a provider promises (PROTECTION: declared, never guessed)."""
+
+    context_binding: bool
+    batch_size: int
+    destruction_delay_days: int
+    hardware_backed: bool
+    old_material_removable: bool
+
+
+class KeyProvider(Protocol):
+    """Holds the root key and lends its use; the root never leaves it.
+
+    `context` is authenticated, not secret; unwrapping under another context raises `KeysUnavailable`,
+    as does any failure of the provider.
+    """
+
+    def wrap(self, key: bytes, context: bytes) -> bytes:
+        """Encrypt a key under the present root version."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Decrypt what `wrap` made."""
+        ...
+
+    def unwrap_many(self, wrapped: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        """Decrypt pairs of (wrapped, context), in order."""
+        ...
+
+    def rotate(self) -> int:
+        """Make a new root version for all later wraps and return its number; old versions still unwrap."""
+        ...
+
+    def retire(self, version: int) -> None:
+        """Destroy a root version; what it wrapped can never be opened again."""
+        ...
+
+    def describe(self) -> KeyProviderCapabilities:
+        """What this provider promises."""
+        ...

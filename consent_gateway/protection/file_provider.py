@@ -1,0 +1,204 @@
+"""A key provider over one file of root keys, for a single machine; the file is read at each use and cached nowhere.
+
+Who is trusted: whoever owns the file. It must be a regular file of the running account with mode 0600. Every change
+writes a new file beside it, flushes it to disk and renames it into place, under a lock that all processes share, so a
+crash leaves the old file or the new one. Retiring a version removes it from the file at once; what the medium or a
+back-up of the file still holds is outside what this provider can promise.
+"""
+
+import fcntl
+import json
+import os
+import stat
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consent_gateway.errors import Conflict, KeysUnavailable, NotFound, SettingsRefused
+from consent_gateway.ports import KeyProviderCapabilities
+from consent_gateway.protection.material import draw_key, draw_nonce
+from consent_gateway.protection.primitives import KEY_BYTES, bind, gcm_decrypt, gcm_encrypt
+
+_FORMAT = 1
+_HEADER_BYTES = 5  # one of wrap format, four of root version
+_WRAP_FORMAT = b"\x01"
+_MODE = 0o600
+_BATCH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Roots:
+    """The file's content. `last` never falls, so that no version number is used twice."""
+
+    present: int
+    last: int
+    keys: dict[int, bytes] = field(repr=False)
+
+
+class FileKeyProvider:
+    """Root keys in the file at `path`. Raises `SettingsRefused` if it is missing, damaged or open to others."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read()
+
+    @classmethod
+    def create(cls, path: Path) -> "FileKeyProvider":
+        """Make a key file with one fresh root key, mode 0600; refuses to touch a file that is there already."""
+        with _locked(path):
+            if os.path.lexists(path):
+                raise SettingsRefused(f"`{path}` exists already: a key file is never overwritten")
+            _replace(path, _Roots(present=1, last=1, keys={1: draw_key()}))
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"FileKeyProvider({str(self._path)!r})"
+
+    def wrap(self, key: bytes, context: bytes) -> bytes:
+        """Encrypt a key with AES-256-GCM under the present root version, bound to `context`."""
+        roots = self._usable()
+        header = _WRAP_FORMAT + roots.present.to_bytes(4, "big")
+        return header + gcm_encrypt(roots.keys[roots.present], draw_nonce(), key, bind(header, context))
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """Decrypt what `wrap` made; `KeysUnavailable` for another context, a retired version or a changed byte."""
+        return _open(self._usable(), wrapped, context)
+
+    def unwrap_many(self, wrapped: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        """Decrypt pairs of (wrapped, context), in order; the file is read once."""
+        roots = self._usable()
+        return (_open(roots, one, context) for one, context in wrapped)
+
+    def rotate(self) -> int:
+        """Make a new root version for all later wraps and return its number."""
+        with _locked(self._path):
+            roots = self._usable()
+            new = roots.last + 1
+            _replace(self._path, _Roots(present=new, last=new, keys={**roots.keys, new: draw_key()}))
+        return new
+
+    def retire(self, version: int) -> None:
+        """Remove a root version for good. Raises `Conflict` for the present one and `NotFound` for none."""
+        with _locked(self._path):
+            roots = self._usable()
+            if version == roots.present:
+                raise Conflict(f"root version {version} is the present one: rotate and re-wrap first")
+            if version not in roots.keys:
+                raise NotFound(f"there is no root version {version}")
+            kept = {number: key for number, key in roots.keys.items() if number != version}
+            _replace(self._path, _Roots(present=roots.present, last=roots.last, keys=kept))
+
+    def versions(self) -> tuple[int, ...]:
+        """The root versions that still unwrap, ascending; the last is the present one."""
+        return tuple(sorted(self._usable().keys))
+
+    def describe(self) -> KeyProviderCapabilities:
+        """What this provider promises: destroyed at once, but no hardware."""
+        return KeyProviderCapabilities(
+            context_binding=True,
+            batch_size=_BATCH,
+            destruction_delay_days=0,
+            hardware_backed=False,
+            old_material_removable=True,
+        )
+
+    def _usable(self) -> _Roots:
+        try:
+            return self._read()
+        except SettingsRefused as error:  # refused at start as a setting; later it is a provider that fails
+            raise KeysUnavailable(error.message) from error
+
+    def _read(self) -> _Roots:
+        try:  # without blocking: a pipe in the file's place would keep the gateway waiting
+            handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise SettingsRefused(
+                f"the key file `{self._path}` cannot be opened ({error.strerror}): restore it, or make a first one"
+            ) from error
+        try:
+            _refuse_unsafe(self._path, os.fstat(handle))
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                return _parse(self._path, file.read())
+        finally:
+            os.close(handle)
+
+
+def _refuse_unsafe(path: Path, status: os.stat_result) -> None:
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        raise SettingsRefused(f"`{path}` is not a regular file: name the key file itself")
+    if status.st_uid != os.geteuid():
+        raise SettingsRefused(f"`{path}` belongs to another account: run `chown` on it for the account of the gateway")
+    if mode & ~_MODE:
+        raise SettingsRefused(f"`{path}` has mode {mode:04o}: run `chmod 600` on it, others must not read it")
+
+
+def _parse(path: Path, content: bytes) -> _Roots:
+    try:
+        document = json.loads(content)
+        if document["format"] != _FORMAT:
+            raise SettingsRefused(f"`{path}` is a key file of a format this version does not know: update the gateway")
+        keys = {int(number): b64decode(key, validate=True) for number, key in document["keys"].items()}
+        roots = _Roots(present=int(document["present"]), last=int(document["last"]), keys=keys)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # without its cause: a decoder's message could quote what the file holds
+        raise SettingsRefused(f"the key file `{path}` is damaged: restore it from its back-up") from None
+    if roots.present not in keys or roots.last < max(keys) or any(len(key) != KEY_BYTES for key in keys.values()):
+        raise SettingsRefused(f"the key file `{path}` is damaged: restore it from its back-up")
+    return roots
+
+
+def _open(roots: _Roots, wrapped: bytes, context: bytes) -> bytes:
+    header = wrapped[:_HEADER_BYTES]
+    if len(header) < _HEADER_BYTES or header[:1] != _WRAP_FORMAT:
+        raise KeysUnavailable("a wrapped key has a format this version does not know: update the gateway")
+    version = int.from_bytes(header[1:], "big")
+    if version not in roots.keys:
+        raise KeysUnavailable(f"root version {version} is not in the key file: it was retired, or the file is another")
+    return gcm_decrypt(roots.keys[version], wrapped[_HEADER_BYTES:], bind(header, context))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the lock file beside `path`, which stays: the key file itself is replaced and cannot carry a lock."""
+    try:
+        handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    except OSError as error:
+        raise SettingsRefused(
+            f"nothing can be written beside `{path}` ({error.strerror}): make its directory"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace(path: Path, roots: _Roots) -> None:
+    document = {
+        "format": _FORMAT,
+        "present": roots.present,
+        "last": roots.last,
+        "keys": {str(number): b64encode(key).decode() for number, key in sorted(roots.keys.items())},
+    }
+    fresh = path.with_name(path.name + ".new")
+    try:
+        fresh.unlink(missing_ok=True)  # left by a crash before the rename; nothing was wrapped under it
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), _MODE)  # whatever the umask says
+            file.write(json.dumps(document).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)  # the rename itself must survive a power failure before anything is wrapped
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise KeysUnavailable(
+            f"the key file `{path}` cannot be written ({error.strerror}): free space, then retry"
+        ) from error

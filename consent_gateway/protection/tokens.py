@@ -1,0 +1,74 @@
+"""The text of a token: `<kind><format version>.<key id>.<base64url body><4 check characters>`; holds no key.
+
+For example `ps1.k7q2.` and 31 characters: a leak scanner finds it, a rotation routes it by its key id, and it names
+neither tenant nor purpose nor recipient. The check characters catch a slip of the pen, not a forger: what must not be
+forged is authenticated in the body. The text of a version never changes (golden file in tests/vectors).
+"""
+
+import binascii
+import hashlib
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from enum import StrEnum
+
+from consent_gateway.errors import ProtectionRefused
+
+_SHAPE = re.compile(r"([a-z]{2})([1-9][0-9]?)\.([a-z2-7]{4})\.([A-Za-z0-9_-]+)")
+_CHECK = 4
+
+
+class TokenKind(StrEnum):
+    """What a token is; extend, never rename."""
+
+    PSEUDONYM_OF_PERSON = "ps"
+    PSEUDONYM_OF_VALUE = "pv"
+    DETERMINISTIC = "td"
+    SEALED_FIELD = "fs"
+
+
+PRESENT_VERSION = dict.fromkeys(TokenKind, 1)
+"""The format version written today; every version ever written stays readable or is refused by name."""
+_KINDS = {kind.value: kind for kind in TokenKind}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token taken apart; `body` is raw bytes."""
+
+    kind: TokenKind
+    version: int
+    key_id: str
+    body: bytes
+
+
+def _checked(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return text + urlsafe_b64encode(digest[:3]).decode()
+
+
+def write(kind: TokenKind, key_id: str, body: bytes) -> str:
+    """The text of a token in the present format of its kind."""
+    encoded = urlsafe_b64encode(body).rstrip(b"=").decode()
+    return _checked(f"{kind.value}{PRESENT_VERSION[kind]}.{key_id}.{encoded}")
+
+
+def parse(text: str) -> Token:
+    """Take a token apart; raises `ProtectionRefused` for any text that `write` could not have made."""
+    found = _SHAPE.fullmatch(text)
+    if found is None or len(found[4]) <= _CHECK:
+        raise ProtectionRefused("this is not a token of the gateway: send it exactly as it was handed out")
+    kind_word, version_word, key_id, rest = (found[group] for group in range(1, 5))
+    kind = _KINDS.get(kind_word)
+    if kind is None or int(version_word) != PRESENT_VERSION[kind]:
+        raise ProtectionRefused(f"no token format `{kind_word}{version_word}` is known: update the gateway")
+    if _checked(text[:-_CHECK]) != text:
+        raise ProtectionRefused("the check characters of a token do not match: send it exactly as it was handed out")
+    encoded = rest[:-_CHECK]
+    try:
+        body = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    except binascii.Error as error:
+        raise ProtectionRefused("the body of a token is not base64url: send it exactly as it was handed out") from error
+    if urlsafe_b64encode(body).rstrip(b"=").decode() != encoded:  # unused bits set: a second text for the same bytes
+        raise ProtectionRefused("the body of a token is not canonical: send it exactly as it was handed out")
+    return Token(kind, int(version_word), key_id, body)

@@ -1,0 +1,50 @@
+"""Puts the web application together from its services; holds no route and no rule of its own."""
+
+from importlib.resources import files
+
+import orjson
+from flask import Flask
+
+from consent_gateway import __version__
+from consent_gateway.web import apidocs, openapi, problems, security
+from consent_gateway.web.api import consents, customers, decisions, system
+from consent_gateway.web.client_assertion import AssertionCheck
+from consent_gateway.web.oauth import TokenEndpoint
+from consent_gateway.web.operations import Operation, mount
+from consent_gateway.web.services import Services
+from consent_gateway.web.site import Site
+
+OPERATIONS: tuple[Operation, ...] = (
+    *customers.OPERATIONS,
+    *decisions.OPERATIONS,
+    *consents.OPERATIONS,
+    *system.OPERATIONS,
+)
+"""Every route there is."""
+
+
+def create_app(services: Services) -> Flask:
+    """The WSGI application over the services. One per process; safe for any number of threads."""
+    app = Flask("consent_gateway.web", static_folder=None)
+    app.url_map.merge_slashes = False  # an address is right or unknown, never mended by a redirect
+    app.url_map.strict_slashes = True
+    security.install(app, services.clock)
+    problems.install(app)
+    mount(app, OPERATIONS, services, _site(app, services))
+    return app
+
+
+def _site(app: Flask, services: Services) -> Site:
+    described = openapi.document(OPERATIONS, version=__version__, issuer=services.issuer)
+    static = files("consent_gateway.web") / "static"
+    with app.app_context():
+        reference, errors = apidocs.reference_page(described), apidocs.errors_page()
+    check = AssertionCheck(services.registry, services.assertions, services.clock, services.issuer)
+    return Site(
+        token_endpoint=TokenEndpoint(services.registry, services.tokens, check, services.issuer),
+        openapi=orjson.dumps(described, option=orjson.OPT_INDENT_2),
+        reference=reference.encode(),
+        errors=errors.encode(),
+        stylesheet=(static / "docs.css").read_bytes(),
+        icon=(static / "icon.svg").read_bytes(),
+    )

@@ -1,0 +1,196 @@
+"""The one way a route comes to be: declared with method, path, authentication, request and answers.
+
+Flask's routing (`mount`) and the OpenAPI document (`openapi.document`) are both made from the same declarations,
+so no route can exist without a declared authentication or outside the document.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from flask import Flask, Request, Response, g, request
+from marshmallow import Schema
+
+from consent_gateway.callers.idempotency import StoredAnswer
+from consent_gateway.callers.registry import Scope
+from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, Unauthenticated
+from consent_gateway.vocabulary import Caller
+from consent_gateway.web import auth, bodies
+from consent_gateway.web.fields import ID
+from consent_gateway.web.services import Services
+from consent_gateway.web.site import Site
+
+JSON = "application/json"
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+_IS_ID = re.compile(ID).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """No authentication, and why that is right here."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One documented kind of success, or of an error that is not a problem document."""
+
+    status: int
+    description: str
+    schema: type[Schema] | None = None
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, authenticated and checked. `body` and `query` are what the schemas made of them."""
+
+    services: Services
+    site: Site
+    request: Request
+    path: Mapping[str, str]
+    authenticated: Caller | None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def caller(self) -> Caller:
+        """The caller; a route that is public has none."""
+        if self.authenticated is None:
+            raise Unauthenticated("this call has no caller")
+        return self.authenticated
+
+    @property
+    def gpc(self) -> bool:
+        """Whether the visitor's browser sent Global Privacy Control; of several values one exact `1` is enough."""
+        header = self.request.headers.get("Sec-GPC")
+        return header is not None and any(part.strip() == "1" for part in header.split(","))
+
+
+Handler = Callable[[Call], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One declared route. `path` is written as in OpenAPI: `/v1/decisions/{decision_id}`."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    description: str
+    auth: Scope | Public
+    answers: tuple[Answer, ...]
+    handler: Handler
+    body: type[Schema] | None = None
+    query: type[Schema] | None = None
+    form: type[Schema] | None = None  # documented only: its handler reads it
+    raises: tuple[type[GatewayError], ...] = ()
+    reads_gpc: bool = False
+    reads_if_match: bool = False
+    idempotent: bool = False
+    most_bytes: int = bodies.BODY_BYTES
+    example: Mapping[str, Any] | None = None
+
+
+def operation(method: str, path: str, **declared: Any) -> Callable[[Handler], Operation]:
+    """Declare the decorated function as the handler of a route; its name and docstring become the route's."""
+
+    def declare(handler: Handler) -> Operation:
+        summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n")
+        return Operation(
+            name=handler.__name__,
+            method=method,
+            path=path,
+            summary=summary.rstrip("."),
+            description=description.strip(),
+            handler=handler,
+            **declared,
+        )
+
+    return declare
+
+
+def mount(app: Flask, operations: tuple[Operation, ...], services: Services, site: Site) -> None:
+    """Give the application exactly these routes."""
+    for op in operations:
+        rule = op.path.replace("{", "<").replace("}", ">")
+        app.add_url_rule(
+            rule,
+            endpoint=op.name,
+            view_func=_view(op, services, site),
+            methods=[op.method],
+            provide_automatic_options=False,
+        )
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(orjson.dumps(value, option=orjson.OPT_UTC_Z), status=status, content_type=JSON)
+
+
+def _view(op: Operation, services: Services, site: Site) -> Callable[..., Response]:
+    body_schema = op.body() if op.body else None
+    query_schema = op.query() if op.query else None
+
+    def view(**path: str) -> Response:
+        caller = None
+        if isinstance(op.auth, Scope):
+            caller = auth.authenticate(services.tokens, request, op.auth)
+            g.client_id = caller.client_id
+        if not all(map(_IS_ID, path.values())):
+            raise NotFound("nothing is known under this id")
+        query = _query(request, query_schema, op)
+        body: Mapping[str, Any] = {}
+        if body_schema is not None:
+            body = bodies.checked(body_schema, bodies.read_json(request, op.most_bytes))
+        call = Call(services, site, request, path, caller, body, query)
+        key = request.headers.get(IDEMPOTENCY_HEADER) if op.idempotent else None
+        return op.handler(call) if key is None else _once(op, call, key)
+
+    return view
+
+
+def _query(current: Request, schema: Schema | None, op: Operation) -> Mapping[str, Any]:
+    if schema is None and isinstance(op.auth, Public):
+        return {}
+    given = current.args.to_dict(flat=False)
+    if schema is None:
+        if given:
+            raise InputRefused("this call takes no query parameters: send values in the body")
+        return {}
+    twice = [FieldFault(f"/{name}", "given twice") for name, values in given.items() if len(values) > 1]
+    if twice:
+        raise InputRefused("a query parameter is given twice", tuple(twice))
+    return bodies.checked(schema, {name: values[0] for name, values in given.items()})
+
+
+def _once(op: Operation, call: Call, key: str) -> Response:
+    """Carry out a call that has an idempotency key, or repeat the answer it had."""
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        fault = FieldFault(IDEMPOTENCY_HEADER, "must be 1 to 255 printable ASCII characters")
+        raise InputRefused("the idempotency key is malformed", (fault,))
+    store, client_id = call.services.idempotency, call.caller.client_id
+    identity = orjson.dumps([op.method, call.request.path, call.body], default=_identity, option=orjson.OPT_SORT_KEYS)
+    earlier = store.begin(client_id, key, identity)
+    if earlier is not None:
+        response = Response(earlier.body, status=earlier.status, content_type=JSON)
+        response.headers["Idempotency-Replayed"] = "true"
+        return response
+    try:
+        response = op.handler(call)
+    except BaseException:  # whatever ended the call, a retry must not find the key taken
+        store.release(client_id, key)
+        raise
+    store.finish(client_id, key, StoredAnswer(response.status_code, response.get_data()))
+    return response
+
+
+def _identity(value: object) -> object:
+    if isinstance(value, tuple | frozenset):
+        return sorted(value)
+    raise TypeError(f"a checked body holds a {type(value).__name__}")

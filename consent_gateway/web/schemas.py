@@ -1,0 +1,187 @@
+"""The form of every request, for checking and for the OpenAPI document; nothing unknown passes.
+
+Names are those of the wire; where a name is taken in Python (`fields`), `data_key` carries it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+
+from consent_gateway.vocabulary import PERSON_WIDE, Action, EventKind, How
+from consent_gateway.web.fields import ID, Moment, Names, Scalar, Text, field_list, key, language
+
+BATCH_PERSONS = 10_000
+LONGEST_IDENTIFIER = 320  # of an e-mail address (RFC 5321)
+_KIND = re.compile("^[a-z][a-z_]{0,31}$")
+_ID = re.compile(ID)
+
+
+class Strict(Schema):
+    """Root of all schemas: a member that is not declared is an error."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = RAISE
+
+
+class IdentifierSchema(Strict):
+    """One identifier of a person."""
+
+    kind = Text(longest=32, pattern=_KIND.pattern, required=True, metadata={"example": "email"})
+    value = Text(longest=LONGEST_IDENTIFIER, required=True, metadata={"example": "ada@example.com"})
+
+
+class PageSchema(Strict):
+    """Which rows of each child collection to return."""
+
+    limit = fields.Integer(strict=True, load_default=50, validate=validate.Range(1, 200))
+    offset = fields.Integer(strict=True, load_default=0, validate=validate.Range(0, 100_000))
+
+
+class PersonSchema(Strict):
+    """The person meant: exactly one of `data_subject` and `identifier`."""
+
+    data_subject = Text(longest=64, pattern=ID, metadata={"description": "Or `identifier`, never both."})
+    identifier = fields.Nested(IdentifierSchema)
+
+    @validates_schema
+    def _one_person(self, given: Mapping[str, Any], **_rest: Any) -> None:
+        if ("data_subject" in given) == ("identifier" in given):
+            raise ValidationError("Name the person by exactly one of `data_subject` and `identifier`.")
+
+
+class LookupSchema(Strict):
+    """A read by any identifier."""
+
+    identifier = fields.Nested(IdentifierSchema, required=True)
+    purpose = key(required=True, metadata={"example": "order_fulfilment"})
+    names = field_list(data_key="fields", metadata={"description": "Left out: all that the purpose declares."})
+    recipient = key()
+    page = fields.Nested(PageSchema)
+
+
+class ReadQuerySchema(Strict):
+    """A read by id."""
+
+    purpose = key(required=True)
+    names = Names(data_key="fields", metadata={"description": "Field names separated by commas."})
+    recipient = key()
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+    offset = fields.Integer(load_default=0, validate=validate.Range(0, 100_000))
+
+
+def _changes() -> fields.Dict:
+    return fields.Dict(
+        keys=Text(longest=128), values=Scalar(), required=True, data_key="record", validate=validate.Length(1, 200)
+    )
+
+
+def _source() -> Text:
+    return Text(
+        longest=64, required=True, metadata={"description": "In your words: where the values come from, never who."}
+    )
+
+
+class PatchSchema(Strict):
+    """A change to some fields of one record."""
+
+    purpose = key(required=True)
+    changes = _changes()
+    source = _source()
+
+
+class CreateSchema(Strict):
+    """A new record. Who it is about and where they live is taken from its identity and residence fields."""
+
+    purpose = key(required=True)
+    values = _changes()
+    source = _source()
+
+
+class DecideSchema(PersonSchema):
+    """A question without data."""
+
+    purpose = key(required=True)
+    names = field_list(data_key="fields")
+    action = fields.String(validate=validate.OneOf([action.value for action in Action]), load_default="read")
+    recipient = key()
+
+
+class _Persons(fields.List[Any]):
+    """The persons of a batch. Checked by hand where all are well-formed, which costs a tenth of the schema."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list) and len(value) <= BATCH_PERSONS and all(map(_is_person, value)):
+            return value
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def _is_person(value: Any) -> bool:
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    named = value.get("data_subject")
+    if named is not None:
+        return isinstance(named, str) and _ID.fullmatch(named) is not None
+    identifier = value.get("identifier")
+    if not isinstance(identifier, dict) or identifier.keys() != {"kind", "value"}:
+        return False
+    kind, given = identifier["kind"], identifier["value"]
+    return (
+        isinstance(kind, str)
+        and isinstance(given, str)
+        and _KIND.fullmatch(kind) is not None
+        and 1 <= len(given) <= LONGEST_IDENTIFIER
+        and given.isprintable()  # whatever is not goes through the schema, which knows the exact rule
+    )
+
+
+class BatchSchema(Strict):
+    """One question about many people."""
+
+    purpose = key(required=True)
+    persons = _Persons(fields.Nested(PersonSchema), required=True, validate=validate.Length(min=1, max=BATCH_PERSONS))
+    names = field_list(data_key="fields")
+    recipient = key()
+
+
+class EvidenceSchema(Strict):
+    """How the choice was made, so that it can be demonstrated (GDPR Art. 7(1))."""
+
+    how = fields.String(required=True, validate=validate.OneOf(get_args(How)))
+    notice = key()
+    notice_version = Text(longest=64)
+    language = language(metadata={"example": "en"})
+    reference = Text(longest=128, metadata={"description": "An opaque id of yours, never a personal value."})
+    conditions = fields.List(key(), validate=validate.Length(max=20), load_default=list)
+
+
+class ConsentSchema(PersonSchema):
+    """A choice of a person, or something recorded about them. Kinds for the whole person take no purpose."""
+
+    purpose = Text(
+        longest=64,
+        pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$",
+        metadata={"description": "`*` stands for every purpose, with kinds that restrict."},
+    )
+    kind = fields.String(required=True, validate=validate.OneOf([kind.value for kind in EventKind]))
+    occurred_at = Moment(metadata={"description": "Left out: now."})
+    valid_until = Moment()
+    evidence = fields.Nested(EvidenceSchema, required=True)
+
+    @validates_schema
+    def _purpose_named(self, given: Mapping[str, Any], **_rest: Any) -> None:
+        if "purpose" not in given and given.get("kind") not in PERSON_WIDE:
+            raise ValidationError("This kind concerns a purpose: name it, or `*` for all.", "purpose")
+
+
+class TokenRequestSchema(Strict):
+    """The form of a token request. A client with a secret sends it by HTTP Basic, the others an assertion."""
+
+    grant_type = fields.String(required=True, validate=validate.OneOf(["client_credentials"]))
+    scope = Text(longest=512, metadata={"description": "Scopes separated by spaces; left out: all of the client's."})
+    client_id = Text(longest=64)
+    client_assertion_type = Text(longest=128)
+    client_assertion = Text(longest=8192)

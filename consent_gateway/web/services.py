@@ -1,0 +1,96 @@
+"""What the web room needs of the rest of the gateway, by name; builds none of it.
+
+`wiring` makes the real one. Web code takes this protocol, so that tests may hand in services of their own.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from consent_gateway.callers.assertions import Assertions
+from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.registry import Registry
+from consent_gateway.callers.tokens import Tokens
+from consent_gateway.consent.choices import Choices
+from consent_gateway.gateway import Gateway
+from consent_gateway.ports import Clock
+from consent_gateway.vocabulary import Caller
+from consent_gateway.writes import Writes
+
+
+class Explains(Protocol):
+    """Tells why a past decision fell as it did."""
+
+    def decision(self, caller: Caller, decision_id: str) -> Mapping[str, Any]:
+        """The explanation, ready for JSON. Raises `NotFound` for an id the caller may not know."""
+        ...
+
+
+class Health(Protocol):
+    """Tells whether the gateway lives and can serve."""
+
+    def live(self) -> Mapping[str, Any]:
+        """What this process knows of itself; touches nothing outside it."""
+        ...
+
+    def ready(self) -> Mapping[str, Any]:
+        """The state of every part a call needs; `ready` is true where all are."""
+        ...
+
+
+class Services(Protocol):
+    """The services behind the API. All are safe to share between threads."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """Reads and decisions."""
+        ...
+
+    @property
+    def writes(self) -> Writes:
+        """Changes to customer records."""
+        ...
+
+    @property
+    def choices(self) -> Choices:
+        """What people chose."""
+        ...
+
+    @property
+    def registry(self) -> Registry:
+        """Who may call."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """Their tokens."""
+        ...
+
+    @property
+    def assertions(self) -> Assertions:
+        """Assertions already used."""
+        ...
+
+    @property
+    def idempotency(self) -> Idempotency:
+        """Answers to repeated writes."""
+        ...
+
+    @property
+    def explain(self) -> Explains:
+        """Why past decisions fell as they did."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """Whether the gateway lives and can serve."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        ...
+
+    @property
+    def issuer(self) -> str:
+        """Base URL under which clients reach the gateway, and the audience they sign for."""
+        ...

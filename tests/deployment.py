@@ -1,0 +1,223 @@
+"""A small real deployment for tests: the coffee chain, the gateway's databases, registered clients, HTTP if asked for."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from consent_gateway.demo.choices import legacy_choices
+from consent_gateway.demo.retailer import build_retailer
+from consent_gateway.demo.setup import import_old_choices, register_clients
+from consent_gateway.settings import Settings, read_settings
+from consent_gateway.wiring import Services, open_services, upgrade_databases
+
+ROOT = Path(__file__).resolve().parent.parent
+CUSTOMERS = 60
+
+
+@dataclass
+class Deployment:
+    """Where everything is, and the clients' secrets."""
+
+    folder: Path
+    variables: dict[str, str]
+    secrets: dict[str, str]
+    retailer: str
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings every process of this deployment reads."""
+        return read_settings(self.variables)
+
+    def open(self) -> Services:
+        """The services of one process."""
+        return open_services(self.settings)
+
+
+def deploy(folder: Path, databases: Mapping[str, str], customers: int = CUSTOMERS) -> Deployment:
+    """Build a deployment below `folder`. `databases` gives URLs for `gateway`, `keys` and `store`."""
+    template = folder / "retailer.db"
+    build_retailer(template, customers)
+    choices = folder / "old-choices.jsonl"
+    count = legacy_choices(template, choices)
+    copy_store(f"sqlite:///{template}", databases["store"])
+    variables = {
+        "CONSENT_GATEWAY_STATE_DIR": str(folder / "state"),
+        "CONSENT_GATEWAY_STORE_URL": databases["store"],
+        "CONSENT_GATEWAY_DATABASE_URL": databases["gateway"],
+        "CONSENT_GATEWAY_KEY_DATABASE_URL": databases["keys"],
+        "CONSENT_GATEWAY_POLICIES": str(ROOT / "policies"),
+        "CONSENT_GATEWAY_PORT": str(free_port()),
+        "CONSENT_GATEWAY_THREADS": "8",
+    }
+    settings = read_settings(variables)
+    upgrade_databases(settings)
+    services = open_services(settings)
+    services.enrolment.run(lambda _done, _total: None)
+    secrets = register_clients(services)
+    import_old_choices(services, choices, count, lambda _what, _done, _total: None)
+    services.close()
+    return Deployment(folder, variables, secrets, databases["store"])
+
+
+def copy_store(source: str, target: str) -> None:
+    """Copy the retailer's tables and rows into another database, as a retailer would have them there."""
+    if target.startswith("sqlite"):
+        path = sa.make_url(target).database
+        assert path is not None
+        if f"sqlite:///{path}" != source:
+            shutil.copy(sa.make_url(source).database or "", path)
+        return
+    tables = sa.MetaData()
+    reading = sa.create_engine(source)
+    tables.reflect(reading)
+    writing = sa.create_engine(sa.make_url(target).set(drivername="postgresql+psycopg"))
+    tables.create_all(writing)
+    with reading.connect() as old, writing.begin() as new:
+        for table in tables.sorted_tables:
+            rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
+            if rows:
+                new.execute(sa.insert(table), rows)
+    reading.dispose()
+    writing.dispose()
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status, headers and parsed body of one HTTP answer."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+class Running:
+    """A deployment served over HTTP by the real command, as processes of their own."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.base = f"http://127.0.0.1:{deployment.variables['CONSENT_GATEWAY_PORT']}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONSENT_GATEWAY_")}
+        self._log = (deployment.folder / "serve.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "consent_gateway", "serve"],
+            env={**inherited, **deployment.variables},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        """Block until the gateway answers that it is ready."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if self.call("GET", "/readyz").status == 200:
+                    return
+            except OSError:
+                pass
+            assert self.process.poll() is None, (self.deployment.folder / "serve.log").read_text()
+            time.sleep(0.05)
+        raise AssertionError((self.deployment.folder / "serve.log").read_text())
+
+    def token(self, client_id: str) -> str:
+        """An access token of one of the demo's clients."""
+        basic = b64encode(f"{client_id}:{self.deployment.secrets[client_id]}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.base}/oauth/token",
+            data=urllib.parse.urlencode({"grant_type": "client_credentials"}).encode(),
+            headers={"Authorization": f"Basic {basic}"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(json.load(answer)["access_token"])
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10,
+    ) -> Reply:
+        """One HTTP call; raises `OSError` where no answer comes."""
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data=data, headers=sent, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return Reply(answer.status, _parsed(answer.read()), dict(answer.headers))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Reply(error.code, _parsed(error.read()), dict(error.headers))
+
+    def workers(self) -> list[int]:
+        """Process ids of the web workers, the leaves of the process tree that hold the port."""
+        children: dict[int, list[int]] = {}
+        commands: dict[int, str] = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                commands[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+        servers = [pid for pid in children.get(self.process.pid, []) if "serve-web" in commands[pid]]
+        return [pid for server in servers for pid in children.get(server, []) if "spawn_main" in commands[pid] or "serve-web" in commands[pid]]
+
+    def stop(self) -> None:
+        """End all processes."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        self._log.close()
+
+
+@contextmanager
+def running(deployment: Deployment) -> Iterator[Running]:
+    """The deployment, served and ready."""
+    served = Running(deployment)
+    try:
+        served.wait_ready()
+        yield served
+    finally:
+        served.stop()
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw

@@ -1,0 +1,67 @@
+"""Token text: what is written is read back, and nothing else is."""
+
+import pytest
+
+from consent_gateway.errors import ProtectionRefused
+from consent_gateway.protection.tokens import TokenKind, parse, write
+
+
+@pytest.mark.parametrize("kind", list(TokenKind))
+def test_what_is_written_is_read_back(kind: TokenKind) -> None:
+    """A token of each kind comes apart into what it was made of, and shows its kind and key id in the clear."""
+    for length in (1, 2, 3, 20, 200):
+        text = write(kind, "k7q2", bytes(range(length)))
+        assert text.startswith(f"{kind.value}1.k7q2.")
+        token = parse(text)
+        assert (token.kind, token.version, token.key_id, token.body) == (kind, 1, "k7q2", bytes(range(length)))
+
+
+def test_a_slip_in_any_place_is_noticed() -> None:
+    """One character changed, lost or doubled anywhere is refused."""
+    text = write(TokenKind.PSEUDONYM_OF_PERSON, "k7q2", bytes(range(20)))
+    for at in range(len(text)):
+        other = "b" if text[at] != "b" else "c"
+        for slip in (text[:at] + other + text[at + 1 :], text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]):
+            if slip == text:
+                continue
+            with pytest.raises(ProtectionRefused):
+                parse(slip)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ps1",
+        "ps1.k7q2.",
+        "ps1.k7q2.abcd",
+        "PS1.k7q2.abcdefgh",
+        "ps0.k7q2.abcdefgh",
+        "ps1.K7Q2.abcdefgh",
+        "a@b.example",
+    ],
+)
+def test_what_has_not_the_shape_is_refused(text: str) -> None:
+    """Text of another shape is refused without being quoted."""
+    with pytest.raises(ProtectionRefused) as caught:
+        parse(text)
+    assert not text or text not in caught.value.message
+
+
+@pytest.mark.parametrize(("old", "new"), [("ps1", "ps2"), ("ps1", "zz1")])
+def test_an_unknown_format_is_refused_by_name(old: str, new: str) -> None:
+    """A kind or version that this gateway does not write is named, not guessed at."""
+    text = write(TokenKind.PSEUDONYM_OF_PERSON, "k7q2", bytes(20)).replace(old, new)
+    with pytest.raises(ProtectionRefused, match=f"no token format `{new}`"):
+        parse(text)
+
+
+def test_only_one_text_for_the_same_bytes() -> None:
+    """A body with unused bits set, or of impossible length, is refused even with the right check characters."""
+    from consent_gateway.protection.tokens import _checked
+
+    assert parse(_checked("ps1.k7q2.AA")).body == b"\0"
+    with pytest.raises(ProtectionRefused, match="canonical"):
+        parse(_checked("ps1.k7q2.AB"))
+    with pytest.raises(ProtectionRefused, match="not base64url"):
+        parse(_checked("ps1.k7q2.A"))

@@ -1,0 +1,65 @@
+"""Migrations go up and down on both databases, and what they build is what the models say."""
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+import consent_gateway.protection.tables  # noqa: F401 - registers the key tables
+from consent_gateway.database import KEY_METADATA, METADATA, open_engine
+from consent_gateway.errors import SettingsRefused
+from consent_gateway.migrate import Chain, downgrade, refuse_unless_current, upgrade
+
+CHAINS: list[tuple[Chain, sa.MetaData]] = [("gateway", METADATA), ("keys", KEY_METADATA)]
+
+
+def guards(engine: sa.Engine) -> set[tuple[str, str]]:
+    """Every trigger and trigger function of the database, by name and normalised text."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+        else:
+            rows = connection.exec_driver_sql(
+                "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal UNION ALL"
+                " SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+            ).all()
+    return {(str(name), " ".join(str(text).split())) for name, text in rows}
+
+
+@pytest.mark.parametrize(("chain", "metadata"), CHAINS)
+def test_migrations_build_what_the_models_say(empty_database: str, chain: Chain, metadata: sa.MetaData) -> None:
+    """After all migrations nothing differs from the models: tables, columns, indexes, triggers."""
+    engine = open_engine(empty_database, threads=1)
+    upgrade(engine, chain)
+    refuse_unless_current(engine, chain)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    built = guards(engine)
+    downgrade(engine, chain, "base")
+    assert set(sa.inspect(engine).get_table_names()) <= {"alembic_version"}
+    assert guards(engine) == set()
+    metadata.create_all(engine)
+    assert guards(engine) == built
+    engine.dispose()
+
+
+@pytest.mark.parametrize("chain", ["gateway", "keys"])
+def test_each_step_goes_down_and_up_again(empty_database: str, chain: Chain) -> None:
+    """Every single migration can be undone and done again."""
+    engine = open_engine(empty_database, threads=1)
+    upgrade(engine, chain)
+    for _ in range(5 if chain == "gateway" else 1):
+        downgrade(engine, chain, "-1")
+    assert set(sa.inspect(engine).get_table_names()) <= {"alembic_version"}
+    upgrade(engine, chain)
+    refuse_unless_current(engine, chain)
+    engine.dispose()
+
+
+def test_an_old_database_is_refused(empty_database: str) -> None:
+    """A database that is not at the newest revision is refused with the command that mends it."""
+    engine = open_engine(empty_database, threads=1)
+    with pytest.raises(SettingsRefused, match="consent-gateway db upgrade"):
+        refuse_unless_current(engine, "gateway")
+    engine.dispose()

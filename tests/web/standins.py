@@ -1,0 +1,287 @@
+"""Services for tests of the web room: registry, tokens and stores over SQLite, the rest small and in memory."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from werkzeug.test import TestResponse
+
+from consent_gateway.callers.assertions import Assertions
+from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.registry import NewClient, Registry, Scope
+from consent_gateway.callers.tokens import Tokens
+from consent_gateway.consent.choices import NewChoice, Recorded
+from consent_gateway.consent.facts import Known
+from consent_gateway.database import METADATA, HeldConnections, open_engine
+from consent_gateway.errors import (
+    CallerNotPermitted,
+    Conflict,
+    ConsentNotRaised,
+    FieldsRefused,
+    NotFound,
+    UnknownField,
+    UnknownPurpose,
+)
+from consent_gateway.gateway import (
+    BatchAnswer,
+    BatchQuery,
+    DecideAnswer,
+    DecideQuery,
+    ReadAnswer,
+    ReadQuery,
+)
+from consent_gateway.ids import new_id
+from consent_gateway.people.directory import PersonRef
+from consent_gateway.vocabulary import (
+    ANY_PURPOSE,
+    COMPANY,
+    OPENING,
+    Caller,
+    Choice,
+    ChoiceStatus,
+    ConsentEvent,
+    Effect,
+    EventKind,
+    Evidence,
+    Facts,
+    NewConsentEvent,
+    Obligation,
+    Reason,
+    Verdict,
+)
+from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
+
+Post = Callable[..., TestResponse]
+"""Sends one request with a token: `call(method, path, json={…})`."""
+
+ISSUER = "https://gateway.example"
+KEY = b"a key of thirty-two bytes, fixed"
+ADA = "ds_01jd80000000000000000000ad"
+ADA_EMAIL = "ada@example.com"
+FAMILY_EMAIL = "family@example.com"
+VERSION = "v1"
+PURPOSES = ("order_fulfilment", "email_marketing", "customer_support")
+RECORD: dict[str, Any] = {"first_name": "Ada", "email": ADA_EMAIL, "country": "DE", "orders": [{"total": 12.5}]}
+REFUSED_FIELD = "allergies"
+REVISION = "0123456789abcdef"
+
+
+class StillClock:
+    """A clock whose hand the test moves."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        """The moment set."""
+        return self.moment
+
+    def pass_by(self, **time: float) -> None:
+        """Move the hand."""
+        self.moment += timedelta(**time)
+
+
+@dataclass
+class MemoryGateway:
+    """One person, three purposes, five fields. Remembers the queries it got; `failing` is raised instead of answers."""
+
+    clock: StillClock
+    queries: list[Any] = field(default_factory=list)
+    failing: Exception | None = None
+
+    def read(self, caller: Caller, query: ReadQuery) -> ReadAnswer:
+        """As `Gateway.read`."""
+        person = self._person(caller, query, query.person)
+        names = query.fields or tuple(RECORD)
+        verdicts = self._verdicts(names)
+        record = {name: RECORD[name] for name, verdict in verdicts.items() if verdict.is_open and person}
+        version = VERSION if person else None
+        return ReadAnswer(self._id(), person, record, (), verdicts, REVISION, version)
+
+    def decide(self, caller: Caller, query: DecideQuery) -> DecideAnswer:
+        """As `Gateway.decide`."""
+        person = self._person(caller, query, query.person)
+        return DecideAnswer(self._id(), person, self._verdicts(query.fields or tuple(RECORD)), REVISION)
+
+    def decide_batch(self, caller: Caller, query: BatchQuery) -> BatchAnswer:
+        """As `Gateway.decide_batch`."""
+        verdicts = self._verdicts(query.fields or tuple(RECORD))
+        people = [self._person(caller, query, person) for person in query.persons]
+        return BatchAnswer(REVISION, tuple(DecideAnswer(self._id(), person, verdicts, REVISION) for person in people))
+
+    def change(self, caller: Caller, query: WriteQuery) -> WriteAnswer:
+        """As `Writes.change`."""
+        person = self._person(caller, query, query.person)
+        if REFUSED_FIELD in query.changes:
+            refused = {REFUSED_FIELD: Reason.CATEGORY_NOT_DECLARED_FOR_PURPOSE.value}
+            raise FieldsRefused("a field has no basis for this purpose; nothing was written", refused)
+        if query.expected_version not in (None, VERSION):
+            raise Conflict("the record changed since it was read: read it again")
+        return WriteAnswer(self._id(), person or ADA, "v2", tuple(query.changes), REVISION)
+
+    def create(self, caller: Caller, query: CreateQuery) -> WriteAnswer:
+        """As `Writes.create`."""
+        self._check(caller, query)
+        return WriteAnswer(self._id(), ADA, None, tuple(query.values), REVISION)
+
+    def _person(self, caller: Caller, query: Any, person: PersonRef) -> str | None:
+        self._check(caller, query)
+        if person.data_subject is not None:
+            if person.data_subject != ADA:
+                raise NotFound("no person has this id: look the person up by an identifier")
+            return ADA
+        assert person.identifier is not None
+        return ADA if person.identifier.value == ADA_EMAIL else None
+
+    def _check(self, caller: Caller, query: Any) -> None:
+        self.queries.append(query)
+        if self.failing is not None:
+            raise self.failing
+        if query.purpose not in PURPOSES:
+            raise UnknownPurpose("the purpose is not one of the policy's purposes")
+        if query.purpose not in caller.purposes:
+            raise CallerNotPermitted("the client is not registered for this purpose: ask the operator to register it")
+        if (getattr(query, "recipient", None) or COMPANY) not in caller.recipients:
+            raise CallerNotPermitted("the client is not registered for this recipient: ask the operator to register it")
+        for name in getattr(query, "fields", None) or ():
+            if name not in RECORD and name != REFUSED_FIELD:
+                raise UnknownField("a field is not in the catalogue")
+
+    def _verdicts(self, names: tuple[str, ...]) -> Mapping[str, Verdict]:
+        hashed = (Obligation("pseudonym.recipient"),)
+        return {
+            name: Verdict(Effect.WITHHOLD, Reason.NO_CONSENT, "eea.consent")
+            if name == REFUSED_FIELD
+            else Verdict(Effect.PSEUDONYMISE, Reason.LEGITIMATE_INTEREST, "eea.interest", hashed)
+            if name == "country"
+            else Verdict(Effect.ALLOW, Reason.CONTRACT, "eea.contract")
+            for name in names
+        }
+
+    def _id(self) -> str:
+        return new_id("dec", self.clock.now())
+
+
+@dataclass
+class MemoryChoices:
+    """One person with one granted purpose, or the holders of one shared address. Remembers what was recorded."""
+
+    clock: StillClock
+    recorded: list[NewChoice] = field(default_factory=list)
+
+    def record(self, _caller: Caller, choice: NewChoice) -> Recorded:
+        """As `Choices.record`."""
+        known = self.state(choice.person)
+        if choice.kind in OPENING and choice.notice is None:
+            raise ConsentNotRaised("the choice opens something, but no notice is named: send `notice`")
+        self.recorded.append(choice)
+        return Recorded((new_id("evt", self.clock.now()),), new_id("con", self.clock.now()), known)
+
+    def state(self, person: PersonRef) -> Known:
+        """As `Choices.state`."""
+        value = person.identifier.value if person.identifier else person.data_subject
+        if value not in (ADA, ADA_EMAIL, FAMILY_EMAIL):
+            raise NotFound("no person is known under this id or identifier")
+        choice = Choice("email_marketing", ChoiceStatus.GRANTED, given_at=self.clock.now(), event_id="evt_1")
+        facts = Facts("DE", {"email_marketing": choice}, data_subject=ADA)
+        return Known(ADA, None, facts, shared=value == FAMILY_EMAIL)
+
+    def history(self, person: PersonRef) -> tuple[ConsentEvent, ...]:
+        """As `Choices.history`."""
+        self.state(person)
+        evidence = Evidence("web_shop", "web_form", "web-shop", notice="privacy", notice_version="4", language="de")
+        now = self.clock.now()
+        event = NewConsentEvent(ADA, "email_marketing", EventKind.GRANT, now, evidence)
+        wide = NewConsentEvent(ADA, ANY_PURPOSE, EventKind.LIMIT, now, Evidence("web_shop", "api", "web-shop"))
+        return ConsentEvent("evt_1", 1, now, event), ConsentEvent("evt_2", 2, now, wide)
+
+
+class MemoryExplain:
+    """Explains every decision in the same words; one id is unknown."""
+
+    unknown = "dec_00000000000000000000000000"
+
+    def decision(self, _caller: Caller, decision_id: str) -> dict[str, Any]:
+        """As the explaining service."""
+        if decision_id == self.unknown:
+            raise NotFound("no decision has this id")
+        return {"decision_id": decision_id, "fields": {"email": {"rule": "eea.contract", "text": "…"}}}
+
+
+class MemoryHealth:
+    """Well, until told otherwise."""
+
+    is_ready = True
+
+    def live(self) -> dict[str, Any]:
+        """As the health service."""
+        return {"status": "alive"}
+
+    def ready(self) -> dict[str, Any]:
+        """As the health service."""
+        return {"ready": self.is_ready, "parts": {"store": "well"}}
+
+
+@dataclass
+class StandIns:
+    """Services as `create_app` takes them."""
+
+    engine: sa.Engine
+    held: HeldConnections
+    clock: StillClock
+    gateway: MemoryGateway
+    writes: MemoryGateway
+    choices: MemoryChoices
+    registry: Registry
+    tokens: Tokens
+    assertions: Assertions
+    idempotency: Idempotency
+    explain: MemoryExplain
+    health: MemoryHealth
+    issuer: str = ISSUER
+
+    def client(self, client_id: str = "web-shop", **different: Any) -> str | None:
+        """Register a client with every scope unless told otherwise; its secret."""
+        registration: dict[str, Any] = {
+            "channel": "web_shop",
+            "purposes": frozenset(PURPOSES[:1]) | {PURPOSES[2]},
+            "recipients": frozenset({COMPANY, "courier"}),
+            "scopes": frozenset(Scope),
+            **different,
+        }
+        return self.registry.add(NewClient(client_id, **registration))[1]
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.held.close()
+        self.engine.dispose()
+
+    def token(self, client_id: str = "web-shop", *scopes: str) -> str:
+        """A token of a registered client."""
+        client = self.registry.get(client_id)
+        assert client is not None
+        return self.tokens.issue(client, scopes or None).token
+
+
+def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> StandIns:
+    """Fresh services over a fresh database."""
+    clock = StillClock(moment)
+    engine = open_engine(database, threads=4)
+    METADATA.create_all(engine)
+    gateway, held = MemoryGateway(clock), HeldConnections(engine)
+    return StandIns(
+        engine=engine,
+        held=held,
+        clock=clock,
+        gateway=gateway,
+        writes=gateway,
+        choices=MemoryChoices(clock),
+        registry=Registry(engine, clock, KEY),
+        tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
+        assertions=Assertions(engine, clock),
+        idempotency=Idempotency(engine, clock, KEY),
+        explain=MemoryExplain(),
+        health=MemoryHealth(),
+    )

@@ -1,0 +1,206 @@
+"""Routes: the golden list, the public ones, and that routing, OpenAPI and pages all say the same."""
+
+import re
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from consent_gateway.callers.registry import Scope
+from consent_gateway.web.api import customers
+from consent_gateway.web.apidocs import anchor, schema_anchor
+from consent_gateway.web.app import OPERATIONS
+from consent_gateway.web.operations import Public
+from consent_gateway.web.problems import KINDS
+from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
+from tests.web.standins import Post, StandIns
+
+ROUTES = [
+    "",
+    "GET /.well-known/oauth-authorization-server",
+    "GET /docs",
+    "GET /docs/errors",
+    "GET /healthz",
+    "GET /openapi.json",
+    "GET /readyz",
+    "GET /static/docs.css",
+    "GET /static/icon.svg",
+    "GET /v1/customers/{data_subject}",
+    "GET /v1/customers/{data_subject}/consents",
+    "GET /v1/decisions/{decision_id}",
+    "PATCH /v1/customers/{data_subject}",
+    "POST /oauth/token",
+    "POST /v1/consents",
+    "POST /v1/consents/lookup",
+    "POST /v1/customers",
+    "POST /v1/customers/lookup",
+    "POST /v1/decisions",
+    "POST /v1/decisions/batch",
+    "",
+][1:-1]
+
+PUBLIC = {
+    "GET /.well-known/oauth-authorization-server",
+    "GET /docs",
+    "GET /docs/errors",
+    "GET /healthz",
+    "GET /openapi.json",
+    "GET /readyz",
+    "GET /static/docs.css",
+    "GET /static/icon.svg",
+    "POST /oauth/token",
+}
+PAGES = ("/docs", "/docs/errors")
+
+
+def test_the_golden_list_of_routes() -> None:
+    """No route appears or disappears unnoticed."""
+    assert sorted(f"{op.method} {op.path}" for op in OPERATIONS) == ROUTES
+
+
+def test_flask_routes_exactly_the_declared_operations(app: Flask) -> None:
+    """The URL map holds the declared operations and nothing else."""
+    declared = {(op.method, op.path) for op in OPERATIONS}
+    routed = {
+        (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD"}
+    }
+    assert routed == declared
+
+
+def test_public_routes_are_those_listed_here_and_say_why() -> None:
+    """A route without authentication is one of this list and gives its reason; each other one names a scope."""
+    public = {f"{op.method} {op.path}": op.auth for op in OPERATIONS if isinstance(op.auth, Public)}
+    assert set(public) == PUBLIC
+    assert all(auth.why for auth in public.values())
+    assert all(isinstance(op.auth, Scope | Public) for op in OPERATIONS)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC])
+def test_every_other_route_refuses_a_call_without_a_token(http: FlaskClient, services: StandIns, route: str) -> None:
+    """Without a token the answer is 401 before anything of the request is looked at."""
+    method, path = route.split()
+    answer = http.open(re.sub(r"{[^}]+}", "ds_01jd80000000000000000000ad", path), method=method, data=b"not json")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="consent-gateway"'
+    assert services.gateway.queries == []
+
+
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if isinstance(op.auth, Scope)], ids=lambda op: op.name)
+def test_every_other_route_refuses_a_token_without_its_scope(http: FlaskClient, services: StandIns, op: Any) -> None:
+    """A token that carries every scope but the route's is refused with the name of the scope."""
+    token = services.token("web-shop", *(set(Scope) - {op.auth}))
+    path = re.sub(r"{[^}]+}", "ds_01jd80000000000000000000ad", op.path)
+    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 403
+    assert answer.get_json()["code"] == "caller_not_permitted"
+    assert f'scope="{op.auth.value}"' in answer.headers["WWW-Authenticate"]
+
+
+def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
+    """OpenAPI's paths, methods and security are those declared, and every answer's schema exists."""
+    document = http.get("/openapi.json").get_json()
+    assert document["openapi"].startswith("3.1")
+    described = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
+    }
+    assert described == {(op.method, op.path) for op in OPERATIONS}
+    for op in OPERATIONS:
+        security = document["paths"][op.path][op.method.lower()]["security"]
+        if isinstance(op.auth, Scope):
+            assert security == [{"oauth2": [op.auth.value]}]
+        else:
+            assert {} in security or security == []
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert names <= set(document["components"]["schemas"])
+    assert not [name for name in document["components"]["schemas"] if re.search(r"\d$", name)]  # none met another
+
+
+def test_every_path_schema_and_error_has_its_place_on_a_page(http: FlaskClient) -> None:
+    """The reference has an anchor for each call and schema, the errors page for each code, and no link leads nowhere."""
+    document = http.get("/openapi.json").get_json()
+    reference, errors = (http.get(page).get_data(as_text=True) for page in PAGES)
+    ids = re.findall(r'id="([^"]+)"', reference)
+    assert len(ids) == len(set(ids))
+    for op in OPERATIONS:
+        assert anchor(op.method, op.path) in ids
+    for name in document["components"]["schemas"]:
+        assert schema_anchor(name) in ids
+    for kind in KINDS:
+        assert f'id="{kind.code}"' in errors
+    assert set(re.findall(r'href="#([^"]+)"', reference)) <= set(ids)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_need_no_script_no_inline_style_and_no_other_origin(http: FlaskClient, page: str) -> None:
+    """A page holds one h1, a language, a skip link, and nothing the policy would block."""
+    text = http.get(page).get_data(as_text=True)
+    assert text.count("<h1") == 1
+    assert '<html lang="en" dir="ltr">' in text
+    assert "<script" not in text
+    assert not re.search(r'\s(style|on[a-z]+)="', text)
+    assert not re.search(r'(src|href)="(https?:)?//', text)
+    assert 'class="skip" href="#main"' in text
+    levels = [int(level) for level in re.findall(r"<h(\d)", text)]
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/docs"),
+        ("GET", "/static/docs.css"),
+        ("GET", "/nowhere"),
+        ("POST", "/healthz"),
+        ("POST", "/v1/customers"),
+    ],
+)
+def test_every_answer_carries_the_security_headers(http: FlaskClient, method: str, path: str) -> None:
+    """Pages, files and errors alike: one strict policy, no sniffing, no framing, no referrer."""
+    answer = http.open(path, method=method)
+    for name, value in HEADERS:
+        assert answer.headers.getlist(name) == [value]
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    assert "script-src" not in CONTENT_SECURITY_POLICY  # default-src 'none' forbids it
+    assert answer.headers["Cache-Control"] == ("public, max-age=3600" if "static" in path else "no-store")
+
+
+def test_a_wellformed_request_id_is_echoed_and_others_are_replaced(http: FlaskClient) -> None:
+    """The caller's request id comes back if it is a plain word; anything else gets a fresh one."""
+    assert http.get("/healthz", headers={"X-Request-ID": "trace-0001"}).headers["X-Request-ID"] == "trace-0001"
+    for bad in ("short", "ada@example.com", "a" * 65, "x y z x y z", "-leading-dash"):
+        assert http.get("/healthz", headers={"X-Request-ID": bad}).headers["X-Request-ID"].startswith("req_")
+    problem = http.get("/nowhere", headers={"X-Request-ID": "trace-0002"}).get_json()
+    assert problem["request_id"] == "trace-0002"
+
+
+def test_every_example_of_the_reference_works(call: Post) -> None:
+    """Each request shown on the reference page is answered with success."""
+    shown = [op for op in OPERATIONS if op.example is not None]
+    assert len(shown) >= 6
+    for op in shown:
+        path = op.path.replace("{data_subject}", "ds_01jd80000000000000000000ad")
+        example = dict(op.example or {})
+        if example.get("purpose") == "email_marketing" and "decisions" in path:
+            example["purpose"] = "order_fulfilment"  # the one purpose the test's client may claim
+        example.pop("fields", None)
+        answer = call(op.method, path, json=example)
+        assert answer.status_code == op.answers[0].status, (op.name, answer.get_json())
+
+
+def test_readiness_tells_its_state_by_status(http: FlaskClient, services: StandIns) -> None:
+    """A gateway that is not ready answers 503 with what is away, and stays alive."""
+    assert http.get("/readyz").status_code == 200
+    services.health.is_ready = False
+    answer = http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.get_json()["ready"] is False
+    assert http.get("/healthz").status_code == 200
+
+
+def test_operations_of_a_module_are_all_served() -> None:
+    """What a module declares it also lists: no operation is forgotten."""
+    declared = {value for value in vars(customers).values() if type(value).__name__ == "Operation"}
+    assert declared == set(customers.OPERATIONS)
