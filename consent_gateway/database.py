@@ -32,6 +32,7 @@ METADATA = sa.MetaData(naming_convention=_NAMING)
 KEY_METADATA = sa.MetaData(naming_convention=_NAMING)
 
 STATEMENT_SECONDS = 2  # no statement of a request may hold its thread longer
+TRANSACTIONS = 16  # changes one process carries out at once; the next waits for one of them
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -55,8 +56,8 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def open_engine(url: str, *, threads: int) -> Engine:
-    """An engine whose pool holds a connection for every thread that may want one.
+def open_engine(url: str, *, threads: int, statement_seconds: int = STATEMENT_SECONDS) -> Engine:
+    """An engine whose pool holds a connection for every thread to read by, and some more for transactions.
 
     SQLite files are opened in WAL mode with synchronous=FULL, and every transaction takes the write lock at
     its start, so that none fails half-way for want of it. PostgreSQL gets a bound on every statement.
@@ -69,13 +70,14 @@ def open_engine(url: str, *, threads: int) -> Engine:
     return sa.create_engine(
         target.set(drivername="postgresql+psycopg"),
         poolclass=QueuePool,
-        pool_size=threads + 4,
-        max_overflow=8,
+        pool_size=threads + TRANSACTIONS,
+        max_overflow=0,
         pool_timeout=STATEMENT_SECONDS,
         pool_pre_ping=False,
         connect_args={
             "connect_timeout": STATEMENT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+            "options": f"-c statement_timeout={statement_seconds}s -c lock_timeout={STATEMENT_SECONDS}s"
+            " -c timezone=UTC",
         },
     )
 
@@ -84,8 +86,8 @@ def _open_sqlite(target: sa.URL, threads: int) -> Engine:
     engine = sa.create_engine(
         target,
         poolclass=QueuePool,
-        pool_size=threads + 4,
-        max_overflow=8,
+        pool_size=threads + TRANSACTIONS,
+        max_overflow=0,
         pool_timeout=STATEMENT_SECONDS,
         connect_args={"timeout": STATEMENT_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
@@ -132,6 +134,11 @@ class HeldConnections:
         self._held = threading.local()
         self._all: weakref.WeakSet[sa.Connection] = weakref.WeakSet()  # threads that ended have given theirs back
         self._errors = driver_errors(engine)
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        """The dialect that statements for these connections are compiled for."""
+        return self._engine.dialect
 
     def _connection(self) -> Any:
         connection = getattr(self._held, "connection", None)

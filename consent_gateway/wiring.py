@@ -28,7 +28,7 @@ from consent_gateway.migrate import refuse_unless_current, upgrade
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.policy import Policies, archive, load_policies
-from consent_gateway.ports import Clock, CustomerStore
+from consent_gateway.ports import Clock
 from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
@@ -38,6 +38,7 @@ from consent_gateway.writes import Writes
 
 _LOG = logging.getLogger(__name__)
 _SEAL_SECONDS = 1.0
+_MIGRATION_SECONDS = 3600
 _PURGE_SECONDS = 300.0
 
 
@@ -56,7 +57,9 @@ class Services:
     settings: Settings
     policies: Policies
     engine: sa.Engine
-    store: CustomerStore
+    key_engine: sa.Engine
+    held: HeldConnections
+    store: SqlStore
     keyring: KeyRing
     sealing: Sealing
     recorder: Recorder
@@ -76,14 +79,18 @@ class Services:
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
         self.recorder.close()
+        self.held.close()
         self.engine.dispose()
+        self.keyring.close()
+        self.key_engine.dispose()
+        self.store.close()
 
 
 def upgrade_databases(settings: Settings) -> None:
     """Bring both databases to the newest schema. Done once, by one process, before the others start."""
     prepare_directories(settings)
     for url, chain in ((settings.database_url, "gateway"), (settings.key_database_url, "keys")):
-        engine = open_engine(url, threads=1)
+        engine = open_engine(url, threads=1, statement_seconds=_MIGRATION_SECONDS)
         upgrade(engine, "gateway" if chain == "gateway" else "keys")
         engine.dispose()
     if not settings.key_file.exists():
@@ -103,18 +110,30 @@ def open_databases(settings: Settings) -> tuple[sa.Engine, sa.Engine]:
     return engine, key_engine
 
 
-def open_services(settings: Settings, clock: Clock | None = None) -> Services:
-    """The services of one process, over databases that are there already.
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the services are built of."""
 
-    Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
-    """
-    hand = clock or SystemClock()
-    engine, key_engine = open_databases(settings)
+    clock: Clock
+    policies: Policies
+    engine: sa.Engine
+    key_engine: sa.Engine
+    held: HeldConnections
+    keyring: KeyRing
+    indexes: BlindIndex
+    store: SqlStore
+    sealing: Sealing
+    facts: FactsReader
+    recorder: Recorder
+
+
+def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     policies = load_policies(settings.policies)
+    engine, key_engine = open_databases(settings)
     with engine.begin() as connection:
-        archive.save(connection, policies, hand.now())
-    keyring = KeyRing(FileKeyProvider(settings.key_file), key_engine, settings.tenant, hand)
-    indexes = BlindIndex(keyring.index_key, settings.phone_region)
+        archive.save(connection, policies, clock.now())
+    keyring = KeyRing(FileKeyProvider(settings.key_file), key_engine, settings.tenant, clock)
+    held = HeldConnections(engine)
     store = SqlStore(
         settings.store_url,
         policies.catalogue,
@@ -122,75 +141,110 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         version_key=keyring.service_key("record-version"),
         threads=settings.threads,
     )
-    sealed = (name for name, field in policies.catalogue.fields.items() if field.protection == "sealed")
-    sealing = Sealing(keyring, sealed)
-    facts = FactsReader(engine)
-    recorder = open_recorder(engine, settings.state_dir)
-    gateway = Gateway(
+    return _Parts(
+        clock=clock,
         policies=policies,
-        facts=facts,
-        indexes=indexes,
+        engine=engine,
+        key_engine=key_engine,
+        held=held,
+        keyring=keyring,
+        indexes=BlindIndex(keyring.index_key, settings.phone_region),
         store=store,
-        sealing=sealing,
-        performer=Performer(keyring, settings.tenant),
-        recorder=recorder,
-        clock=hand,
+        sealing=Sealing(keyring, sealed_fields(policies)),
+        facts=FactsReader(held),
+        recorder=open_recorder(engine, settings.state_dir),
+    )
+
+
+def sealed_fields(policies: Policies) -> tuple[str, ...]:
+    """Names of the fields the catalogue wants encrypted at rest."""
+    return tuple(name for name, field in policies.catalogue.fields.items() if field.protection == "sealed")
+
+
+def open_services(settings: Settings, clock: Clock | None = None) -> Services:
+    """The services of one process, over databases that are there already.
+
+    Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
+    """
+    parts = _open_parts(settings, clock or SystemClock())
+    gateway = Gateway(
+        policies=parts.policies,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        store=parts.store,
+        sealing=parts.sealing,
+        performer=Performer(parts.keyring, settings.tenant),
+        recorder=parts.recorder,
+        clock=parts.clock,
     )
     enrolment = Enrolment(
-        engine=engine,
-        store=store,
-        catalogue=policies.catalogue,
-        indexes=indexes,
+        engine=parts.engine,
+        store=parts.store,
+        catalogue=parts.policies.catalogue,
+        indexes=parts.indexes,
         ledger=EnrolledLedger(),
         record_in=record_in,
-        clock=hand,
-    )
-    writes = Writes(
-        gateway=gateway,
-        policies=policies,
-        engine=engine,
-        store=store,
-        enrolment=enrolment,
-        sealing=sealing,
-        recorder=recorder,
-        clock=hand,
-    )
-    tokens = Tokens(
-        engine,
-        HeldConnections(engine),
-        hand,
-        keyring.service_key("access-tokens"),
-        life_seconds=settings.token_seconds,
-        cache_seconds=settings.token_cache_seconds,
+        clock=parts.clock,
     )
     return Services(
         settings=settings,
-        policies=policies,
-        engine=engine,
-        store=store,
-        keyring=keyring,
-        sealing=sealing,
-        recorder=recorder,
+        policies=parts.policies,
+        engine=parts.engine,
+        key_engine=parts.key_engine,
+        held=parts.held,
+        store=parts.store,
+        keyring=parts.keyring,
+        sealing=parts.sealing,
+        recorder=parts.recorder,
         gateway=gateway,
-        writes=writes,
-        choices=Choices(
-            engine=engine,
-            facts=facts,
-            indexes=indexes,
-            record_in=record_in,
-            clock=hand,
-            purposes=tuple(policies.purposes),
-            purposes_for_any=tuple(key for key, purpose in policies.purposes.items() if "choice" in purpose.groups),
-        ),
+        writes=_writes(parts, gateway, enrolment),
+        choices=_choices(parts),
         enrolment=enrolment,
-        registry=Registry(engine, hand, keyring.service_key("client-secrets")),
-        tokens=tokens,
-        assertions=Assertions(engine, hand),
-        idempotency=Idempotency(engine, hand, keyring.service_key("idempotency")),
-        explain=Explain(engine, settings.state_dir, policies),
-        health=Health(engine, store, recorder, policies.revision),
-        clock=hand,
+        registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
+        tokens=_tokens(parts, settings),
+        assertions=Assertions(parts.engine, parts.clock),
+        idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
+        explain=Explain(parts.engine, settings.state_dir, parts.policies),
+        health=Health(parts.engine, parts.store, parts.recorder, parts.policies.revision),
+        clock=parts.clock,
         issuer=settings.issuer,
+    )
+
+
+def _writes(parts: _Parts, gateway: Gateway, enrolment: Enrolment) -> Writes:
+    return Writes(
+        gateway=gateway,
+        policies=parts.policies,
+        engine=parts.engine,
+        store=parts.store,
+        enrolment=enrolment,
+        sealing=parts.sealing,
+        recorder=parts.recorder,
+        clock=parts.clock,
+    )
+
+
+def _choices(parts: _Parts) -> Choices:
+    purposes = parts.policies.purposes
+    return Choices(
+        engine=parts.engine,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        record_in=record_in,
+        clock=parts.clock,
+        purposes=tuple(purposes),
+        purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
+    )
+
+
+def _tokens(parts: _Parts, settings: Settings) -> Tokens:
+    return Tokens(
+        parts.engine,
+        parts.held,
+        parts.clock,
+        parts.keyring.service_key("access-tokens"),
+        life_seconds=settings.token_seconds,
+        cache_seconds=settings.token_cache_seconds,
     )
 
 

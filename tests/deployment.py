@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +172,10 @@ class Running:
         request = urllib.request.Request(self.base + path, data=data, headers=sent, method=method)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
-                return Reply(answer.status, _parsed(answer.read()), dict(answer.headers))
+                return Reply(answer.status, _parsed(answer.read()), _lowered(answer.headers))
         except urllib.error.HTTPError as error:
             with error:
-                return Reply(error.code, _parsed(error.read()), dict(error.headers))
+                return Reply(error.code, _parsed(error.read()), _lowered(error.headers))
 
     def workers(self) -> list[int]:
         """Process ids of the web workers, the leaves of the process tree that hold the port."""
@@ -221,3 +222,7 @@ def _parsed(raw: bytes) -> Any:
         return json.loads(raw)
     except ValueError:
         return raw
+
+
+def _lowered(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

@@ -189,12 +189,12 @@ class Recorder:
             except _FAILURES as error:
                 self._failure = f"{type(error).__name__}: {error}"
                 unknown = unknown or isinstance(error, OutcomeUnknown)
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                 if all(ticket.abandoned for ticket in batch) and (not unknown or self._closing.is_set()):
                     if chain is not None:
                         chain.position = before
                     return False
-                time.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             else:
                 self._failure = None
                 return True

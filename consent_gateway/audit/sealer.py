@@ -201,7 +201,7 @@ class Sealer:
         queued = _queued(connection, limit)
         streams: list[list[_Item]] = [[(None, number, columns_of(leaf, entry_id)) for number, entry_id, leaf in queued]]
         unreadable = []
-        bookmarks = dict(connection.execute(sa.select(AUDIT_WRITERS.c.writer, AUDIT_WRITERS.c.sealed)).tuples().all())
+        bookmarks = _bookmarks(connection)
         for file in self._files():
             try:
                 rows = file.rows(bookmarks.get(file.writer, 0), limit)
@@ -240,7 +240,7 @@ class Sealer:
         if not files:
             return
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            sealed = dict(connection.execute(sa.select(AUDIT_WRITERS.c.writer, AUDIT_WRITERS.c.sealed)).tuples().all())
+            sealed = _bookmarks(connection)
         for file in files:
             try:
                 file.remove_if_done(sealed.get(file.writer, 0))
@@ -255,6 +255,10 @@ class Sealer:
             return
         with held(self._folder / "sealer.lock") as mine:
             yield mine
+
+
+def _bookmarks(connection: sa.Connection) -> dict[str, int]:
+    return {row.writer: row.sealed for row in connection.execute(sa.select(AUDIT_WRITERS))}
 
 
 def _recorded_at(item: _Item) -> int:

@@ -42,7 +42,10 @@ def open_signer(path: Path, name: str | None = None) -> Signer:
     """
     if not path.exists():
         _create(path, name or f"consent-gateway/{secrets.token_hex(8)}")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise SettingsRefused(f"the audit key `{path.name}` cannot be opened, or is a link: check it") from error
     with os.fdopen(descriptor) as file:
         mode = os.fstat(file.fileno()).st_mode & 0o777
         if mode & 0o077:

@@ -178,11 +178,8 @@ class LogCheck:
     def finish(self, right: Sequence[tuple[int, bytes]] = ()) -> Report:
         """The verdict. `right` are the complete subtrees (level, root) that follow the last entry in the tree."""
         report, end = self.report, self._index
-        for level, subtree in right:
-            _append(self._edge, subtree, level)
-            self._size += 1 << level
-            if self._size >= self._stop:
-                self._at_boundary()
+        if right:
+            self._append_right(right)
         while self._next is not None:
             self._last = self._next
             self._next = self._next_note()
@@ -203,6 +200,17 @@ class LogCheck:
             elif not self._broken:
                 self.bad("not_comparable", f"the earlier checkpoint of size {size} lies outside this export")
         return report
+
+    def _append_right(self, right: Sequence[tuple[int, bytes]]) -> None:
+        end = self._next[0] if self._next is not None else self._size
+        if [level for level, _subtree in right] != _levels(self._size, end):
+            self._broken = True
+            self.bad("proof", f"the proof does not lead from entry {self._size} to the checkpoint of size {end}")
+            return
+        for level, subtree in right:
+            _append(self._edge, subtree, level)
+        self._size = end
+        self._at_boundary()
 
     def _check_chain(self, leaf: bytes) -> None:
         match = _CHAINED.search(leaf) if leaf.startswith(_OPENING) else None
@@ -326,10 +334,20 @@ def _compare_files(folder: Path, files: dict[str, str], check: LogCheck) -> None
 
 def _edge(size: int, hashes: Sequence[bytes]) -> list[tuple[int, bytes]]:
     """The complete subtrees before `size`, largest first: one for each bit of the number."""
-    levels = [level for level in range(size.bit_length() - 1, -1, -1) if size >> level & 1]
+    levels = _levels(0, size)
     if len(levels) != len(hashes):
         raise Unusable("the proof does not fit the first entry's index")
     return list(zip(levels, hashes, strict=True))
+
+
+def _levels(start: int, end: int) -> list[int]:
+    """The levels of the fewest complete subtrees that lead from one size to the other, left to right."""
+    levels = []
+    while start < end:
+        fitting = (end - start).bit_length() - 1
+        levels.append(min(fitting, (start & -start).bit_length() - 1) if start else fitting)
+        start += 1 << levels[-1]
+    return levels
 
 
 def _append(edge: list[tuple[int, bytes]], subtree: bytes, level: int = 0) -> None:

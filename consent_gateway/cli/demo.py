@@ -1,5 +1,6 @@
 """`demo`: a coffee chain, its gateway and a story told over HTTP, from one command; wires options to the demo room."""
 
+import json
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from consent_gateway.demo.outside import Outside
 from consent_gateway.demo.serving import Serving
 from consent_gateway.demo.setup import build
 from consent_gateway.demo.state import DemoState
-from consent_gateway.demo.story import MAYA, Story, look_up
+from consent_gateway.demo.story import OLIVER, Story, look_up
 from consent_gateway.migrate import bundled
 from consent_gateway.settings import read_settings
 from consent_gateway.wiring import SystemClock
@@ -28,7 +29,8 @@ from consent_gateway.wiring import SystemClock
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 @click.option("--once", is_flag=True, help="End after the story; the exit code says whether every promise was kept.")
 @click.option("--no-serve", is_flag=True, help="Build the state only; start nothing.")
-def demo(*, state: Path, customers: int, port: int, once: bool, no_serve: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Do not narrate; print one JSON object after the story.")
+def demo(*, state: Path, customers: int, port: int, once: bool, no_serve: bool, as_json: bool) -> None:
     """Build the coffee chain Morgenrot with its gateway, tell a story over HTTP, and leave the gateway running.
 
     The state is kept: a second run starts at once, and a damaged or half-built state is built anew.
@@ -40,45 +42,43 @@ def demo(*, state: Path, customers: int, port: int, once: bool, no_serve: bool) 
     if not kept.is_whole(customers):
         with Bars() as bars:
             build(kept, customers, read_settings(variables), bars)
-    kept.environment.write_text(
-        "".join(f"export {name}='{value}'\n" for name, value in variables.items()), encoding="utf-8"
-    )
+    kept.write_scripts(serving.base, variables)
     if no_serve:
-        click.echo(f"The state is in {state}. Run it: . {kept.environment} && consent-gateway serve")
+        click.echo(f"The state is in {state}. Run it: . {kept.environment} && consent-gateway serve", err=as_json)
         return
     try:
-        click.echo(f"Starting the gateway at {serving.base} (its output goes to {kept.log}) …")
+        click.echo(f"Starting the gateway at {serving.base} (its output goes to {kept.log}) …", err=as_json)
         serving.start()
-        whole = _tell(serving, kept, variables, leaving=not once)
+        story = _tell(serving, kept, variables, silent=as_json)
+        if as_json:
+            kept_all = {"url": serving.base, "promises_kept": not story.broken, "broken": story.broken}
+            click.echo(json.dumps({**kept_all, "clients": str(kept.clients)}))
         if once:
-            sys.exit(0 if whole else 1)
+            sys.exit(1 if story.broken else 0)
+        if not as_json:
+            _leave(serving, kept, story)
         sys.exit(serving.wait())
     except KeyboardInterrupt:
-        click.echo("\nStopping.")
+        click.echo("\nStopping.", err=as_json)
     finally:
         serving.stop()
 
 
-def _tell(serving: Serving, kept: DemoState, variables: dict[str, str], *, leaving: bool) -> bool:
-    """The story, and what stays after it; True where every promise was kept."""
-    narrator = Narrator(click.echo, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-    story = Story(
-        serving.base,
-        kept.read_secrets(),
-        narrator,
-        SystemClock(),
-        Outside(kept, variables),
-    )
-    whole = story.tell()
-    if not whole:
+def _tell(serving: Serving, kept: DemoState, variables: dict[str, str], *, silent: bool) -> Story:
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    narrator = Narrator(_unheard if silent else click.echo, colour=colour)
+    story = Story(serving.base, kept.read_secrets(), narrator, SystemClock(), Outside(kept, variables))
+    if not story.tell():
         click.echo(f"\n{len(story.broken)} promise(s) of the story were not kept: see the lines marked `!`.", err=True)
-    if leaving:
-        _leave(serving, kept, story)
-    return whole
+    return story
+
+
+def _unheard(_line: str) -> None:
+    """Where the story is told to nobody."""
 
 
 def _leave(serving: Serving, kept: DemoState, story: Story) -> None:
-    call = look_up(NEWSLETTER, MAYA, "email_marketing")
+    call = look_up(NEWSLETTER, OLIVER, "email_marketing")
     click.echo(
         f"""
 The gateway goes on running. Ctrl-C ends it.
@@ -86,12 +86,13 @@ The gateway goes on running. Ctrl-C ends it.
    API          {serving.base}/docs
    OpenAPI      {serving.base}/openapi.json
    Health       {serving.base}/readyz
-   Clients      {kept.clients} (secrets of all channels)
+   Secrets      {kept.clients}
+   All tokens   . {kept.tokens}     (sets $TILL, $WEB_SHOP and the others; then every curl line above works)
    Commands     . {kept.environment} && consent-gateway --help
 
-   A token of the newsletter, good for ten minutes:
-   NEWSLETTER={story.tokens[NEWSLETTER]}
+   One token, good for ten minutes, and something to ask with it:
 
+   NEWSLETTER={story.tokens[NEWSLETTER]}
    {call.curl(serving.base)}
 """
     )

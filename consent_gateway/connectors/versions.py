@@ -46,6 +46,6 @@ class Versions:
             bits = int(columns, 16)
         except ValueError:
             return None
-        if not point or not 0 <= bits < 1 << len(self._names):
+        if not point or not 0 <= bits < 1 << len(self._names) or columns != f"{bits:x}":
             return None
         return tuple(name for name in self._names if bits & self._bits[name])

@@ -9,7 +9,6 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
 
 from consent_gateway.consent.merge import merge_restrictive
 from consent_gateway.consent.stored import read_names, read_status
@@ -66,8 +65,7 @@ class Known:
 class FactsReader:
     """Facts by id or by blind index. Safe to share between threads: each holds its own connection."""
 
-    def __init__(self, engine: Engine) -> None:
-        held = HeldConnections(engine)
+    def __init__(self, held: HeldConnections) -> None:
         person = sa.bindparam("data_subject", type_=sa.String())
         kind, index = sa.bindparam("kind", type_=sa.String()), sa.bindparam("blind_index", type_=sa.String())
         stated = PEOPLE.outerjoin(PERSON_STATE, PERSON_STATE.c.data_subject == PEOPLE.c.data_subject).outerjoin(
@@ -85,9 +83,9 @@ class FactsReader:
             .where(SHARED_IDENTIFIERS.c.kind == kind, SHARED_IDENTIFIERS.c.blind_index == index)
             .order_by(PEOPLE.c.data_subject)
         )
-        self._by_id = PreparedRead(held, engine.dialect, by_id)
-        self._by_index = PreparedRead(held, engine.dialect, by_index)
-        self._by_shared = PreparedRead(held, engine.dialect, by_shared)
+        self._by_id = PreparedRead(held, held.dialect, by_id)
+        self._by_index = PreparedRead(held, held.dialect, by_index)
+        self._by_shared = PreparedRead(held, held.dialect, by_shared)
 
     def by_id(self, data_subject: str) -> Known | None:
         """The person of this id; None if it is nobody's. Raises `DatabaseUnavailable`."""

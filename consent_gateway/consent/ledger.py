@@ -140,12 +140,8 @@ def _locked(connection: sa.Connection, people: Sequence[str]) -> dict[str, Perso
 
 
 def _changed(before: PersonState, after: PersonState) -> tuple[str, ...]:
-    """The purposes whose stored row is no longer what it was."""
-    return tuple(
-        purpose
-        for purpose, choice in after.choices.items()
-        if choice is not before.choices.get(purpose) or after.closed.get(purpose) != before.closed.get(purpose)
-    )
+    """The purposes whose stored row is no longer what it was: an event that does something makes a new choice."""
+    return tuple(purpose for purpose, choice in after.choices.items() if choice is not before.choices.get(purpose))
 
 
 def _mend(connection: sa.Connection, projected: Mapping[str, PersonState]) -> list[Difference]:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from consent_gateway.audit import verify
 from consent_gateway.demo.state import DemoState
 
 _SECONDS = 60
+_SEALED = "fs1."  # what a sealed value begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,31 @@ class Outside:
             stored = str(connection.execute(question).fetchone()[0])
         finally:
             connection.close()
-        return Look(f"sqlite3 {self._state.retailer} {shlex.quote(question)}", stored[:72] + "…", len(stored) > 72)
+        return Look(f"sqlite3 {self._state.retailer} {shlex.quote(question)}", stored, stored.startswith(_SEALED))
 
-    def log_checked(self) -> tuple[Look, Look]:
-        """Export the log with our own command, then verify the folder in a process that has only the public key."""
-        export, state = self._state.exported_log, self._state.gateway
+    def log_checked(self, decision_id: str) -> tuple[Look, ...]:
+        """Export the log, verify the folder with the public key alone, and find one decision in it."""
+        export, key = self._state.exported_log, self._state.public_key
         if export.exists():
             shutil.rmtree(export)
         database = f"sqlite:///{self._variables['CONSENT_GATEWAY_STATE_DIR']}/gateway.db"
-        asked = ["audit", "export", str(export), "--state", str(state), "--database", database]
+        asked = ["audit", "export", str(export), "--vkey", str(key), "--database", database]
         exported = _ran("consent-gateway " + shlex.join(asked), ["-m", "consent_gateway", *asked])
-        # -I: the verifier runs without our package on its path, as it would on an auditor's machine.
-        words = ["-I", str(verify.__file__), str(export), "--vkey", str(self._state.public_key)]
-        return exported, _ran("python " + shlex.join(words), words)
+        # The verifier is one file that imports nothing of ours: an auditor may bring a copy from elsewhere.
+        verifier = Path(str(verify.__file__))
+        shown = verifier.relative_to(Path.cwd()) if verifier.is_relative_to(Path.cwd()) else verifier
+        words = [str(export), "--vkey", str(key)]
+        verified = _ran(shlex.join(["python", str(shown), *words]), ["-I", str(verifier), *words])
+        return exported, verified, self._found(decision_id)
+
+    def _found(self, decision_id: str) -> Look:
+        entries = self._state.exported_log / "entries.ndjson"
+        command = f"grep {decision_id} {entries}"
+        if not entries.exists():
+            return Look(command, "", good=False)
+        with entries.open(encoding="utf-8") as file:
+            line = next((line for line in file if decision_id in line), "")
+        return Look(command, line.strip(), bool(line))
 
 
 def _ran(command: str, words: list[str]) -> Look:

@@ -2,18 +2,25 @@
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from consent_gateway.demo.calls import variable
 from consent_gateway.errors import SettingsRefused
 
 DATA_VERSION = 1
 """Goes up whenever the demo's data changes, so that an older state is built anew."""
 
 _OWNED = ".consent-gateway-demo"
+_FETCH = (
+    "{name}_SECRET='{secret}'\n"
+    '{name}=$(curl -s {base}/oauth/token -u "{client}:${name}_SECRET" -d grant_type=client_credentials'
+    """ | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')\n"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,11 @@ class DemoState:
         return self.directory / "gateway.env"
 
     @property
+    def tokens(self) -> Path:
+        """A shell script that fetches a token for every client; readable by the owner alone."""
+        return self.directory / "tokens.sh"
+
+    @property
     def public_key(self) -> Path:
         """The audit log's public key, as an outside auditor gets it."""
         return self.directory / "audit-log.vkey"
@@ -85,7 +97,15 @@ class DemoState:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.directory / _OWNED).touch()
         self.marker.unlink(missing_ok=True)  # first, so that a half-cleared state is never taken for a whole one
-        for path in (self.retailer, self.choices, self.clients, self.log, self.environment, self.public_key):
+        for path in (
+            self.retailer,
+            self.choices,
+            self.clients,
+            self.log,
+            self.environment,
+            self.tokens,
+            self.public_key,
+        ):
             path.unlink(missing_ok=True)
         for folder in (self.gateway, self.exported_log):
             if folder.exists():
@@ -97,9 +117,17 @@ class DemoState:
 
     def write_secrets(self, secrets: Mapping[str, str]) -> None:
         """Keep the clients' secrets in a file of mode 0600."""
-        handle = os.open(self.clients, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(dict(secrets), file, indent=2)
+        _write_private(self.clients, json.dumps(dict(secrets), indent=2))
+
+    def write_scripts(self, base: str, variables: Mapping[str, str]) -> None:
+        """Write the shell lines that point commands at this gateway, and those that fetch tokens from it."""
+        exports = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+        _write_private(self.environment, "".join(exports))
+        _write_private(self.tokens, "".join(_FETCH.format(**names) for names in self._token_names(base)))
+
+    def _token_names(self, base: str) -> Iterator[dict[str, str]]:
+        for client_id, secret in self.read_secrets().items():
+            yield {"name": variable(client_id), "client": client_id, "secret": secret, "base": base}
 
     def read_secrets(self) -> dict[str, str]:
         """The clients' secrets by client id."""
@@ -114,6 +142,12 @@ class DemoState:
             "CONSENT_GATEWAY_POLICIES": str(policies.absolute()),
             "CONSENT_GATEWAY_PORT": str(port),
         }
+
+
+def _write_private(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _is_sound(database: Path) -> bool:

@@ -5,6 +5,7 @@ Every chapter can be told again and again: what it changes it first puts back.
 """
 
 import json
+import time
 from collections.abc import Mapping
 
 from consent_gateway.demo.calls import Answer, Call, send, variable
@@ -22,6 +23,10 @@ SOFIE = 10  # her customer number
 NOBODY = "nobody.at.all@example.com"
 STREETS = (CAST[0].street, "Torstraße 44")
 
+_READ = ("data_subject", "record", "fields", "decision_id")
+_CHOSEN = ("event_ids", "state.purposes.email_marketing.status", "state.purposes.email_marketing.given_at")
+_WHY = ("outcome", "jurisdiction", "pack", "fields", "consent_event", "replayed_alike", "log")
+_SEAL_SECONDS = 15
 _SAME_FIELDS = ["first_name", "email", "phone", "street", "birth_date"]
 _NOTICE = {"notice": "morgenrot-privacy", "notice_version": "4", "language": "de"}
 
@@ -40,6 +45,7 @@ class Story:
         self.tokens: dict[str, str] = {}
         self.broken: list[str] = []
         self._anna = ""
+        self._refusal = ""
 
     def tell(self) -> bool:
         """Tell all chapters; True where every promise was kept."""
@@ -60,7 +66,8 @@ class Story:
         told.chapter("Every channel proves who it is")
         told.say(
             "Each channel service has its own credential, bound to its channel, to the purposes it may claim and to"
-            " the recipients it may ask for. A token lives ten minutes."
+            " the recipients it may ask for. A token lives ten minutes. (Answers are shortened here; the curl"
+            " lines give them whole.)"
         )
         for client in CLIENTS:
             secret = self._secrets[client.client_id]
@@ -82,7 +89,7 @@ class Story:
         told.chapter("One customer, four channels, four answers")
         told.say("Anna Berger in Berlin ticks the newsletter box in the web shop: a consent event, with its evidence.")
         evidence = {"how": "web_form", "reference": "checkout-form-12", **_NOTICE}
-        answer = self._do(self._consent(WEB_SHOP, "grant", evidence, identifier=_email(ANNA)))
+        answer = self._do(self._consent(WEB_SHOP, "grant", evidence, identifier=_email(ANNA)), _CHOSEN)
         self._promise(answer.status == 201, "the choice is recorded")
         told.say("The till asks for five fields to hand over her order. An order needs no consent, it is a contract.")
         answer = self._do(look_up(TILL, ANNA, "order_fulfilment", fields=_SAME_FIELDS))
@@ -113,26 +120,28 @@ class Story:
         told.chapter("A choice made in one channel binds in all, on the next request")
         told.say("Anna calls: no more newsletters. The call centre records it; a withdrawal needs no form.")
         evidence: dict[str, JsonValue] = {"how": "spoken", "reference": "call-77120"}
-        answer = self._do(self._consent(CALL_CENTRE, "withdraw", evidence, data_subject=self._anna))
+        answer = self._do(self._consent(CALL_CENTRE, "withdraw", evidence, data_subject=self._anna), _CHOSEN)
         self._promise(answer.status == 201, "the withdrawal is recorded")
         told.say("The very next read by the newsletter is refused. There is no cache that could outlive her word.")
         answer = self._do(look_up(NEWSLETTER, ANNA, "email_marketing", fields=["first_name", "email"]))
         self._promise(_reason(answer, "email") == "withdrawn", "the newsletter is refused because she withdrew")
         told.say("Why? Every decision can be explained: the rule, its text and source, the event it rested on.")
-        answer = self._do(Call("GET", f"/v1/decisions/{answer.at('decision_id')}", token_of=NEWSLETTER))
+        self._refusal = str(answer.at("decision_id"))
+        answer = self._do(Call("GET", f"/v1/decisions/{self._refusal}", token_of=NEWSLETTER), _WHY)
         self._promise(answer.status == 200, "the decision is explained")
+        self._promise(answer.at("replayed_alike") is True, "asked again with the facts of then, it falls alike")
 
     def _writes(self) -> None:
         told = self._narrator
         told.chapter("Writes are gated as reads are")
         told.say("Anna has moved. The call centre reads her record; the answer carries its version.")
         path = f"/v1/customers/{self._anna}?purpose=customer_support&fields=street,city"
-        answer = self._do(Call("GET", path, token_of=CALL_CENTRE))
+        answer = self._do(Call("GET", path, token_of=CALL_CENTRE), ("record", "version"))
         version = str(answer.at("version"))
         street = STREETS[answer.at("record", "street") == STREETS[0]]
         told.say("It changes the street, on condition that nobody changed the record in between.")
         change = self._change({"street": street}, version)
-        self._promise(self._do(change).status == 200, "the street is written")
+        self._promise(self._do(change, ("written", "version", "decision_id")).status == 200, "the street is written")
         told.say("A second agent still has the old version on the screen. Nothing is overwritten.")
         stale = self._change({"street": "Irgendwo 1"}, version)
         self._promise(self._do(stale).status in (409, 412), "a stale write is a conflict")
@@ -182,7 +191,7 @@ class Story:
 
     def _minors(self) -> None:
         told = self._narrator
-        told.chapter("Four young people, four laws")
+        told.chapter("Young people, place by place")
         for address, reason, text in (
             (
                 MIA,
@@ -215,7 +224,7 @@ class Story:
             "fields": ["email"],
             "persons": [{"identifier": _email(address)} for address in listed],
         }
-        answer = self._do(Call("POST", "/v1/decisions/batch", body, token_of=NEWSLETTER))
+        answer = self._do(Call("POST", "/v1/decisions/batch", body, token_of=NEWSLETTER), ("results",))
         results = answer.at("results")
         rows = results if isinstance(results, list) else []
         told.say("One line each:")
@@ -250,10 +259,24 @@ class Story:
             "All of the above is in an append-only log, each entry a leaf of a signed Merkle tree. An auditor needs the"
             " exported log and the public key, and neither the gateway nor its database."
         )
-        for look in self._outside.log_checked():
+        self._promise(self._sealed_in_time(), "Anna's refusal is sealed within seconds")
+        promises = ("the log is exported", "it verifies", "the refusal of Anna's newsletter stands in it")
+        for look, promise in zip(self._outside.log_checked(self._refusal), promises, strict=True):
             told.line(look.command)
             told.text(look.output)
-            self._promise(look.good, "the log verifies")
+            self._promise(look.good, promise)
+
+    def _sealed_in_time(self) -> bool:
+        """Wait until the background worker has taken the refusal into the signed tree."""
+        call = Call("GET", f"/v1/decisions/{self._refusal}", token_of=NEWSLETTER)
+        deadline = time.monotonic() + _SEAL_SECONDS
+        while True:
+            answer = send(self._base, call, self.tokens)
+            if answer.at("log", "sealed") is True:
+                return True
+            if answer.status != 200 or time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
 
     def _change(self, record: dict[str, JsonValue], version: str | None) -> Call:
         body: JsonValue = {"purpose": "customer_support", "record": record, "source": "the customer, by telephone"}
@@ -270,10 +293,10 @@ class Story:
         }
         return Call("POST", "/v1/consents", body, token_of=client)
 
-    def _do(self, call: Call) -> Answer:
+    def _do(self, call: Call, show: tuple[str, ...] = _READ) -> Answer:
         self._narrator.line(call.curl(self._base))
         answer = send(self._base, call, self.tokens)
-        self._narrator.answer(answer)
+        self._narrator.answer(answer, show)
         return answer
 
     def _promise(self, kept: bool, promise: str) -> None:  # noqa: FBT001 - reads as the sentence it is

@@ -12,7 +12,6 @@ from consent_gateway.policy.rulebook import Rulebook, denial
 from consent_gateway.policy.situation import choice_bits, person_bits
 from consent_gateway.vocabulary import AccessRequest, Decision, Facts, Reason, Verdict
 
-
 _NO_FIELD = denial(Reason.UNKNOWN_CATEGORY)
 
 
@@ -29,6 +28,8 @@ def decide(rulebook: Rulebook, request: AccessRequest, facts: Facts) -> Decision
 def _decide(rulebook: Rulebook, request: AccessRequest, facts: Facts) -> Decision:
     moment = request.time
     if moment.tzinfo is not UTC:
+        if moment.tzinfo is None:  # `astimezone` would ask the machine where it stands
+            raise ValueError("the time of a request has no time zone")
         moment = moment.astimezone(UTC)
     purpose = request.purpose
     segment = rulebook.segment(facts.jurisdiction, moment)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from consent_gateway.policy.decide import decide_category
-from consent_gateway.policy.facts import VARIABLES, names_of
+from consent_gateway.policy.facts import AGE_MASK, VARIABLES, names_of
 from consent_gateway.policy.rulebook import Rulebook, RuleText
 from consent_gateway.vocabulary import Effect, Verdict
 
@@ -45,8 +45,8 @@ def explain(rulebook: Rulebook, place: str, purpose: str, category: str, bits: i
 def _nearest(
     rulebook: Rulebook, place: str, purpose: str, category: str, bits: int, day: date, verdict: Verdict
 ) -> Change | None:
-    """The flip that changes the fewest facts; among equals the one declared first."""
-    flips: list[tuple[int, Change]] = []
+    """The flip that changes the fewest facts; among equals the one declared first. Another age comes last of all."""
+    flips: list[tuple[bool, int, Change]] = []
     for variable in VARIABLES:
         every = 0
         for value in variable.alternatives:
@@ -58,5 +58,5 @@ def _nearest(
             other = decide_category(rulebook, place, purpose, category, changed, day)
             if (other.effect is Effect.WITHHOLD) != (verdict.effect is Effect.WITHHOLD):
                 change = Change(names_of(changed & ~bits), names_of(bits & ~changed), other)
-                flips.append(((changed ^ bits).bit_count(), change))
-    return min(flips, key=lambda flip: flip[0])[1] if flips else None
+                flips.append((bool(every & AGE_MASK), (changed ^ bits).bit_count(), change))
+    return min(flips, key=lambda flip: flip[:2])[2] if flips else None

@@ -101,6 +101,7 @@ GROUP: Mapping[Group, tuple[str, ...]] = MappingProxyType(
 )
 
 STATUS_MASK = sum(BIT[name] for name in GROUP[Group.STATUS])
+AGE_MASK = sum(BIT[name] for name in GROUP[Group.AGE])
 
 STATUS_BITS: Mapping[str, int] = MappingProxyType(
     {

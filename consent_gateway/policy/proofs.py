@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from consent_gateway.policy.facts import BIT, FACTS, GROUP, VARIABLES, Group, Polarity, Variable
+from consent_gateway.policy.facts import AGE_MASK, BIT, FACTS, GROUP, VARIABLES, Group, Polarity, Variable
 from consent_gateway.policy.ir import Bar, Ground, Rows
 from consent_gateway.policy.table import Outcome, evaluate
 from consent_gateway.vocabulary import Effect
 
-_AGE_MASK = sum(BIT[name] for name in GROUP[Group.AGE])
 _RESTRICTING = sum(BIT[fact.name] for fact in FACTS if fact.polarity is Polarity.RESTRICTING)
 _OTHER_STATUS = sum(BIT[name] for name in GROUP[Group.STATUS]) & ~_RESTRICTING
 _PARENTAL = BIT["parental"]
@@ -40,7 +39,7 @@ def vetoes(rows: Rows) -> int:
             single |= row.mask
         else:
             mixed |= row.mask
-    return single & ~mixed & _RESTRICTING & ~_AGE_MASK
+    return single & ~mixed & _RESTRICTING & ~AGE_MASK
 
 
 def _mentioned(rows: Rows) -> int:
@@ -118,7 +117,7 @@ def openings(rows: Rows) -> Iterator[Opening]:
         for rest in product(*others):
             base = sum(rest)
             for lower, higher in steps:
-                if lower & _AGE_MASK and base & _PARENTAL:
+                if lower & AGE_MASK and base & _PARENTAL:
                     continue
                 if known[base + higher] < known[base + lower]:
                     yield Opening(base + lower, base + higher)

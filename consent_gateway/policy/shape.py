@@ -13,6 +13,8 @@ _MISSING = "Missing data for required field."
 
 def load(schema: Schema, document: Document, place: Place, value: Any, findings: list[Finding]) -> Any | None:
     """The value as the schema reads it, or None; each complaint becomes a finding at its line."""
+    if value is None and not document.lines:
+        return None  # the file could not be read at all, which is told already
     if not isinstance(value, dict):
         findings.append(Finding(document.path, document.line(place), "this is not a mapping", "write `key: value`"))
         return None

@@ -17,10 +17,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from consent_gateway.database import (
-    from_micros,
-    to_micros,
-)
+from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.cache import PersonKeyCache
@@ -34,7 +31,6 @@ from consent_gateway.vocabulary import COMPANY
 
 SHARDS = 4096
 _CHUNK = 1000  # people whose keys are made in one transaction
-_ATTEMPTS = 8  # at drawing a key id nobody has; of a million ids a thousand may be taken
 
 _PERSON = (
     sa.select(
@@ -311,7 +307,7 @@ def _present_epoch(connection: Connection) -> tuple[int, bytes]:
     )
     found = connection.execute(statement).first()
     if found is None:
-        raise KeysUnavailable("every key epoch is closed: finish `keys close-epoch`, which opens the next")
+        raise KeysUnavailable("every key epoch is closed: finish closing the last, which opens the next")
     return found.epoch, found.wrapped
 
 

@@ -140,10 +140,46 @@ class HistorySchema(Strict):
     events = fields.List(fields.Nested(EventSchema), required=True)
 
 
+class ExplainedFieldSchema(Strict):
+    """Why one field's verdict fell as it did; pack, source and text are there while the policy archive has the rule."""
+
+    effect = fields.String(required=True, validate=validate.OneOf([effect.word for effect in Effect]))
+    reason = fields.String(required=True, validate=validate.OneOf([reason.value for reason in Reason]))
+    rule = fields.String(required=True)
+    pack = fields.String()
+    source = fields.String(metadata={"description": "The article or section the rule comes from."})
+    text = fields.String()
+
+
+class LogPlaceSchema(Strict):
+    """Where the decision stands in the audit log; `index` is null until the log is sealed past it."""
+
+    sealed = fields.Boolean(required=True)
+    index = fields.Integer(required=True, allow_none=True)
+
+
 class ExplainAnswerSchema(Schema):
-    """Why a decision fell as it did; further members explain each verdict."""
+    """Why a decision fell as it did, from the audit log, the archived policy and the ledger."""
 
     decision_id = fields.String(required=True)
+    decided_at = fields.String(required=True)
+    kind = fields.String(required=True)
+    outcome = fields.String(required=True, allow_none=True)
+    caller = fields.String(required=True, allow_none=True)
+    channel = fields.String(required=True, allow_none=True)
+    purpose = fields.String(required=True, allow_none=True)
+    recipient = fields.String(required=True, allow_none=True)
+    data_subject = fields.String(required=True, allow_none=True)
+    jurisdiction = fields.String(required=True, allow_none=True)
+    pack = fields.String(required=True, allow_none=True)
+    policy_revision = fields.String(required=True, allow_none=True)
+    facts = fields.List(fields.String(), required=True)
+    explained = fields.Dict(
+        keys=fields.String(), values=fields.Nested(ExplainedFieldSchema), required=True, data_key="fields"
+    )
+    consent_event = fields.Dict(keys=fields.String(), values=Anything(allow_none=True), required=True, allow_none=True)
+    replayed_alike = fields.Boolean(required=True, allow_none=True)
+    log = fields.Nested(LogPlaceSchema, required=True)
 
     class Meta:
         """Marshmallow's options."""

@@ -28,7 +28,7 @@ def create_app(services: Services) -> Flask:
     app = Flask("consent_gateway.web", static_folder=None)
     app.url_map.merge_slashes = False  # an address is right or unknown, never mended by a redirect
     app.url_map.strict_slashes = True
-    security.install(app, services.clock)
+    security.install(app)
     problems.install(app)
     mount(app, OPERATIONS, services, _site(app, services))
     return app

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from flask import Request
 from marshmallow import Schema, ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from consent_gateway.errors import FieldFault, InputRefused
 
@@ -29,8 +29,11 @@ def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
     charset = parameters.strip().lower().replace('"', "")
     if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
         raise UnsupportedMediaType
-    request.max_content_length = most_bytes
-    parsed = parse_json(request.get_data(cache=False))
+    request.max_content_length = most_bytes + 1  # one more: a stream of undeclared length is cut there without a word
+    body = request.get_data(cache=False)
+    if len(body) > most_bytes:
+        raise RequestEntityTooLarge
+    parsed = parse_json(body)
     if not isinstance(parsed, dict):
         raise InputRefused("the body must be a JSON object", (FieldFault("", "not an object"),))
     return parsed

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, g
+from flask.globals import request_ctx
 from marshmallow import Schema
 
 from consent_gateway.callers.idempotency import StoredAnswer
@@ -138,6 +139,7 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
     query_schema = op.query() if op.query else None
 
     def view(**path: str) -> Response:
+        request = request_ctx.request  # once: the proxy looks the context up at every use
         caller = None
         if isinstance(op.auth, Scope):
             caller = auth.authenticate(services.tokens, request, op.auth)

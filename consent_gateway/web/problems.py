@@ -168,6 +168,13 @@ KINDS: tuple[ProblemKind, ...] = (
         "Tell the operator: the key provider or the key table needs attention.",
     ),
     ProblemKind(
+        "protection_refused",
+        500,
+        "A value could not be protected as decided",
+        "The policy asks for a transform that this gateway does not know or cannot do for a value.",
+        "Tell the operator: nothing of the record left the gateway.",
+    ),
+    ProblemKind(
         "internal",
         500,
         "The gateway failed",

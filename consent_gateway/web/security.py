@@ -2,13 +2,17 @@
 
 import logging
 import re
+import secrets
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
 
-from consent_gateway.ids import new_id
-from consent_gateway.ports import Clock
 from consent_gateway.web.logs import EVENT
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -27,25 +31,37 @@ _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{7,63}")
 _LOGGER = logging.getLogger(__name__)
 
 
-def install(app: Flask, clock: Clock) -> None:
+def install(app: Flask) -> None:
     """Put the headers on every answer of the application and write one line per request."""
+    app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[assignment, method-assign] # Flask's documented way
 
     @app.before_request
     def _arrive() -> None:
         g.started = time.perf_counter_ns()
         sent = request.headers.get(REQUEST_ID)
-        g.request_id = sent if sent and _REQUEST_ID_FORM.fullmatch(sent) else new_id("req", clock.now())
+        g.request_id = sent if sent and _REQUEST_ID_FORM.fullmatch(sent) else f"req_{secrets.token_hex(12)}"
 
     @app.after_request
     def _leave(response: Response) -> Response:
         headers = response.headers
-        for name, value in HEADERS:
-            headers[name] = value
-        headers.setdefault("Cache-Control", "no-store")
-        headers[REQUEST_ID] = g.request_id
+        if "Cache-Control" not in headers:
+            headers.add("Cache-Control", "no-store")
+        headers.add(REQUEST_ID, g.request_id)
         if _LOGGER.isEnabledFor(logging.INFO):
             _LOGGER.info("request", extra={EVENT: _line(response)})
         return response
+
+
+def _with_headers(inner: "WSGIApplication") -> "WSGIApplication":
+    """The fixed headers, added as the answer leaves: no handler, hook or error can do without them."""
+
+    def outer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, *HEADERS], *rest)
+
+        return inner(environ, start)
+
+    return outer
 
 
 def _line(response: Response) -> dict[str, object]:

@@ -62,13 +62,11 @@ def catalogue_of(root: Collection, *children: Collection) -> Catalogue:
     return Catalogue("test", root, MappingProxyType(collections), MappingProxyType(fields))
 
 
-def test_a_slow_statement_is_ended_in_time(open_store: Callable[..., SqlStore], empty_database: str) -> None:
+def test_a_slow_statement_is_ended_in_time(open_store: Callable[..., SqlStore]) -> None:
     """A read that runs past the time-out is `StoreUnavailable`, and the next one is answered."""
     endless = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT count(*) FROM n"
     )
-    if empty_database.startswith("postgresql"):
-        endless = "SELECT count(*) FROM pg_sleep(600)"
     store = open_store(
         root_only("email", "slow"),
         "CREATE TABLE people (customer_id INTEGER PRIMARY KEY, email VARCHAR(40))",
@@ -200,11 +198,17 @@ def test_a_value_without_a_json_form_denies(open_store: Callable[..., SqlStore],
         ({"points": -1}, InputRefused, "/record/points"),
         ({"points": 1 << 70}, InputRefused, "/record/points"),
         ({"name": "nul \x00"}, InputRefused, "/record/name"),
+        ({"shop_id": 99, "name": "Ada", "points": 5}, InputRefused, "/record/shop_id"),
+        ({"email": "bo@shop.test", "name": "Ada", "points": 5}, Conflict, None),
         ({"name": "\ud800"}, InputRefused, "/record/name"),
     ],
 )
 def test_what_the_store_refuses_is_told_by_field_and_never_by_value(
-    open_store: Callable[..., SqlStore], changes: dict[str, str], kind: type[Conflict], pointer: str | None
+    open_store: Callable[..., SqlStore],
+    empty_database: str,
+    changes: dict[str, str],
+    kind: type[Conflict],
+    pointer: str | None,
 ) -> None:
     """Broken rules of the store become `Conflict` or `InputRefused` with the field; nothing is changed."""
     store = open_store(
@@ -220,11 +224,14 @@ def test_what_the_store_refuses_is_told_by_field_and_never_by_value(
         store.update("1", changes, None)
     told = f"{raised.value} {getattr(raised.value, 'faults', '')}"
     assert next(iter(changes)) in told
+    assert empty_database.startswith("sqlite") or not any(f"`{name}`" in told for name in list(changes)[1:])
     assert "bo@shop.test" not in told
     assert "violates" not in told
     if pointer:
         assert isinstance(raised.value, InputRefused)
-        assert [fault.pointer for fault in raised.value.faults] == [pointer]
+        pointers = [fault.pointer for fault in raised.value.faults]
+        assert pointer in pointers  # SQLite does not say which reference broke, so every field changed is named
+        assert empty_database.startswith("sqlite") or pointers == [pointer]
     assert store.read("1", ("email", "name", "points", "shop_id"), Page()) == before
     assert raised.value.__suppress_context__ or raised.value.__context__ is None  # no driver text in a traceback
 

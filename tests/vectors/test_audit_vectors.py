@@ -28,10 +28,12 @@ def node(level: int, position: int) -> bytes:
 
 
 def proof_of(vector: dict[str, Any]) -> list[bytes]:
+    """The hashes of a vector's proof."""
     return [bytes.fromhex(one) for one in vector["proof"]]
 
 
 def note_of(vector: dict[str, str]) -> str:
+    """The signed note of a vector."""
     return f"{vector['text']}\n— {vector['vkey'].split('+')[0]} {vector['signature']}\n"
 
 

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
 from consent_gateway.callers.registry import NewClient, Registry, Scope
+from consent_gateway.callers.tables import ACCESS_TOKENS, CLIENTS, IDEMPOTENCY_KEYS, USED_ASSERTIONS
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
@@ -207,7 +208,32 @@ class MemoryExplain:
         """As the explaining service."""
         if decision_id == self.unknown:
             raise NotFound("no decision has this id")
-        return {"decision_id": decision_id, "fields": {"email": {"rule": "eea.contract", "text": "…"}}}
+        told = {
+            "effect": "allow",
+            "reason": "contract",
+            "rule": "eea.contract",
+            "pack": "eea@1",
+            "source": "Art. 6(1)(b)",
+        }
+        return {
+            "decision_id": decision_id,
+            "decided_at": "2026-11-22T12:00:00Z",
+            "kind": "decision",
+            "outcome": "open",
+            "caller": "web-shop",
+            "channel": "web_shop",
+            "purpose": "order_fulfilment",
+            "recipient": COMPANY,
+            "data_subject": ADA,
+            "jurisdiction": "DE",
+            "pack": "eea@1",
+            "policy_revision": REVISION,
+            "facts": [],
+            "fields": {"email": {**told, "text": "what the contract needs"}},
+            "consent_event": None,
+            "replayed_alike": True,
+            "log": {"sealed": False, "index": None},
+        }
 
 
 class MemoryHealth:
@@ -269,7 +295,7 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> Sta
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
-    METADATA.create_all(engine)
+    METADATA.create_all(engine, tables=[CLIENTS, ACCESS_TOKENS, USED_ASSERTIONS, IDEMPOTENCY_KEYS])
     gateway, held = MemoryGateway(clock), HeldConnections(engine)
     return StandIns(
         engine=engine,

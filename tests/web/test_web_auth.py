@@ -60,7 +60,7 @@ def test_expired_and_revoked_tokens_are_refused(http: FlaskClient, services: Sta
 
 
 def test_a_token_anywhere_but_in_the_header_does_not_count(http: FlaskClient, services: StandIns) -> None:
-    """A token in the query, the body or a cookie is no token, and a query parameter is refused even beside a good one."""
+    """A token in the query, the body or a cookie is no token; in the query it is refused even beside a good one."""
     token = services.token()
     assert http.post(f"{PATH}?access_token={token}", json=BODY).status_code == 401
     assert http.post(PATH, json={**BODY, "access_token": token}).status_code == 401

@@ -13,6 +13,7 @@ from consent_gateway.errors import (
     InputRefused,
     KeysUnavailable,
     NotFound,
+    ProtectionRefused,
     StoreUnavailable,
     UnknownField,
     UnknownPurpose,
@@ -26,7 +27,15 @@ from consent_gateway.web.answers import record_answer
 from consent_gateway.web.operations import Answer, Call, json_answer, operation
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 
-_READS = (UnknownPurpose, UnknownField, IdentifierRefused, StoreUnavailable, AuditUnavailable, KeysUnavailable)
+_READS = (
+    UnknownPurpose,
+    UnknownField,
+    IdentifierRefused,
+    StoreUnavailable,
+    AuditUnavailable,
+    KeysUnavailable,
+    ProtectionRefused,
+)
 _WRITES = (*_READS, FieldsRefused, ConsentNotRaised, Conflict)
 _RECORD = (Answer(200, "What may go out of the record.", answer_schemas.RecordAnswerSchema),)
 _LONGEST_VERSION = 128

@@ -3,7 +3,7 @@
 import json
 
 from consent_gateway.demo.calls import Answer
-from consent_gateway.demo.narration import Narrator, rendered, shortened
+from consent_gateway.demo.narration import Narrator, picked, rendered, shortened
 
 LONG = {
     "data_subject": "ds_" + "0" * 26,
@@ -32,15 +32,37 @@ def test_a_short_value_stays_on_one_line() -> None:
 
 
 def test_long_lists_and_texts_are_cut_and_say_so() -> None:
-    """Three items are kept and the rest is counted; a long text ends in an ellipsis."""
+    """Two items are kept and the rest is counted, a long text ends in an ellipsis, an empty list is left out."""
     cut = shortened(LONG)
     assert isinstance(cut, dict)
-    assert cut["rows"] == [{"n": 0}, {"n": 1}, {"n": 2}, "… 6 more"]
+    assert cut["rows"] == [{"n": 0}, {"n": 1}, "… 7 more"]
     text = shortened("x" * 500)
     assert isinstance(text, str)
-    assert len(text) == 72
+    assert len(text) == 84
     assert text.endswith("…")
-    assert shortened({str(n): n for n in range(20)})["…"] == "8 more"
+    many = shortened({str(n): n for n in range(20)})
+    assert isinstance(many, dict)
+    assert many["…"] == "8 more"
+    assert shortened({"obligations": [], "record": {}}) == {"record": {}}
+
+
+def test_a_verdict_stays_on_one_line() -> None:
+    """Verdicts stand below each other, each on its own line even where it is longer than others may be."""
+    verdict = {"effect": "withhold", "reason": "category_not_declared_for_purpose", "rule": "gateway." + "x" * 40}
+    lines = rendered({"fields": {"a": verdict, "b": verdict}})
+    assert [line.strip()[:4] for line in lines] == ["{", '"fie', '"a":', '"b":', "}", "}"]
+
+
+def test_only_the_named_parts_are_shown_and_never_of_an_error() -> None:
+    """Paths pick parts in their order, what is missing is passed over, and an error is shown whole."""
+    body = {"a": 1, "state": {"purposes": {"x": {"status": "granted", "more": 2}}}, "z": 3}
+    assert picked(body, ("z", "state.purposes.x.more", "nowhere.at.all", "state.purposes.x.status")) == {
+        "z": 3,
+        "state": {"purposes": {"x": {"more": 2, "status": "granted"}}},
+    }
+    lines: list[str] = []
+    Narrator(lines.append, colour=False).answer(Answer(403, {}, {"code": "fields_refused"}), ("record",))
+    assert "fields_refused" in "".join(lines)
 
 
 def test_no_colour_means_no_escape_sequence() -> None:

@@ -1,0 +1,81 @@
+"""What the consent tests share: people to choose, events to record and the service over a real database."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from consent_gateway.audit.recorder import record_in
+from consent_gateway.consent.choices import Choices
+from consent_gateway.consent.facts import FactsReader
+from consent_gateway.database import HeldConnections
+from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.tables import PEOPLE
+from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
+from tests.conftest import NOON, StillClock
+
+PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
+
+Event = Callable[..., NewConsentEvent]
+
+
+@pytest.fixture
+def event() -> Event:
+    """Makes an event with full evidence: `event("ds_1", kind, purpose, at)`."""
+
+    def make(
+        person: str, kind: EventKind, purpose: str = "email_marketing", at: datetime = NOON, **given: Any
+    ) -> NewConsentEvent:
+        evidence = Evidence("web_shop", "web_form", "shop", "privacy", "3", "de")
+        return NewConsentEvent(
+            person, ANY_PURPOSE if kind in PERSON_WIDE else purpose, kind, at, given.pop("evidence", evidence), **given
+        )
+
+    return make
+
+
+@pytest.fixture
+def people(gateway_engine: sa.Engine) -> list[str]:
+    """Nine people in the directory, `ds_0` to `ds_8`."""
+    ids = [f"ds_{n}" for n in range(9)]
+    with gateway_engine.begin() as connection:
+        rows = [{"data_subject": each, "store_key": each[3:], "jurisdiction": "DE", "created_at": 0} for each in ids]
+        connection.execute(sa.insert(PEOPLE), rows)
+    return ids
+
+
+@pytest.fixture
+def indexes() -> BlindIndex:
+    """Blind indexes under fixed keys, for German telephone numbers."""
+    return BlindIndex(lambda kind, version: hashlib.sha256(f"{kind}{version}".encode()).digest(), "DE")
+
+
+@pytest.fixture
+def reader(gateway_engine: sa.Engine) -> Iterator[FactsReader]:
+    """The reader of facts."""
+    held = HeldConnections(gateway_engine)
+    yield FactsReader(held)
+    held.close()
+
+
+@pytest.fixture
+def choices(gateway_engine: sa.Engine, reader: FactsReader, indexes: BlindIndex, clock: StillClock) -> Choices:
+    """The service, with the real audit queue."""
+    return Choices(
+        engine=gateway_engine,
+        facts=reader,
+        indexes=indexes,
+        record_in=record_in,
+        clock=clock,
+        purposes=PURPOSES,
+        purposes_for_any=PURPOSES,
+    )
+
+
+@pytest.fixture
+def caller() -> Caller:
+    """A web shop that may ask for e-mail marketing."""
+    return Caller("shop", "web_shop", frozenset({"email_marketing"}), frozenset(), frozenset({"consents:write"}))

@@ -1,0 +1,214 @@
+"""Claims about reading policy files: what is wrong is told with its line and its mend."""
+
+from pathlib import Path
+
+import pytest
+
+from consent_gateway.errors import PolicyInvalid
+from consent_gateway.policy import load_policies, policies_from
+from consent_gateway.policy.source import parse
+from tests.unit.policy.conftest import write
+
+RULE = "  - {id: aa.email, kind: consent, purposes: [email_marketing], source: art. 2}"
+PLANTED = [
+    # path, text as it stands, text planted instead, line of the finding, what it says, its mend
+    (
+        "packs/aa.yaml",
+        RULE,
+        RULE.replace("purposes", "purpose"),
+        10,
+        "unknown key `purpose`",
+        "did you mean `purposes`",
+    ),
+    ("packs/aa.yaml", "kind: consent", "kind: consnt", 10, "unknown kind `consnt`", "did you mean `consent`"),
+    (
+        "packs/aa.yaml",
+        "[email_marketing]",
+        "[email_marketng]",
+        10,
+        "unknown purpose `email_marketng`",
+        "email_marketing",
+    ),
+    ("packs/aa.yaml", "group:choice", "group:choices", 12, "unknown group `group:choices`", "`group:choice`"),
+    ("packs/aa.yaml", ", source: art. 2", "", 10, "`source` is missing", "add `source`"),
+    ("packs/aa.yaml", "source: art. 2", "when: [grantd], source: a", 10, "unknown fact `grantd`", "`granted`"),
+    ("packs/aa.yaml", "source: art. 2", "when: [granted, not granted], source: a", 10, "its absence", "remove one"),
+    ("packs/aa.yaml", "source: art. 2", "categories: [user.contct], source: a", 10, "`user.contct`", "`user.contact`"),
+    (
+        "packs/aa.yaml",
+        "source: art. 2",
+        "categories: sensitive, source: a",
+        10,
+        "no sensitive categories",
+        "`sensitive:",
+    ),
+    ("packs/aa.yaml", "source: art. 2", "effect: withhold, source: a", 10, "cannot withhold", "kind `bar`"),
+    ("packs/aa.yaml", "source: art. 2", "effect: hide, source: a", 10, "unknown effect `hide`", "`mask`"),
+    ("packs/aa.yaml", "source: art. 2", "reason: contract, source: a", 10, "has its own reason", "remove `reason`"),
+    ("packs/aa.yaml", "source: art. 2", "stage: refusal, source: a", 10, "has no stage", "remove `stage`"),
+    (
+        "packs/aa.yaml",
+        "reason: below_digital_age",
+        "reason: below_age",
+        12,
+        "unknown reason `below_age`",
+        "below_digital",
+    ),
+    ("packs/aa.yaml", "below: digital", "below: digitl", 12, "unknown age `digitl`", "did you mean `digital`"),
+    ("packs/aa.yaml", "below: digital", "below: 25", 12, "no facts tell ages", "use 12 to 18"),
+    ("packs/aa.yaml", "default: 16", "default: 30", 1, "the age `digital` is 30", "use 12 to 18"),
+    ("packs/aa.yaml", "aa.email", "aa.orders", 10, "the rule id `aa.orders` stands in `packs/aa.yaml` line 9", "own"),
+    ("packs/aa.yaml", "aa.email", "bb.email", 10, "does not begin with its pack's", "write `aa.email`"),
+    ("packs/aa.yaml", "consent_months: 24", "extends: bb", 1, "unknown pack to extend `bb`", "remove it"),
+    ("packs/aa.yaml", "consent_months: 24", "extends: aa", 1, "unknown pack to extend `aa`", "remove it"),
+    ("packs/aa.yaml", "consent_months: 24", "replaces: [aa.email]", 1, "no extended pack holds it", "remove it"),
+    ("packs/aa.yaml", "consent_months: 24", "consent_months: 0", 7, "`0` is not a number of months", "above 0"),
+    ("packs/aa.yaml", "[DE, FR]", "[DE, NO]", 5, "a bare `NO` for a truth value", "put it in quotes"),
+    ("packs/aa.yaml", "[DE, FR]", "[Germany]", 1, "`Germany` is not an ISO 3166 code", "write `DE`"),
+    ("packs/aa.yaml", "[DE, FR]", "[UK]", 1, "`UK` is not an ISO 3166 code", "write `GB`"),
+    ("packs/aa.yaml", 'version: "7"', "version: 7.1", 3, "`7.1` is not text", "put it in quotes"),
+    ("packs/aa.yaml", "2020-01-01", '"2020"', 4, "`2020` is not a day", "2026-01-31"),
+    ("packs/floor.yaml", "pack: floor", "pack: aa", 1, "the pack `aa` stands in `packs/aa.yaml`", "rename one"),
+    ("packs/aa.yaml", "title: First land", "title: First land\npack: aa", 3, "the key `pack` stands twice", "keep one"),
+    ("packs/aa.yaml", "rules:\n", "rules: [\n", 9, "this is not YAML", "mend the indentation"),
+    ("packs/floor.yaml", "stage: restriction, ", "", 7, "kind `bar` needs a stage", "add `stage`"),
+    ("packs/floor.yaml", "reason: restriction, ", "", 7, "kind `bar` needs a reason", "add `reason`"),
+    ("packs/floor.yaml", "everywhere", "[everywhere, DE]", 1, "holds everywhere and names places", "everywhere` alone"),
+    (
+        "packs/floor.yaml",
+        "jurisdictions: everywhere",
+        "jurisdictions: [FR]",
+        1,
+        "`FR` is under `aa`",
+        "name the place in one",
+    ),
+    ("purposes.yaml", "[user.contact, user.unique_id]", "[user.contacts]", 2, "unknown category", "`user.contact`"),
+    ("purposes.yaml", "key: care", "key: orders", 16, "`orders` stands twice", "rename or remove"),
+    ("categories.yaml", "special: true", "special: maybe", 7, "not a valid boolean", "format of this file"),
+    ("categories.yaml", "special: true", "specal: true", 7, "unknown key `specal`", "did you mean `special`"),
+    ("channels.yaml", "[existing_customer]", "[existing]", 4, "unknown condition `existing`", "`existing_customer`"),
+    ("recipients.yaml", "role: processor", "role: helper", 2, "unknown role `helper`", "use one of"),
+    ("recipients.yaml", "[email_marketing]", "[emails]", 2, "unknown purpose `emails`", "email_marketing"),
+    ("transforms.yaml", "[user.contact.email]", "[user.contact]", 4, "has a transform for mask in line 3", "keep one"),
+    ("transforms.yaml", "effect: pseudonymise", "effect: withhold", 2, "unknown effect `withhold`", "use one of"),
+    ("catalogue.yaml", "[user.health]", "[user.helth]", 11, "unknown category `user.helth`", "`user.health`"),
+    ("catalogue.yaml", "meta: {transforms", "meta: {transfroms", 17, "unknown key `transfroms`", "`transforms`"),
+]
+
+
+@pytest.mark.parametrize(("path", "old", "new", "line", "what", "mend"), PLANTED)
+def test_a_planted_error_is_told_with_file_line_and_mend(
+    small: dict[str, str], path: str, old: str, new: str, line: int, what: str, mend: str
+) -> None:
+    """Each kind of error keeps the policy from loading and is told as `file:line: what; mend`."""
+    assert old in small[path]
+    small[path] = small[path].replace(old, new, 1)
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(small)
+    fitting = [one for one in refused.value.findings if one.startswith(f"{path}:{line}: ") and what in one]
+    assert fitting, refused.value.findings
+    assert mend in fitting[0].partition("; ")[2], fitting
+
+
+def test_the_small_policy_stands(small: dict[str, str]) -> None:
+    """The policy into which the errors are planted has none itself."""
+    assert len(policies_from(small).documents.rules()) == 8
+
+
+def test_all_errors_are_told_at_once(small: dict[str, str]) -> None:
+    """Two errors in two files give two findings, and the message says how many there are."""
+    small["packs/aa.yaml"] = small["packs/aa.yaml"].replace("kind: consent", "kind: consnt")
+    small["channels.yaml"] = small["channels.yaml"].replace("existing_customer", "existing")
+    with pytest.raises(PolicyInvalid, match="2 findings") as refused:
+        policies_from(small)
+    assert len(refused.value.findings) == 2
+
+
+@pytest.mark.parametrize("name", ["catalogue", "categories", "purposes", "channels", "recipients", "transforms"])
+def test_a_missing_file_is_a_finding(small: dict[str, str], name: str) -> None:
+    """Without one of its files the policy does not load."""
+    del small[f"{name}.yaml"]
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(small)
+    assert f"{name}.yaml:1: the file is missing; write `{name}.yaml`" in refused.value.findings
+
+
+def test_a_policy_without_packs_does_not_load(small: dict[str, str]) -> None:
+    """An empty rule list is no policy."""
+    for path in list(small):
+        if path.startswith("packs/"):
+            del small[path]
+    with pytest.raises(PolicyInvalid, match="there is no pack"):
+        policies_from(small)
+
+
+def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
+    """A directory that is not there is named."""
+    with pytest.raises(PolicyInvalid, match="there is no policy directory"):
+        load_policies(tmp_path / "nowhere")
+
+
+def test_a_circle_of_packs_is_refused(small: dict[str, str]) -> None:
+    """Packs that extend each other are a finding, not an endless loop."""
+    small["packs/aa.yaml"] = small["packs/aa.yaml"].replace("consent_months: 24", "extends: bb")
+    small["packs/bb.yaml"] = 'pack: bb\ntitle: B\nversion: "1"\njurisdictions: [IT]\nextends: aa\nrules: []\n'
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(small)
+    assert any("extends itself" in finding for finding in refused.value.findings)
+
+
+def test_the_revision_is_of_what_is_said(small: dict[str, str], small_directory: Path) -> None:
+    """Comments, layout and cases do not change the revision; a changed rule does."""
+    before = load_policies(small_directory)
+    assert len(before.revision) == 16
+    write(small_directory, {"packs/aa.yaml": "# a comment\n" + small["packs/aa.yaml"], "cases/one.yaml": "[]"})
+    assert load_policies(small_directory).revision == before.revision
+    assert "cases/one.yaml" not in load_policies(small_directory).sources
+    write(small_directory, {"packs/aa.yaml": small["packs/aa.yaml"].replace("art. 2", "art. 22")})
+    assert load_policies(small_directory).revision != before.revision
+
+
+def test_a_pack_carries_what_other_rooms_read(small: dict[str, str]) -> None:
+    """Clocks, the signal duty and the waiting time before asking again are kept with the pack."""
+    small["packs/aa.yaml"] = small["packs/aa.yaml"].replace(
+        "consent_months: 24",
+        "reask_months: 6\nsignal_duty: {required: true, since: 2021-01-01, source: s}\n"
+        "clocks:\n  access: {respond: P1M, extension: P2M, source: s}",
+    )
+    pack = policies_from(small).documents.packs["aa"]
+    assert pack.reask_months == 6
+    assert pack.signal_duty is not None
+    assert pack.signal_duty.required
+    assert pack.clocks["access"]["respond"] == "P1M"
+
+
+def test_booleans_are_true_and_false_alone() -> None:
+    """`yes`, `NO` and `off` stay words, quoted or not, so that Norway is never read as false."""
+    findings: list[object] = []
+    document = parse("x.yaml", 'a: NO\nb: "no"\nc: off\nd: true\ne: 2026-01-31', findings)  # type: ignore[arg-type]
+    assert [document.value[key] for key in "abcd"] == ["NO", "no", "off", True]
+    assert len(findings) == 2
+    assert document.line(("d",)) == 4
+
+
+def test_anchors_are_refused() -> None:
+    """An alias is a finding, since it hides what a file says."""
+    findings: list[object] = []
+    parse("x.yaml", "a: &one [1]\nb: *one\n", findings)  # type: ignore[arg-type]
+    assert "anchor" in str(findings[0])
+
+
+def test_the_rule_text_is_the_file_s_own(small: dict[str, str]) -> None:
+    """A rule's text for readers ends where the next item or its comment begins."""
+    small["packs/floor.yaml"] = (
+        'pack: floor\ntitle: F\nversion: "1"\njurisdictions: everywhere\nrules:\n'
+        "  - id: floor.one\n    kind: bar\n    when: [restricted]\n    stage: restriction\n    reason: restriction\n"
+        "    source: art. 18\n\n  # the next one\n  - {id: floor.two, kind: transfer, source: art. 44}\n"
+    )
+    rulebook = policies_from(small).rulebook
+    assert rulebook.rule("floor.one").text.splitlines()[0] == "- id: floor.one"
+    assert rulebook.rule("floor.one").text.splitlines()[-1] == "  source: art. 18"
+    assert rulebook.rule("floor.two").source == "art. 44"
+    assert rulebook.rule("gateway.unknown-purpose").pack == "gateway"
+    with pytest.raises(KeyError):
+        rulebook.rule("floor.three")
