@@ -51,7 +51,11 @@ class ReadQuery:
 
 @dataclass(frozen=True, slots=True)
 class ReadAnswer:
-    """What may go out. `data_subject` is None where nothing may be told, not even that the person is known."""
+    """What may go out.
+
+    `data_subject` is None where nothing may be told, not even that the person is known, and where a pseudonym goes
+    out: beside it, our own id would link what two recipients hold of one person.
+    """
 
     decision_id: str
     data_subject: str | None
@@ -162,7 +166,7 @@ class Gateway:
             more=tuple(sorted(stored.more)) if stored else (),
             verdicts=verdicts,
             revision=line.decision.revision,
-            version=stored.version if stored else None,
+            version=stored.version if stored and person is not None else None,
         )
 
     def decide(self, caller: Caller, query: DecideQuery) -> DecideAnswer:
@@ -294,8 +298,12 @@ class Gateway:
         answers alike for an unknown person and, unless the client may see reasons, for one who is refused.
         """
         decision = line.decision
-        if person.identifier is None or decision.open_fields:
+        if person.identifier is None:
             return (line.known.data_subject if line.known else None), decision.verdicts
+        if decision.open_fields:
+            # Beside a pseudonym our own id would link what two recipients hold of one person.
+            linkable = any(verdict.effect is Effect.PSEUDONYMISE for verdict in decision.verdicts.values())
+            return (line.known.data_subject if line.known and not linkable else None), decision.verdicts
         if line.known is not None and EXPLAIN_SCOPE in line.caller.scopes:
             return line.known.data_subject, decision.verdicts
         return None, dict.fromkeys(decision.verdicts, _REFUSED)

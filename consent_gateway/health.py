@@ -6,16 +6,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from consent_gateway import __version__
+from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import Recorder
 from consent_gateway.database import DRIVER_ERRORS
-from consent_gateway.errors import GatewayError
-from consent_gateway.ports import CustomerStore
+from consent_gateway.errors import AuditUnavailable, GatewayError
+from consent_gateway.ids import new_id
+from consent_gateway.ports import Clock, CustomerStore
 
 
 class Health:
     """The state of one process and of the parts behind it."""
 
-    def __init__(self, engine: sa.Engine, store: CustomerStore, recorder: Recorder, revision: str) -> None:
+    def __init__(
+        self, engine: sa.Engine, store: CustomerStore, recorder: Recorder, revision: str, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._engine = engine
         self._store = store
         self._recorder = recorder
@@ -30,13 +35,24 @@ class Health:
         parts = {
             "database": self._database(),
             "customer_store": self._customer_store(),
-            "audit": "ok" if self._recorder.failure is None else "failing",
+            "audit": self._audit(),
         }
         return {
             "ready": all(state == "ok" for state in parts.values()),
             "parts": parts,
             "policy_revision": self._revision,
         }
+
+    def _audit(self) -> str:
+        """After a failure only an entry that becomes durable shows that the next call would succeed."""
+        if self._recorder.failure is None:
+            return "ok"
+        now = self._clock.now()
+        try:
+            self._recorder.record(Entry(new_id("sys", now), EntryKind.SYSTEM, now, action="audit_recovered"))
+        except AuditUnavailable:
+            return "failing"
+        return "ok"
 
     def _database(self) -> str:
         try:

@@ -20,7 +20,7 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.database import HeldConnections, open_engine, refuse_unless_durable
-from consent_gateway.errors import GatewayError
+from consent_gateway.errors import GatewayError, SettingsRefused
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
 from consent_gateway.health import Health
@@ -33,6 +33,8 @@ from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.protection.tables import EPOCHS
+from consent_gateway.seal_existing import SealExisting
 from consent_gateway.settings import Settings, prepare_directories
 from consent_gateway.writes import Writes
 
@@ -67,6 +69,7 @@ class Services:
     writes: Writes
     choices: Choices
     enrolment: Enrolment
+    seal_existing: SealExisting
     registry: Registry
     tokens: Tokens
     assertions: Assertions
@@ -93,9 +96,21 @@ def upgrade_databases(settings: Settings) -> None:
         engine = open_engine(url, threads=1, statement_seconds=_MIGRATION_SECONDS)
         upgrade(engine, "gateway" if chain == "gateway" else "keys")
         engine.dispose()
-    if not settings.key_file.exists():
-        FileKeyProvider.create(settings.key_file)
+    _make_root_key(settings)
     open_signer(settings.log_key_file, settings.log_origin)
+
+
+def _make_root_key(settings: Settings) -> None:
+    """A first root key, only while the key table is empty: a lost file must not be hidden by a new one."""
+    if settings.key_file.exists():
+        return
+    engine = open_engine(settings.key_database_url, threads=1)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        epochs = connection.execute(sa.select(sa.func.count()).select_from(EPOCHS)).scalar_one()
+    engine.dispose()
+    if epochs:
+        raise SettingsRefused(f"`{settings.key_file}` is gone, but keys were made with it: restore it from its backup")
+    FileKeyProvider.create(settings.key_file)
 
 
 def open_databases(settings: Settings) -> tuple[sa.Engine, sa.Engine]:
@@ -200,12 +215,20 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         writes=_writes(parts, gateway, enrolment),
         choices=_choices(parts),
         enrolment=enrolment,
+        seal_existing=SealExisting(
+            engine=parts.engine,
+            store=parts.store,
+            catalogue=parts.policies.catalogue,
+            sealing=parts.sealing,
+            recorder=parts.recorder,
+            clock=parts.clock,
+        ),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
         assertions=Assertions(parts.engine, parts.clock),
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies),
-        health=Health(parts.engine, parts.store, parts.recorder, parts.policies.revision),
+        health=Health(parts.engine, parts.store, parts.recorder, parts.policies.revision, parts.clock),
         clock=parts.clock,
         issuer=settings.issuer,
     )

@@ -178,7 +178,7 @@ class Recorder:
         while True:
             try:
                 store, ready = self._ready()
-                if chain is None:
+                if ready is not chain:  # at first, and when the store had to be replaced by a new one
                     chain, before = ready, ready.position
                     rows = _rows(batch, chain)
                 store.commit(rows)
@@ -193,7 +193,7 @@ class Recorder:
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                 if all(ticket.abandoned for ticket in batch) and (not unknown or self._closing.is_set()):
                     if chain is not None:
-                        chain.position = before
+                        chain.position = before  # harmless where the store was replaced since
                     return False
             else:
                 self._failure = None

@@ -113,23 +113,32 @@ class FileStore:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{self.writer}.db"
         self._count = 0
+        self._path = path
+        self._gone = False
         self._lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # SQLite would let others read it
             self._connection = _open_file(path)
+            self._identity = self._present()
             _sync_folder(folder)
         except BaseException:
+            for made in (path, path.with_suffix(".lock")):  # or each new try on a full disk would leave two more
+                made.unlink(missing_ok=True)
             os.close(self._lock)
             raise
 
     @property
     def full(self) -> bool:
-        """True once the file holds so much that a fresh one lets the sealer remove it."""
-        return self._count >= LEAVES_PER_FILE
+        """True once the file is gone, or holds so much that a fresh one lets the sealer remove it."""
+        return self._gone or self._count >= LEAVES_PER_FILE
 
     def commit(self, rows: Sequence[Row]) -> None:
-        """Insert the rows in one transaction, flushed to disk before it returns."""
+        """Insert the rows in one transaction, flushed to disk before it returns.
+
+        A file that was removed or replaced under us still takes commits, and loses them when we close it: so
+        each commit counts only if the file is still in its place afterwards.
+        """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany("INSERT INTO leaves (entry_id, entry) VALUES (?, ?)", rows)
@@ -140,7 +149,14 @@ class FileStore:
             if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
                 raise LeafRefused("the writer's file refused an entry") from error
             raise
+        if self._present() != self._identity:
+            self._gone = True
+            raise OSError(f"the audit file `{self._path.name}` was removed: recording into a new one")
         self._count += len(rows)
+
+    def _present(self) -> tuple[tuple[int, int] | None, ...]:
+        """Which files now stand under our names: the database and its write-ahead log."""
+        return tuple(_identity(self._path.with_name(self._path.name + ending)) for ending in ("", "-wal"))
 
     def close(self) -> None:
         """Close the file and release the lock; what is in the file waits for the sealer."""
@@ -163,6 +179,14 @@ def _open_file(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _sync_folder(folder: Path) -> None:

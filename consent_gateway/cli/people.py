@@ -8,6 +8,7 @@ from typing import Protocol
 import click
 
 from consent_gateway.people.enrolment import Enrolment, Report
+from consent_gateway.seal_existing import SealExisting
 
 
 class Services(Protocol):
@@ -16,6 +17,11 @@ class Services(Protocol):
     @property
     def enrolment(self) -> Enrolment:
         """Brings the store's people into the directory."""
+        ...
+
+    @property
+    def seal_existing(self) -> SealExisting:
+        """Seals what the store holds in the clear."""
         ...
 
 
@@ -41,6 +47,27 @@ def enrol(services: Callable[[], Services], *, as_json: bool) -> None:
         return
     click.echo("", err=True)
     click.echo(_told(report))
+
+
+@people.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON object.")
+@click.pass_obj
+def seal(services: Callable[[], Services], *, as_json: bool) -> None:
+    """Seal the values that columns called sealed already hold in the clear. Safe to run again at any time."""
+
+    def progress(done: int, total: int) -> None:
+        if not as_json:
+            click.echo(f"\rread {done} of {total}", nl=False, err=True)
+
+    report = services().seal_existing.run(progress)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report)))
+        return
+    click.echo("", err=True)
+    click.echo(
+        f"{report.read} records read, {report.sealed} sealed; {report.busy} changed meanwhile, run again;"
+        f" {report.unenrolled} of people not enrolled yet"
+    )
 
 
 def _told(report: Report) -> str:

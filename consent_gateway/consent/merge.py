@@ -46,7 +46,7 @@ def merge_choices(choices: Sequence[Choice]) -> Choice:
         purpose=deciding.purpose,
         status=status,
         given_at=_earliest([choice.given_at for choice in choices]),  # the oldest answer expires first
-        valid_until=_latest_birth([choice.valid_until for choice in choices]),
+        valid_until=_earliest([choice.valid_until for choice in choices]),
         notice_version=_notice_version(choices),
         objected=any(choice.objected for choice in choices),
         opted_out=any(choice.opted_out for choice in choices),

@@ -1,11 +1,8 @@
 """Builds the demo's state: the shop, the gateway beside it, its people, clients and old choices; serves nothing."""
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import sqlalchemy as sa
 
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.callers.registry import refuse_unknown
@@ -14,17 +11,13 @@ from consent_gateway.demo.clients import CLIENTS
 from consent_gateway.demo.retailer import Progress, build_retailer
 from consent_gateway.demo.state import DemoState
 from consent_gateway.errors import InputRefused
-from consent_gateway.people.directory import by_store_keys
-from consent_gateway.people.tables import PEOPLE
 from consent_gateway.settings import Settings
 from consent_gateway.vocabulary import COMPANY
 from consent_gateway.wiring import Services, open_services, upgrade_databases
 
 _ENROLLING = "enrolling the customers"
-_KEYS = "making everyone's keys"
 _IMPORTING = "importing the old choices"
 _SEALING = "sealing the allergies"
-_BATCH = 1000
 
 
 def build(state: DemoState, customers: int, settings: Settings, progress: Progress) -> None:
@@ -36,8 +29,7 @@ def build(state: DemoState, customers: int, settings: Settings, progress: Progre
     services = open_services(settings)
     try:
         services.enrolment.run(lambda done, total: progress(_ENROLLING, done, total))
-        make_keys(services, progress)
-        seal_allergies(services, state.retailer, progress)
+        services.seal_existing.run(lambda done, total: progress(_SEALING, done, total))
         state.write_secrets(register_clients(services))
         import_old_choices(services, state.choices, count, progress)
     finally:
@@ -45,31 +37,6 @@ def build(state: DemoState, customers: int, settings: Settings, progress: Progre
     signer = open_signer(settings.log_key_file, settings.log_origin)
     state.public_key.write_text(f"{signer.vkey}\n", encoding="utf-8")
     state.finish(customers)
-
-
-def make_keys(services: Services, progress: Progress) -> None:
-    """Make the keys of everyone who is enrolled and has none."""
-    with services.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        people = list(connection.execute(sa.select(PEOPLE.c.data_subject)).scalars())
-    for start in range(0, len(people), _BATCH):
-        services.keyring.create_many(people[start : start + _BATCH])
-        progress(_KEYS, min(start + _BATCH, len(people)), len(people))
-
-
-def seal_allergies(services: Services, retailer: Path, progress: Progress) -> None:
-    """Replace the allergies in the shop's database by sealed values: what the catalogue calls sealed must be."""
-    shop = sqlite3.connect(retailer)
-    try:
-        rows = shop.execute("SELECT customer_id, allergies FROM customers WHERE allergies IS NOT NULL").fetchall()
-        with services.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            people = by_store_keys(connection, [str(number) for number, _ in rows])
-        for done, (number, value) in enumerate(rows, 1):
-            sealed = services.sealing.sealed({"allergies": value}, people[str(number)])
-            shop.execute("UPDATE customers SET allergies = ? WHERE customer_id = ?", (sealed["allergies"], number))
-            progress(_SEALING, done, len(rows))
-        shop.commit()
-    finally:
-        shop.close()
 
 
 def register_clients(services: Services) -> dict[str, str]:

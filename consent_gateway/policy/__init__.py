@@ -8,4 +8,4 @@ from consent_gateway.policy.decide import decide, decide_category
 from consent_gateway.policy.loading import Policies, load_policies, policies_from
 from consent_gateway.policy.rulebook import Rulebook, RuleText
 
-__all__ = ["Policies", "RuleText", "Rulebook", "decide", "decide_category", "load_policies", "policies_from"]
+__all__ = ("Policies", "RuleText", "Rulebook", "decide", "decide_category", "load_policies", "policies_from")

@@ -22,7 +22,8 @@ def decide(rulebook: Rulebook, request: AccessRequest, facts: Facts) -> Decision
     except Exception as error:  # noqa: BLE001 - whatever goes wrong must deny, and the answer says that it did
         verdict = denial(Reason.UNKNOWN_STATE, "error")
         held = (f"error {type(error).__name__}",)
-        return Decision(dict.fromkeys(request.fields, verdict), rulebook.revision, None, facts.jurisdiction, held, None)
+        place = getattr(facts, "jurisdiction", None)
+        return Decision(dict.fromkeys(request.fields, verdict), rulebook.revision, None, place, held, None)
 
 
 def _decide(rulebook: Rulebook, request: AccessRequest, facts: Facts) -> Decision:

@@ -50,6 +50,11 @@ _BUILT_IN_TEXTS = MappingProxyType(
 )
 
 
+_UNKNOWN_CATEGORY = built_in(Reason.UNKNOWN_CATEGORY)
+_SPECIAL_CATEGORY = built_in(Reason.SPECIAL_CATEGORY)
+_NOT_DECLARED = built_in(Reason.CATEGORY_NOT_DECLARED_FOR_PURPOSE)
+
+
 class Rulebook:
     """Everything that `decide` looks up. Safe to share between threads."""
 
@@ -72,14 +77,20 @@ class Rulebook:
         }
         self._rules = documents.rules()
         self._transforms = {(key, row.effect): row.obligation for row in documents.transforms for key in row.categories}
-        self._special = frozenset(
-            key
+        special = [one.key for one in documents.categories.values() if one.special]
+        self._undeclared = {
+            key: _SPECIAL_CATEGORY if any(covers(one, key) for one in special) else _NOT_DECLARED
             for key in documents.categories
-            if any(covers(one.key, key) for one in documents.categories.values() if one.special)
-        )
-        self._outcomes: dict[tuple[int, str, int], Outcome] = {}
+        }
+        self._fields = {
+            field.name: field
+            for field in documents.catalogue.fields.values()
+            if field.categories and all(category in documents.categories for category in field.categories)
+        }
+        self._outcomes: dict[tuple[int, int], Outcome] = {}
         self._verdicts: dict[tuple[int, tuple[str, ...], int], Mapping[str, Verdict]] = {}
         self._names: dict[int, tuple[str, ...]] = {}
+        self._plain_verdicts: dict[tuple[Effect, Reason, str], Verdict] = {}
         self._recipients: dict[tuple[str, str, frozenset[str]], int | Verdict] = {}
 
     def place(self, jurisdiction: str) -> str | None:
@@ -104,13 +115,10 @@ class Rulebook:
 
     def outcome(self, plan: Plan, category: str, bits: int) -> Outcome:
         """What a plan says about a category; denials for one that is unknown or not declared."""
-        if category not in self.documents.categories:
-            return built_in(Reason.UNKNOWN_CATEGORY)
         rows = plan.rows.get(category)
         if rows is None:
-            special = category in self._special
-            return built_in(Reason.SPECIAL_CATEGORY if special else Reason.CATEGORY_NOT_DECLARED_FOR_PURPOSE)
-        key = (id(rows), category, bits & rows.relevant)
+            return self._undeclared.get(category, _UNKNOWN_CATEGORY)
+        key = (id(rows), bits & rows.relevant)
         known = self._outcomes.get(key)
         if known is None:
             known = evaluate(rows, bits)
@@ -136,20 +144,30 @@ class Rulebook:
 
     def field_verdict(self, plan: Plan, name: str, bits: int) -> Verdict:
         """The verdict for a catalogue field: the most closed of its categories."""
-        if not self.knows(name):
+        field = self._fields.get(name)
+        if field is None:
             return denial(Reason.UNKNOWN_CATEGORY)
-        field = self.documents.catalogue.fields[name]
-        outcomes = [(self.outcome(plan, category, bits), category) for category in field.categories]
-        outcome, category = min(outcomes, key=lambda one: (*gravity(one[0]), one[1]))
+        category = field.categories[0]
+        outcome = self.outcome(plan, category, bits)
+        if len(field.categories) > 1:
+            every = [(self.outcome(plan, one, bits), one) for one in field.categories]
+            outcome, category = min(every, key=lambda one: (*gravity(one[0]), one[1]))
+        if outcome.effect is Effect.WITHHOLD or outcome.effect is Effect.ALLOW:
+            return self._plain(outcome)
         own = field.transforms.get(outcome.effect)
         return _with_obligation(outcome, own or self.transform(category, outcome.effect))
 
     def knows(self, name: str) -> bool:
         """Whether the catalogue holds the field and each of its categories is one of the policy's."""
-        field = self.documents.catalogue.fields.get(name)
-        if field is None or not field.categories:
-            return False
-        return all(category in self.documents.categories for category in field.categories)
+        return name in self._fields
+
+    def _plain(self, outcome: Outcome) -> Verdict:
+        """The verdict of an outcome that asks for no transform; there are no more of them than rules and reasons."""
+        key = (outcome.effect, outcome.reason, outcome.rule)
+        known = self._plain_verdicts.get(key)
+        if known is None:
+            known = self._plain_verdicts[key] = Verdict(outcome.effect, outcome.reason, outcome.rule)
+        return known
 
     def verdicts(self, plan: Plan, fields: tuple[str, ...], bits: int) -> Mapping[str, Verdict]:
         """A verdict for each field, in the order asked for."""

@@ -29,7 +29,7 @@ def _flags(group: Group) -> tuple[Callable[[object], tuple[bool, ...]], Mapping[
 
 _READ_PERSON, _PERSON = _flags(Group.PERSON)
 _READ_CHOICE, _CHOICE = _flags(Group.CHOICE)
-_CONDITIONS = frozenset(GROUP[Group.CONDITION])
+_CONDITIONS: Mapping[str, int] = MappingProxyType({name: BIT[name] for name in GROUP[Group.CONDITION]})
 _UNKNOWN = STATUS_BITS["unknown"]
 _UNKNOWN_STATE = STATUS_BITS["unknown_state"]
 _EXPIRED = STATUS_BITS["expired"]
@@ -124,7 +124,10 @@ def person_bits(facts: Facts, request: AccessRequest, now: datetime) -> int:
 
 def condition_bits(names: Iterable[str]) -> int:
     """The conditions among the names; a name that is not one of ours opens nothing."""
-    return sum(BIT[name] for name in _CONDITIONS.intersection(names))
+    bits = 0
+    for name in names:
+        bits |= _CONDITIONS.get(name, 0)
+    return bits
 
 
 def recipient_bits(recipient: Recipient, home: frozenset[str]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import product
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from consent_gateway.consent import ledger
 from consent_gateway.consent.facts import FactsReader
-from consent_gateway.consent.merge import merge_restrictive
+from consent_gateway.consent.merge import merge_choices, merge_restrictive
 from consent_gateway.consent.projection import PersonState, apply, project
 from consent_gateway.database import HeldConnections
 from consent_gateway.errors import ConsentNotRaised
@@ -39,6 +40,13 @@ PLACES = ("DE", "GB", "US-CA", "US-MD", "CA", "CA-QC", "CH", "BR")
 FIELDS = ("email", "allergies", "orders.total_cents", "visits.latitude")
 CONDITIONS = ("existing_customer", "own_similar_products", "objection_offered_at_collection")
 # A hold keeps open, while an erasure waits, what the erasure would have closed: it is no choice of the person.
+GROUNDS = (
+    {ChoiceStatus.GRANTED, ChoiceStatus.GRANTED_EXPLICIT},
+    {ChoiceStatus.GRANTED_EXPLICIT},
+    {ChoiceStatus.SOFT_OPT_IN},
+    {ChoiceStatus.IMPLIED},
+    set(ChoiceStatus),
+)
 RARELY = st.sampled_from([False] * 9 + [True])
 RESTRICTING = sorted(set(EventKind) - OPENING - {EventKind.REQUEST, EventKind.LEGAL_HOLD})
 
@@ -216,25 +224,14 @@ def test_the_merge_of_a_household_is_never_more_open_than_any_of_it(policies: Po
         assert not opened(effects(policies, person, NOON), merged)
 
 
-@settings(max_examples=300)
-@given(people=holders(), months=st.sampled_from([None, 6, 24]), accepted=st.sampled_from([{"1", "2"}, {"2"}]))
-def test_the_merge_is_closed_under_any_single_ground(
-    people: list[Facts], months: int | None, accepted: set[str]
-) -> None:
+@settings(max_examples=1500)
+@given(of_all=st.lists(choices("email_marketing"), min_size=2, max_size=3))
+def test_the_merge_is_closed_under_any_single_ground(of_all: list[Choice]) -> None:
     """For each way in which a choice may be read, by consent, by exception or until opt-out, all of them must agree."""
-    merged = merge_restrictive(people)
-    for purpose in PURPOSES:
-        of_all = [each.choices.get(purpose) or Choice(purpose) for each in people]
-        of_merged = merged.choices.get(purpose) or Choice(purpose)
-        for ground in (
-            {ChoiceStatus.GRANTED, ChoiceStatus.GRANTED_EXPLICIT},
-            {ChoiceStatus.GRANTED_EXPLICIT},
-            {ChoiceStatus.SOFT_OPT_IN},
-            {ChoiceStatus.IMPLIED},
-            set(ChoiceStatus),
-        ):
-            if readable(of_merged, ground, months, accepted):
-                assert all(readable(choice, ground, months, accepted) for choice in of_all)
+    merged = merge_choices(of_all)
+    for ground, months, accepted in product(GROUNDS, (None, 6, 24), ({"1", "2"}, {"2"})):
+        if readable(merged, ground, months, accepted):
+            assert all(readable(choice, ground, months, accepted) for choice in of_all)
 
 
 def readable(choice: Choice, ground: set[ChoiceStatus], months: int | None, accepted: set[str]) -> bool:

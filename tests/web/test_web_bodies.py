@@ -60,6 +60,7 @@ def test_a_body_that_is_not_strict_json_is_refused(call: Post, services: StandIn
     answer = call("POST", LOOKUP, data=NOT_JSON[case], content_type="application/json")
     assert answer.status_code == 400
     assert answer.get_json()["code"] == "invalid_request"
+    assert [fault["pointer"] for fault in answer.get_json()["errors"]] == [""]  # the body itself, not what it lacks
     assert services.gateway.queries == []
 
 

@@ -27,6 +27,7 @@ def test_an_entry_is_found_before_and_after_sealing(
 ) -> None:
     """Right after it was recorded, either way, and after sealing, an entry is found by its id; no other is."""
     reader, chained, own = AuditLog(gateway_engine, state_dir), make_entry(), make_entry()
+    (state_dir / "audit" / "wrt_begun.db").touch()
     recorder.record(chained)
     with gateway_engine.begin() as connection:
         record_in(connection, own)

@@ -16,7 +16,7 @@ from consent_gateway.audit.checkpoint import (
     read_checkpoint,
     sign_note,
 )
-from consent_gateway.audit.signer import Signer, open_signer
+from consent_gateway.audit.signer import Signer, _create, open_signer
 from consent_gateway.audit.verify import LogKey
 from consent_gateway.errors import SettingsRefused
 
@@ -75,6 +75,22 @@ def test_malformed_checkpoints_are_refused_although_signed(body: str) -> None:
         LogKey(str(key)).checkpoint(note)
 
 
+def test_base64_has_one_form() -> None:
+    """A text with spare bits, which decodes to the same bytes, is refused: one value, one note."""
+    signer = a_signer()
+    good = signer.sign(1, ROOT)
+    line = good.split("\n")[2]
+    spare = line[:-2] + chr(ord(line[-2]) + 1) + "="
+    assert base64.b64decode(spare) == base64.b64decode(line)
+    resigned = sign_note(
+        good.partition("\n\n")[0].replace(line, spare) + "\n",
+        "log.example/audit",
+        Ed25519PrivateKey.from_private_bytes(bytes(32)),
+    )
+    with pytest.raises(NoteInvalid, match="canonical"):
+        read_checkpoint(resigned, signer.vkey)
+
+
 def test_malformed_notes_are_refused() -> None:
     """Control characters, oversize, bad signature lines and text without a final newline are refused."""
     signer = a_signer()
@@ -101,6 +117,8 @@ def test_a_key_file_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
     assert first.vkey == second.vkey
     assert first.vkey.name == "log.example/a"
     assert [one.name for one in path.parent.iterdir()] == ["log.key"]
+    _create(path, "log.example/other")  # as if another process had been slower
+    assert open_signer(path).vkey == first.vkey
     assert repr(first) == f"Signer('{first.vkey}')"
 
 

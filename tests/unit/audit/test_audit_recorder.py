@@ -273,6 +273,34 @@ def test_a_full_file_is_followed_by_a_fresh_one(
         assert file.path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("ending", ["", "-wal"])
+def test_a_file_removed_under_the_recorder_is_noticed(
+    state_dir: Path, make_entry: Any, tmp_path: Path, ending: str
+) -> None:
+    """A removed file still takes writes that nobody will ever read: the entry goes to a new file instead."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'gateway.db'}")
+    opened = open_recorder(engine, state_dir)
+    opened.record(make_entry())
+    (file,) = writer_files(audit_folder(state_dir))
+    file.path.with_name(file.path.name + ending).unlink()
+    later = make_entry()
+    opened.record(later)
+    opened.close()
+    engine.dispose()
+    (fresh,) = (one for one in writer_files(audit_folder(state_dir)) if one.writer != file.writer)
+    ((entry_id, leaf),) = fresh.rows(0, 10)
+    assert entry_id == later.entry_id
+    assert json.loads(leaf)["seq"] == 1
+
+
+def test_a_file_that_cannot_be_made_leaves_nothing_behind(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed opening removes what it made, so that a long outage does not fill the folder."""
+    monkeypatch.setattr(stores, "_FILE_SCHEMA", "not a statement")
+    with pytest.raises(sqlite3.OperationalError):
+        FileStore(audit_folder(state_dir))
+    assert list(audit_folder(state_dir).iterdir()) == []
+
+
 def test_the_queue_recognises_what_it_stored_before(gateway_engine: sa.Engine, make_entry: Any) -> None:
     """On PostgreSQL storing the same batch again succeeds silently, and another leaf under its id is refused."""
     if gateway_engine.dialect.name != "postgresql":

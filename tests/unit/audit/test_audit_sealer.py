@@ -316,6 +316,19 @@ def test_the_loop_seals_until_it_is_stopped(
     assert len(log_rows(gateway_engine)) == 5
 
 
+def test_the_loop_tells_of_unreadable_files(
+    gateway_engine: sa.Engine, signer: Signer, state_dir: Path, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On SQLite the loop names a file that it cannot read in the service's log, and goes on."""
+    if gateway_engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL has no writers' files")
+    (audit_folder(state_dir) / "wrt_broken.db").write_bytes(b"not a database" * 100)
+    stop = threading.Event()
+    sealer = Sealer(gateway_engine, state_dir, signer, clock, lambda step: stop.set() if step == "removed" else None)
+    sealer.run(stop, interval_seconds=0)
+    assert "audit files cannot be read: wrt_broken" in caplog.text
+
+
 def test_order_follows_the_entries_times_across_writers(
     gateway_engine: sa.Engine, sealer: Sealer, make_entry: Any, state_dir: Path, clock: Any
 ) -> None:

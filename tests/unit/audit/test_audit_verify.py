@@ -17,16 +17,17 @@ import sqlalchemy as sa
 
 from consent_gateway.audit import verify as verify_module
 from consent_gateway.audit.append_only import drop_append_only_ddl
+from consent_gateway.audit.chain import Position, WriterChain
 from consent_gateway.audit.columns import columns_of
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.export import export
-from consent_gateway.audit.live import verify_database
-from consent_gateway.audit.merkle import leaf_hash
+from consent_gateway.audit.live import _entries, verify_database
+from consent_gateway.audit.merkle import EMPTY_ROOT, leaf_hash, node_hash
 from consent_gateway.audit.recorder import open_recorder, record_in
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import Signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG, AUDIT_NODES
-from consent_gateway.audit.verify import LogKey, Report, Unusable, verify_folder
+from consent_gateway.audit.verify import LogCheck, LogKey, Report, Unusable, verify_folder
 from consent_gateway.database import METADATA, open_engine
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -329,12 +330,14 @@ def test_swapped_and_foreign_checkpoints_are_found(log: Log, engine: sa.Engine) 
     """A checkpoint of another size, of another key, or cut short, does not count and is named."""
     table = AUDIT_CHECKPOINTS
     changes = {log.sizes[1]: log.notes[2]["note"], log.sizes[3]: FOREIGN.sign(log.sizes[3], b"x" * 32)}
+    root_line = log.notes[0]["note"].split("\n")[2]
+    damaged = {log.sizes[4]: "cut", log.sizes[0]: log.notes[0]["note"].replace(root_line, "A" * 43 + "=")}
     with engine.begin() as connection:
-        for size, note in (changes | {log.sizes[4]: "cut"}).items():
+        for size, note in (changes | damaged).items():
             connection.execute(sa.update(table).where(table.c.size == size).values(note=note))
     report = verify_database(engine, KEY)
-    assert [one.code for one in report.findings] == ["checkpoint"] * 3
-    assert report.checkpoints == len(log.sizes) - 3
+    assert [one.code for one in report.findings] == ["checkpoint"] * 4
+    assert report.checkpoints == len(log.sizes) - 4
 
 
 def test_the_whole_log_sealed_anew_with_another_key_is_found(log: Log, engine: sa.Engine) -> None:
@@ -418,7 +421,7 @@ def test_signed_leaf_hashes_place_any_edit_exactly(log: Log, tmp_path: Path, tam
         ("vkey.txt", "log", "LOG", "file"),
         ("README.txt", "Evidence", "evidence", "file"),
         ("entries.ndjson", "web-shop", "web-shoq", "altered"),
-        ("checkpoint.txt", "2400", "2401", None),
+        ("checkpoint.txt", "2400", "2401", "checkpoint"),
         ("checkpoints.ndjson", "437", "438", "checkpoint"),
         ("manifest.json", '"first_index": 0', '"first_index": 1', None),
         ("manifest.json", '"first_index": 0', '"first_index": "x"', None),
@@ -479,6 +482,56 @@ def test_an_earlier_checkpoint_outside_the_window_is_not_passed_over(log: Log, t
     report = verify_folder(tmp_path / "out", KEY, earlier=[log.notes[0]["note"]])
     assert [one.code for one in report.findings] == ["not_comparable"]
     assert verify_folder(tmp_path / "out", KEY, earlier=[log.notes[-2]["note"]]).ok
+
+
+def test_the_verifiers_command_line(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In-process as well: the report on standard output, the cause of a refusal on standard error."""
+    vkey, folder = str(SIGNER.vkey), str(log.folder)
+    assert verify_module.main([folder, "--vkey", vkey, "--earlier", str(log.folder / "checkpoint.txt")]) == 0
+    assert capsys.readouterr().out.endswith("verified\n")
+    assert verify_module.main([folder, "--vkey", vkey, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["whole"] is True
+    assert verify_module.main([folder, "--vkey", str(FOREIGN.vkey)]) == 1
+    assert "BAD no_checkpoint" in capsys.readouterr().out
+    for bad in (vkey[:-3], "a+b", f"{vkey[:-4]}AAAA", str(tmp_path)):
+        assert verify_module.main([folder, "--vkey", bad]) == 2
+    assert verify_module.main([folder, "--vkey", vkey, "--earlier", "nonsense"]) == 2
+    assert verify_module.main([str(tmp_path), "--vkey", vkey]) == 2
+    assert "cannot verify: the folder lacks `manifest.json`" in capsys.readouterr().err
+    (tmp_path / "binary").write_bytes(b"\xff")
+    assert verify_module.main([folder, "--vkey", str(tmp_path / "binary")]) == 2
+
+
+def test_chains_that_begin_wrong_are_found() -> None:
+    """A first entry that names one before it, and a writer whose first numbers are missing, are found."""
+    chain = WriterChain("wrt_1")
+    leaves = chain.extend([b'{"id":"e_1"}', b'{"id":"e_2"}'])
+    note = SIGNER.sign(1, leaf_hash(leaves[1]))
+    check = LogCheck(KEY, [(1, note)])
+    check.add(leaves[1])
+    assert [(one.code, one.index) for one in check.finish().findings] == [("chain", 0)]
+    window = LogCheck(
+        KEY, [(2, SIGNER.sign(2, node_hash(leaf_hash(leaves[0]), leaf_hash(leaves[1]))))], 1, [leaf_hash(leaves[0])]
+    )
+    window.add(leaves[1])
+    assert window.finish().findings == []
+    chain.position = Position(0, "f" * 64)
+    (forged_first,) = chain.extend([b'{"id":"e_1"}'])
+    check = LogCheck(KEY, [(1, SIGNER.sign(1, leaf_hash(forged_first)))])
+    check.add(forged_first)
+    assert [(one.code, one.index) for one in check.finish().findings] == [("chain", 0)]
+
+
+def test_an_empty_log_verifies_only_with_its_checkpoint() -> None:
+    """No entries under a signed checkpoint of size 0 verify; without any checkpoint nothing does."""
+    assert LogCheck(KEY, [(0, SIGNER.sign(0, EMPTY_ROOT))]).finish().ok
+    assert not LogCheck(KEY, []).finish().ok
+
+
+def test_entries_that_vanish_during_verification_are_missed(engine: sa.Engine) -> None:
+    """When the counted tail is removed while it is being read, reading ends instead of going round for ever."""
+    with engine.connect() as connection:
+        assert len(list(_entries(connection, SIZE + 10))) == SIZE
 
 
 def test_the_verifier_runs_alone(log: Log, tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_a_real_fides_dataset_is_read(small: dict[str, str]) -> None:
         ("retention: P10Y", "retention: ten years", 27, "write `P10Y`"),
         ("protection: sealed", "protection: locked", 27, "unknown protection `locked`"),
         ("writable: true", "writable: perhaps", 27, "not a valid boolean"),
+        ("name: orders", "name: customers", 10, "two collections have the same name"),
+        ("direction: from", "direction: to", 10, "not clear which collection holds the person"),
         ("collections:", "collection:", 2, "`collections` is missing"),
     ],
 )

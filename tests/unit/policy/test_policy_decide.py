@@ -20,6 +20,8 @@ ORDINARY = [
     ({"choice": {"status": ChoiceStatus.WITHDRAWN}}, ("withhold", "withdrawn", "floor.withdrawn")),
     ({"choice": {"status": "maybe"}}, ("withhold", "unknown_state", "gateway.unknown-state")),
     ({"choice": {"status": GRANTED}, "restricted": True}, ("withhold", "restriction", "floor.restricted")),
+    ({"choices": {}}, ("withhold", "no_consent", "gateway.no-consent")),
+    ({"choice": {"status": GRANTED}, "minor_born": date(1990, 1, 1)}, ("allow", "consent", "aa.email")),
     ({"purpose": "orders"}, ("allow", "contract", "aa.orders")),
     ({"purpose": "orders", "choice": {"status": "maybe"}}, ("withhold", "unknown_state", "gateway.unknown-state")),
     ({"purpose": "nonsense"}, ("withhold", "unknown_purpose", "gateway.unknown-purpose")),
@@ -94,6 +96,12 @@ def test_an_error_denies_everything(policies: Policies, broken: dict[str, object
     decision = decide(policies.rulebook, request, Facts("DE", {EMAIL: choice}, minor_born=date(2015, 1, 1)))
     assert {told(verdict) for verdict in decision.verdicts.values()} == {("withhold", "unknown_state", "gateway.error")}
     assert decision.facts[0].startswith("error ")
+
+
+def test_facts_that_are_none_deny(policies: Policies) -> None:
+    """Even facts that are not there at all deny."""
+    request = AccessRequest("c", "shop", EMAIL, ("email",), NOON)
+    assert decide(policies.rulebook, request, None).verdicts["email"].rule == "gateway.error"  # type: ignore[arg-type]
 
 
 def test_a_broken_mapping_denies(policies: Policies) -> None:
@@ -194,8 +202,10 @@ def test_the_most_closed_effect_wins_and_carries_its_transform(small: dict[str, 
     shaped = ask(policies_from(rules), choice={"status": GRANTED})
     assert told(shaped) == ("pseudonymise", "legitimate_interest", "aa.shape")
     assert shaped.obligations == (Obligation("pseudonym.value"),)
-    rules = with_rules(rules, "id: aa.weaker, kind: shape, effect: generalise")
-    assert ask(policies_from(rules), choice={"status": GRANTED}) == shaped
+    weaker = "id: aa.weaker, kind: shape, effect: generalise"
+    assert ask(policies_from(with_rules(rules, weaker)), choice={"status": GRANTED}) == shaped
+    masked = "id: aa.hidden, kind: legitimate_interest, purposes: [email_marketing], effect: mask"
+    assert ask(policies_from(with_rules(small, masked, weaker)), choice={"status": GRANTED}) == verdict
 
 
 def test_a_field_may_name_its_own_transform(small: dict[str, str]) -> None:
@@ -221,6 +231,17 @@ def test_a_relabel_names_a_reason_and_never_opens(small: dict[str, str]) -> None
     assert ask(policies, limited=True).rule == "gateway.no-consent"
     masked = policies_from(with_rules(small, f"{relabel}, effect: mask"))
     assert told(ask(masked, limited=True, choice={"status": GRANTED})) == ("allow", "consent", "aa.email")
+
+
+def test_one_rule_may_close_and_name_the_reason_of_what_is_open(small: dict[str, str]) -> None:
+    """A minor's own opt-in is the same rule and reason whether it is missing or given; only the effect differs."""
+    policies = policies_from(
+        with_rules(small, "id: aa.teen, kind: minor_opt_in, purposes: [orders], ages: {from: 13, below: 16}")
+    )
+    teen = {"minor_born": date(2012, 1, 1)}
+    assert told(ask(policies, "orders", **teen)) == ("withhold", "minor_opt_in", "aa.teen")
+    assert told(ask(policies, "orders", choice={"status": GRANTED}, **teen)) == ("allow", "minor_opt_in", "aa.teen")
+    assert told(ask(policies, "orders", **teen)) == ("withhold", "minor_opt_in", "aa.teen")
 
 
 def test_bars_give_the_reason_of_the_earliest_stage(small: dict[str, str]) -> None:
@@ -313,4 +334,5 @@ def test_the_memory_is_bounded_and_changes_nothing(policies: Policies, monkeypat
     situations = [{"choice": {"status": GRANTED}}, {}, {"restricted": True}, {"gpc": True}]
     before = [ask(policies, **given) for given in situations]
     monkeypatch.setattr("consent_gateway.policy.rulebook.MEMORY", 1)
-    assert [ask(policies, **given) for given in situations * 3] == before * 3
+    forgetful = policies_from(policies.sources)
+    assert [ask(forgetful, **given) for given in situations * 3] == before * 3

@@ -7,7 +7,7 @@ import pytest
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies, policies_from
 from consent_gateway.policy.source import parse
-from tests.unit.policy.conftest import write
+from tests.unit.policy.conftest import SMALL, write
 
 RULE = "  - {id: aa.email, kind: consent, purposes: [email_marketing], source: art. 2}"
 PLANTED = [
@@ -71,6 +71,41 @@ PLANTED = [
     ("packs/floor.yaml", "pack: floor", "pack: aa", 1, "the pack `aa` stands in `packs/aa.yaml`", "rename one"),
     ("packs/aa.yaml", "title: First land", "title: First land\npack: aa", 3, "the key `pack` stands twice", "keep one"),
     ("packs/aa.yaml", "rules:\n", "rules: [\n", 9, "this is not YAML", "mend the indentation"),
+    ("packs/aa.yaml", "kind: consent", "kind: ground, reason: gpc", 10, "`gpc` is a reason for closing", "use one of"),
+    (
+        "packs/aa.yaml",
+        "kind: parent",
+        "kind: parent, default_reason: gpc",
+        12,
+        "has no default",
+        "remove `default_reason`",
+    ),
+    ("packs/aa.yaml", "kind: consent", "kind: shape", 10, "needs an effect between allow and withhold", "add `effect"),
+    (
+        "packs/aa.yaml",
+        "kind: transfer",
+        "kind: transfer, effect: mask",
+        13,
+        "kind `transfer` withholds",
+        "kind `shape`",
+    ),
+    ("packs/aa.yaml", "ages: {below: digital}, ", "", 12, "kind `parent` needs ages", "add `ages: {below: 16}`"),
+    (
+        "packs/aa.yaml",
+        "source: art. 2",
+        "effective_from: 2026-01-02, effective_to: 2026-01-01, source: a",
+        10,
+        "it ends before it begins",
+        "mend `effective_from`",
+    ),
+    ("packs/aa.yaml", "[email_marketing]", "5", 10, "this must be a word or a list of words", "write `[one, two]`"),
+    ("packs/aa.yaml", "[email_marketing]", "[care, care]", 10, "a word stands twice", "keep one"),
+    ("packs/aa.yaml", "below: digital", "below: [1]", 12, "`[1]` is not an age", "write years"),
+    ("packs/aa.yaml", "{digital: {default: 16, FR: 15}}", "5", 6, "`ages` must map names to ages", "write `digital"),
+    ("packs/aa.yaml", "{default: 16, FR: 15}", "{FR: 15}", 6, "the age `digital` needs whole years", "add `default"),
+    ("packs/aa.yaml", "2020-01-01", "2020-13-45", 4, "`2020-13-45` cannot be read", "number or date"),
+    ("channels.yaml", SMALL["channels.yaml"], "- 5\n", 1, "this is not a mapping", "write `key: value`"),
+    ("channels.yaml", SMALL["channels.yaml"], "", 1, "the file is empty", "write the document"),
     ("packs/floor.yaml", "stage: restriction, ", "", 7, "kind `bar` needs a stage", "add `stage`"),
     ("packs/floor.yaml", "reason: restriction, ", "", 7, "kind `bar` needs a reason", "add `reason`"),
     ("packs/floor.yaml", "everywhere", "[everywhere, DE]", 1, "holds everywhere and names places", "everywhere` alone"),
@@ -112,7 +147,11 @@ def test_a_planted_error_is_told_with_file_line_and_mend(
 
 def test_the_small_policy_stands(small: dict[str, str]) -> None:
     """The policy into which the errors are planted has none itself."""
-    assert len(policies_from(small).documents.rules()) == 8
+    policies = policies_from(small)
+    assert len(policies.documents.rules()) == 8
+    assert policies.channels["shop"].conditions == {"existing_customer"}
+    assert policies.recipients["broker"].country == "US"
+    assert policies.purposes["care"].groups == ("choice",)
 
 
 def test_all_errors_are_told_at_once(small: dict[str, str]) -> None:
