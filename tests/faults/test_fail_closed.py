@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from consent_gateway.database import open_engine
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import CALL_CENTRE, NEWSLETTER, TILL
-from tests.conftest import start_postgresql
-from tests.deployment import Deployment, Running, deploy, running
+from tests.deployment import Deployment, Running, deploy, running, start_postgresql
 
 EMAIL = {"kind": "email", "value": CAST[0].email}
 

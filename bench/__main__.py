@@ -1,0 +1,122 @@
+"""`make bench`: what enforcement costs, measured side by side in one run, on SQLite and PostgreSQL.
+
+Prints ratios of a gated read to a bare endpoint that reads the same row of the same store, the cost of each step
+of the line, and decisions a second. `--quick` takes under a minute. Nothing here asserts: figures are read, not tested.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bench.decisions import decisions_a_second
+from bench.fields import COLUMNS, PURPOSE
+from bench.load import Load, run
+from bench.servers import bare_server
+from bench.steps import step_costs
+from tests.deployment import Deployment, deploy, free_port, running, start_postgresql
+
+
+def main() -> None:
+    """Run everything and print it."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer customers, shorter rounds")
+    parser.add_argument("--connections", type=int, default=64)
+    given = parser.parse_args()
+    customers, seconds, rounds = (500, 2.0, 2) if given.quick else (20_000, 6.0, 3)
+    names = ("granian", "flask", "sqlalchemy", "psycopg", "orjson", "cryptography")
+    print(f"Python {platform.python_version()}; " + ", ".join(f"{name} {version(name)}" for name in names))
+    print(
+        "bare: Flask, SELECT by primary key through SQLAlchemy Core with its defaults, jsonify; granian 2 x 8 threads.\n"
+        f"gated: GET /v1/customers/{{id}} for {PURPOSE}, the same {len(COLUMNS)} columns: token, facts, decision, store,"
+        " protection,\n       durable audit entry, answer; granian 2 x 32 threads, each worker pinned to a core.\n"
+        f"load: {given.connections} connections, {seconds:.0f} s a round, {rounds} alternating rounds, medians.\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="cg-bench-") as folder:
+        for kind, databases in _databases(Path(folder)):
+            place = Path(folder) / kind
+            deployment = deploy(place, databases, customers)
+            _compare(kind, deployment, given.connections, seconds, rounds)
+            for line in step_costs(deployment):
+                print("   " + line)
+            print()
+    for line in decisions_a_second(given.quick):
+        print(line)
+
+
+def _databases(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    for kind in ("SQLite", "PostgreSQL"):
+        (folder / kind / "state").mkdir(parents=True, mode=0o700)
+    place = folder / "SQLite"
+    urls = {name: f"sqlite:///{place / 'state' / name}.db" for name in ("gateway", "keys")}
+    yield "SQLite", {**urls, "store": f"sqlite:///{place}/store.db"}
+    with _postgresql(folder) as admin:
+        yield "PostgreSQL", {name: admin.set(database=name).render_as_string(hide_password=False) for name in _NAMES}
+
+
+_NAMES = ("gateway", "keys", "store")
+
+
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[sa.URL]:
+    server = start_postgresql(folder)
+    try:
+        admin = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(admin, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sa.text("ALTER SYSTEM SET max_connections = 400"))
+            for name in _NAMES:
+                connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        server.stop()
+        server.start()
+        yield admin
+    finally:
+        server.cleanup()
+
+
+def _compare(kind: str, deployment: Deployment, connections: int, seconds: float, rounds: int) -> None:
+    deployment.variables |= {"CONSENT_GATEWAY_THREADS": "32", "CONSENT_GATEWAY_WORKERS": "2"}
+    engine = sa.create_engine(_plain(deployment.variables["CONSENT_GATEWAY_DATABASE_URL"]))
+    with engine.connect() as connection:
+        people = connection.execute(sa.text("SELECT data_subject, store_key FROM people LIMIT 2000")).all()
+    engine.dispose()
+    fields = ",".join(COLUMNS)
+    gated_paths = [f"/v1/customers/{person}?purpose={PURPOSE}&fields={fields}" for person, _ in people]
+    bare_paths = [f"/customers/{key}" for _, key in people]
+    pairs: list[tuple[Load, Load]] = []
+    bare_port = free_port()
+    with bare_server(bare_port, _plain(deployment.retailer)), running(deployment) as served:
+        token = served.token("till")
+        port = int(deployment.variables["CONSENT_GATEWAY_PORT"])
+        for _ in range(rounds):
+            bare = run(bare_port, bare_paths, None, connections=connections, seconds=seconds)
+            gated = run(port, gated_paths, token, connections=connections, seconds=seconds)
+            pairs.append((bare, gated))
+    rate = statistics.median(gated.rate / bare.rate for bare, gated in pairs)
+    tail = statistics.median(gated.p99_ms / bare.p99_ms for bare, gated in pairs)
+    print(f"{kind}: gated / bare = {rate:.2f} of the requests a second; p99 ratio {tail:.2f}")
+    for name, index in (("bare", 0), ("gated", 1)):
+        loads = [pair[index] for pair in pairs]
+        print(
+            f"   {name:6} {statistics.median(load.rate for load in loads):8.0f}/s"
+            f"   median {statistics.median(load.median_ms for load in loads):6.1f} ms"
+            f"   p99 {statistics.median(load.p99_ms for load in loads):6.1f} ms"
+            f"   answers that were not 200: {sum(load.bad for load in loads)}"
+        )
+
+
+def _plain(url: str) -> str:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return parsed.render_as_string(hide_password=False)
+
+
+main()
