@@ -14,8 +14,8 @@ from contextlib import contextmanager
 def bare_server(port: int, store_url: str) -> Iterator[None]:
     """The bare endpoint under granian with two workers of eight threads."""
     command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--workers", "2", "--blocking-threads", "8",
-        "--host", "127.0.0.1", "--port", str(port), "--no-log", "bench.bare:application",
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--workers", "2",
+        "--blocking-threads", "8", "--host", "127.0.0.1", "--port", str(port), "--no-log", "bench.bare:application",
     ]  # fmt: skip
     process = subprocess.Popen(command, env={**os.environ, "BENCH_STORE_URL": store_url})  # noqa: S603
     try:

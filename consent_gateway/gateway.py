@@ -45,7 +45,7 @@ class ReadQuery:
     purpose: str
     fields: tuple[str, ...] | None = None
     recipient: str | None = None
-    page: Page = Page()
+    page: Page = Page()  # noqa: RUF009 - frozen
     gpc: bool = False
 
 
@@ -204,8 +204,10 @@ class Gateway:
             if known is None:
                 raise NotFound("no person has this id: look the person up by an identifier")
             return known
-        assert person.identifier is not None  # PersonRef holds exactly one of the two
-        known = self._facts.by_index(person.identifier.kind, self._indexes.of(person.identifier))
+        identifier = person.identifier
+        if identifier is None:
+            raise NotFound("nobody is named")
+        known = self._facts.by_index(identifier.kind, self._indexes.of(identifier))
         return None if known is None or known.shared else known
 
     def claim(

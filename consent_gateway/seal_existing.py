@@ -1,4 +1,4 @@
-"""Seals what a sealed column of the store already holds in the clear; run once when the catalogue first calls it sealed.
+"""Seals what a sealed column of the store already holds in the clear, when the catalogue first calls it sealed.
 
 Reads and writes by way of the store's port, one record at a time and each on condition that nobody changed it
 meanwhile, so it can run beside a shop that is open, be interrupted and be run again.
@@ -57,7 +57,7 @@ class SealExisting:
         self._fields = tuple(each.name for each in fields if each.protection == "sealed" and each.collection == root)
 
     def run(self, progress: Progress) -> SealReport:
-        """Seal every value that stands in the clear. Raises `StoreUnavailable`, `KeysUnavailable`, `AuditUnavailable`."""
+        """Seal every value that stands in the clear. Raises what the store, the keys and the audit log raise."""
         report, after, total = SealReport(), None, self._store.count()
         while self._fields and (rows := self._store.identities(after, _PAGE)):
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

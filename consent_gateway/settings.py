@@ -47,7 +47,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("LOG_KEY_FILE", "`audit-signing.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
     Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("TENANT", "default", "name of the company; part of every key derivation, so never change it"),
-    Variable("ISSUER", "http://HOST:PORT", "base URL under which clients reach the gateway, and the audience they sign for"),
+    Variable(
+        "ISSUER", "http://HOST:PORT", "base URL under which clients reach the gateway, and the audience they sign for"
+    ),
     Variable("HOST", "127.0.0.1", "address to listen on; others than loopback need an https ISSUER"),
     Variable("PORT", "8080", "port to listen on"),
     Variable("WORKERS", "one per core", "web worker processes, each pinned to a core"),
@@ -149,7 +151,9 @@ class _Given:
                 raise SettingsRefused(f"{full}_FILE cannot be read ({error.strerror}): name a readable file") from error
         value = self._environment.get(full, default)
         if value is None or not value.strip():
-            raise SettingsRefused(f"{full} is not set: set it in the environment, or {full}_FILE to a file that holds it")
+            raise SettingsRefused(
+                f"{full} is not set: set it in the environment, or {full}_FILE to a file that holds it"
+            )
         return value.strip()
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
@@ -172,12 +176,12 @@ def _refuse_unsafe(settings: Settings) -> None:
         raise SettingsRefused(f"{PREFIX}ISSUER must be an http or https URL without query or fragment")
     if settings.host not in _LOOPBACK and issuer.scheme != "https":
         raise SettingsRefused(
-            f"{PREFIX}HOST is not a loopback address, but the ISSUER is not https: tokens and personal data would travel"
-            " in the clear; put a TLS proxy in front and set an https ISSUER, or listen on 127.0.0.1"
+            f"{PREFIX}HOST is not a loopback address, but the ISSUER is not https: tokens and personal data would"
+            " travel in the clear; put a TLS proxy in front and set an https ISSUER, or listen on 127.0.0.1"
         )
     if settings.database_url == settings.key_database_url:
         raise SettingsRefused(
-            f"{PREFIX}KEY_DATABASE_URL is the same as DATABASE_URL: a backup of one must never hold the keys of the other"
+            f"{PREFIX}KEY_DATABASE_URL is the same as DATABASE_URL: a backup of one must not hold the keys of the other"
         )
     if settings.store_url in (settings.database_url, settings.key_database_url):
         raise SettingsRefused(f"{PREFIX}STORE_URL is one of the gateway's own databases: name the retailer's")

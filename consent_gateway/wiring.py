@@ -192,15 +192,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         recorder=parts.recorder,
         clock=parts.clock,
     )
-    enrolment = Enrolment(
-        engine=parts.engine,
-        store=parts.store,
-        catalogue=parts.policies.catalogue,
-        indexes=parts.indexes,
-        ledger=EnrolledLedger(),
-        record_in=record_in,
-        clock=parts.clock,
-    )
+    enrolment = _enrolment(parts)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -215,14 +207,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         writes=_writes(parts, gateway, enrolment),
         choices=_choices(parts),
         enrolment=enrolment,
-        seal_existing=SealExisting(
-            engine=parts.engine,
-            store=parts.store,
-            catalogue=parts.policies.catalogue,
-            sealing=parts.sealing,
-            recorder=parts.recorder,
-            clock=parts.clock,
-        ),
+        seal_existing=_seal_existing(parts),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
         assertions=Assertions(parts.engine, parts.clock),
@@ -231,6 +216,29 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         health=Health(parts.engine, parts.store, parts.recorder, parts.policies.revision, parts.clock),
         clock=parts.clock,
         issuer=settings.issuer,
+    )
+
+
+def _enrolment(parts: _Parts) -> Enrolment:
+    return Enrolment(
+        engine=parts.engine,
+        store=parts.store,
+        catalogue=parts.policies.catalogue,
+        indexes=parts.indexes,
+        ledger=EnrolledLedger(),
+        record_in=record_in,
+        clock=parts.clock,
+    )
+
+
+def _seal_existing(parts: _Parts) -> SealExisting:
+    return SealExisting(
+        engine=parts.engine,
+        store=parts.store,
+        catalogue=parts.policies.catalogue,
+        sealing=parts.sealing,
+        recorder=parts.recorder,
+        clock=parts.clock,
     )
 
 

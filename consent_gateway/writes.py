@@ -1,4 +1,4 @@
-"""The enforcement point for changes: `change` and `create`, each an intent before the store is touched and an outcome after.
+"""The enforcement point for changes: an intent before the store is touched, an outcome after; holds no rule.
 
 A field with no basis for the purpose is refused by name and nothing is written. No write raises a consent: a column
 that mirrors one is closed to data writes for good, whatever the policy says.
@@ -113,7 +113,7 @@ class Writes:
         return self._answer(line, intent, known.data_subject, version, query.changes)
 
     def create(self, caller: Caller, query: CreateQuery) -> WriteAnswer:
-        """Create a customer record and enrol the person. Raises as `change` does, and `Conflict` for one that exists."""
+        """Create a customer record and enrol the person. Raises as `change` does; `Conflict` for one that exists."""
         self._refuse_unwritable(query.values)
         request = self._gateway.claim(caller, query.purpose, tuple(query.values), None, Action.WRITE)
         newcomer = self._enrolment.newcomer(query.values)

@@ -1,4 +1,4 @@
-"""A small real deployment for tests: the coffee chain, the gateway's databases, registered clients, HTTP if asked for."""
+"""A small real deployment for tests: the coffee chain, the gateway's databases, clients, HTTP if asked for."""
 
 import json
 import os
@@ -204,7 +204,12 @@ class Running:
             if fields[0] != "Z":
                 children.setdefault(int(fields[1]), []).append(int(entry.name))
         servers = [pid for pid in children.get(self.process.pid, []) if "serve-web" in commands[pid]]
-        return [pid for server in servers for pid in children.get(server, []) if "spawn_main" in commands[pid] or "serve-web" in commands[pid]]
+        return [
+            pid
+            for server in servers
+            for pid in children.get(server, [])
+            if "spawn_main" in commands[pid] or "serve-web" in commands[pid]
+        ]
 
     def stop(self) -> None:
         """End all processes."""

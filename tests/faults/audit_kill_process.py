@@ -115,7 +115,7 @@ def main() -> None:
     """`writers URL STATE COUNT strict|weak`, or `sealer URL STATE ROUNDS`."""
     what, url, state, count, *rest = sys.argv[1:]
     if what == "writers":
-        chance = random.Random(int(os.environ.get("SEED", "0")))  # noqa: S311 - moments, not secrets
+        chance = random.Random(int(os.environ.get("SEED", "0")))
         told = [kill_writer(url, Path(state), chance, weak=rest == ["weak"]) for _ in range(int(count))]
         print(json.dumps(told))  # noqa: T201 - the script's product
         return

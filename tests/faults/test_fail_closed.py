@@ -42,16 +42,16 @@ def make_audit_unwritable(deployment: Deployment) -> None:
     engine = open_engine(deployment.variables["CONSENT_GATEWAY_DATABASE_URL"], threads=1)
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
-            connection.execute(sa.text(
-                "CREATE TRIGGER closed BEFORE INSERT ON audit_queue BEGIN SELECT RAISE(ABORT, 'closed'); END"
-            ))
+            connection.execute(
+                sa.text("CREATE TRIGGER closed BEFORE INSERT ON audit_queue BEGIN SELECT RAISE(ABORT, 'closed'); END")
+            )
         else:
-            connection.execute(sa.text(
-                "CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed'; END $$"
-            ))
-            connection.execute(sa.text(
-                "CREATE TRIGGER closed BEFORE INSERT ON audit_queue FOR EACH ROW EXECUTE FUNCTION closed()"
-            ))
+            connection.execute(
+                sa.text("CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed'; END $$")
+            )
+            connection.execute(
+                sa.text("CREATE TRIGGER closed BEFORE INSERT ON audit_queue FOR EACH ROW EXECUTE FUNCTION closed()")
+            )
     engine.dispose()
     for path in Path(deployment.folder, "state", "audit").glob("*.db"):
         with sqlite3.connect(path) as file:
@@ -87,8 +87,11 @@ def test_a_store_that_is_away_answers_503_without_data(deployment: Deployment) -
     """With the retailer's table gone, reads and writes answer 503, and the rest goes on working."""
     with running(deployment) as served:
         calls = gated_calls(served)
-        engine = sa.create_engine(sa.make_url(deployment.retailer).set(
-            drivername="sqlite" if deployment.retailer.startswith("sqlite") else "postgresql+psycopg"))
+        engine = sa.create_engine(
+            sa.make_url(deployment.retailer).set(
+                drivername="sqlite" if deployment.retailer.startswith("sqlite") else "postgresql+psycopg"
+            )
+        )
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE customers RENAME TO gone"))
         engine.dispose()
@@ -99,7 +102,7 @@ def test_a_store_that_is_away_answers_503_without_data(deployment: Deployment) -
 
 
 def test_a_slow_store_answers_503_within_its_time_out(deployment: Deployment) -> None:
-    """While somebody else holds the retailer's table, a read ends with 503; when it is free again, the next succeeds."""
+    """While somebody else holds the retailer's table, a read ends with 503; when it is free, the next succeeds."""
     deployment.variables["CONSENT_GATEWAY_STORE_TIMEOUT_MS"] = "300"
     with running(deployment) as served:
         method, path, body, token = gated_calls(served)[0]
@@ -125,7 +128,11 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(disk)], check=True)
     try:
         (disk / "state").mkdir(mode=0o700)
-        names = {"gateway": disk / "state" / "gateway.db", "keys": disk / "state" / "keys.db", "store": tmp_path / "s.db"}
+        names = {
+            "gateway": disk / "state" / "gateway.db",
+            "keys": disk / "state" / "keys.db",
+            "store": tmp_path / "s.db",
+        }
         deployment = deploy(disk, {name: f"sqlite:///{path}" for name, path in names.items()}, customers=20)
         with running(deployment) as served:
             calls = gated_calls(served)

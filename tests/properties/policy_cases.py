@@ -29,7 +29,7 @@ def wide_sources() -> dict[str, str]:
     """Our policy with a catalogue that has a field for every category, some fields of two, and a notice file."""
     sources = dict(read_sources(POLICIES))
     categories = sorted(yaml.safe_load(sources["categories.yaml"])["categories"])
-    draw = random.Random(7)  # noqa: S311 - the same cases in every run
+    draw = random.Random(7)
     columns: list[dict[str, Any]] = [
         {"name": "key", "data_categories": ["user.unique_id"], "fides_meta": {"primary_key": True}},
         *({"name": name.replace(".", "_"), "data_categories": [name]} for name in categories),

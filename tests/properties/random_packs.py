@@ -69,7 +69,7 @@ def _outcome(draw: random.Random, kind: str) -> dict[str, Any]:
 
 def random_packs(seed: int, sources: Mapping[str, str], rules: int = 60) -> dict[str, str]:
     """Texts of two packs, `zz` and one that extends it, with rules that fit the given policy's words."""
-    draw = random.Random(seed)  # noqa: S311 - the same packs in every run
+    draw = random.Random(seed)
     words = {
         "purposes": [one["key"] for one in yaml.safe_load(sources["purposes.yaml"])["purposes"]],
         "categories": sorted(yaml.safe_load(sources["categories.yaml"])["categories"]),

@@ -43,7 +43,7 @@ def policies() -> Policies:
 
 def cases(policies: Policies, seed: int, number: int = CASES) -> Iterator[tuple[AccessRequest, Facts]]:
     """Requests and facts drawn from a seed."""
-    maker = CaseMaker(policies, random.Random(seed))  # noqa: S311 - the same cases for the same seed
+    maker = CaseMaker(policies, random.Random(seed))
     for _ in range(number):
         yield maker.request(4)
 
@@ -57,7 +57,7 @@ def said(decision: Decision) -> Any:
 @given(seed=seeds)
 def test_the_order_of_packs_and_rules_never_matters(policies: Policies, seed: int) -> None:
     """A policy whose files, rules, purposes and transforms are shuffled decides everything alike."""
-    draw = random.Random(seed)  # noqa: S311 - the same order for the same seed
+    draw = random.Random(seed)
     shuffled = []
     for path, text in sources().items():
         document = yaml.safe_load(text)

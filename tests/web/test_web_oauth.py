@@ -135,7 +135,9 @@ def test_a_secret_outside_the_header_is_refused(http: FlaskClient, services: Sta
     """Neither the form nor the query may carry a secret: both end up in logs."""
     secret = services.client("till")
     form = {**FORM, "client_id": "till", "client_secret": secret}
-    refused(http.post(URL, data=form), 401, "invalid_client")
+    answer = http.post(URL, data=form)
+    refused(answer, 401, "invalid_client")
+    assert "header" in answer.get_json()["error_description"]
     refused(http.post(f"{URL}?client_id=till&client_secret={secret}", data=FORM), 401, "invalid_client")
     refused(http.post(f"{URL}?grant_type=client_credentials", data={}), 400, "invalid_request")
 

@@ -9,20 +9,20 @@ down_revision = "0004_callers"
 # Written out, not imported: a migration must stay what it was.
 TRIGGERS = {
     "sqlite": (
-        "CREATE TRIGGER IF NOT EXISTS audit_log_never_update BEFORE UPDATE ON audit_log BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_log_never_delete BEFORE DELETE ON audit_log BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_nodes_never_update BEFORE UPDATE ON audit_nodes BEGIN SELECT RAISE(ABORT, 'audit_nodes is append-only'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_nodes_never_delete BEFORE DELETE ON audit_nodes BEGIN SELECT RAISE(ABORT, 'audit_nodes is append-only'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_never_update BEFORE UPDATE ON audit_checkpoints BEGIN SELECT RAISE(ABORT, 'audit_checkpoints is append-only'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_never_delete BEFORE DELETE ON audit_checkpoints BEGIN SELECT RAISE(ABORT, 'audit_checkpoints is append-only'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_log_never_replace BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE leaf_index = NEW.leaf_index) BEGIN SELECT RAISE(ABORT, 'audit_log has this row already'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_nodes_never_replace BEFORE INSERT ON audit_nodes WHEN EXISTS (SELECT 1 FROM audit_nodes WHERE level = NEW.level AND position = NEW.position) BEGIN SELECT RAISE(ABORT, 'audit_nodes has this row already'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_never_replace BEFORE INSERT ON audit_checkpoints WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE size = NEW.size) BEGIN SELECT RAISE(ABORT, 'audit_checkpoints has this row already'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_queue_never_replace BEFORE INSERT ON audit_queue WHEN EXISTS (SELECT 1 FROM audit_queue WHERE n = NEW.n OR entry_id = NEW.entry_id) BEGIN SELECT RAISE(ABORT, 'audit_queue has this row already'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_log_dense BEFORE INSERT ON audit_log WHEN NEW.leaf_index <> (SELECT coalesce(max(leaf_index) + 1, 0) FROM audit_log) BEGIN SELECT RAISE(ABORT, 'audit_log has no gaps'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_grow BEFORE INSERT ON audit_checkpoints WHEN NEW.size <= (SELECT coalesce(max(size), -1) FROM audit_checkpoints) BEGIN SELECT RAISE(ABORT, 'audit_checkpoints only grow'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_queue_never_update BEFORE UPDATE ON audit_queue BEGIN SELECT RAISE(ABORT, 'audit_queue is never updated'); END",  # noqa: E501
-        "CREATE TRIGGER IF NOT EXISTS audit_queue_delete_sealed BEFORE DELETE ON audit_queue WHEN NOT EXISTS (SELECT 1 FROM audit_log WHERE entry_id = OLD.entry_id AND entry = OLD.entry) BEGIN SELECT RAISE(ABORT, 'audit_queue row is not sealed'); END",  # noqa: E501
+        "CREATE TRIGGER IF NOT EXISTS audit_log_never_update BEFORE UPDATE ON audit_log BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_log_never_delete BEFORE DELETE ON audit_log BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_nodes_never_update BEFORE UPDATE ON audit_nodes BEGIN SELECT RAISE(ABORT, 'audit_nodes is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_nodes_never_delete BEFORE DELETE ON audit_nodes BEGIN SELECT RAISE(ABORT, 'audit_nodes is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_never_update BEFORE UPDATE ON audit_checkpoints BEGIN SELECT RAISE(ABORT, 'audit_checkpoints is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_never_delete BEFORE DELETE ON audit_checkpoints BEGIN SELECT RAISE(ABORT, 'audit_checkpoints is append-only'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_log_never_replace BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE leaf_index = NEW.leaf_index) BEGIN SELECT RAISE(ABORT, 'audit_log has this row already'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_nodes_never_replace BEFORE INSERT ON audit_nodes WHEN EXISTS (SELECT 1 FROM audit_nodes WHERE level = NEW.level AND position = NEW.position) BEGIN SELECT RAISE(ABORT, 'audit_nodes has this row already'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_never_replace BEFORE INSERT ON audit_checkpoints WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE size = NEW.size) BEGIN SELECT RAISE(ABORT, 'audit_checkpoints has this row already'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_queue_never_replace BEFORE INSERT ON audit_queue WHEN EXISTS (SELECT 1 FROM audit_queue WHERE n = NEW.n OR entry_id = NEW.entry_id) BEGIN SELECT RAISE(ABORT, 'audit_queue has this row already'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_log_dense BEFORE INSERT ON audit_log WHEN NEW.leaf_index <> (SELECT coalesce(max(leaf_index) + 1, 0) FROM audit_log) BEGIN SELECT RAISE(ABORT, 'audit_log has no gaps'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_checkpoints_grow BEFORE INSERT ON audit_checkpoints WHEN NEW.size <= (SELECT coalesce(max(size), -1) FROM audit_checkpoints) BEGIN SELECT RAISE(ABORT, 'audit_checkpoints only grow'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_queue_never_update BEFORE UPDATE ON audit_queue BEGIN SELECT RAISE(ABORT, 'audit_queue is never updated'); END",
+        "CREATE TRIGGER IF NOT EXISTS audit_queue_delete_sealed BEFORE DELETE ON audit_queue WHEN NOT EXISTS (SELECT 1 FROM audit_log WHERE entry_id = OLD.entry_id AND entry = OLD.entry) BEGIN SELECT RAISE(ABORT, 'audit_queue row is not sealed'); END",
     ),
     "postgresql": (
         """CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -66,35 +66,35 @@ TRIGGERS = {
 
 DROPS = {
     "sqlite": (
-        "DROP TRIGGER IF EXISTS audit_log_never_update",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_log_never_delete",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_nodes_never_update",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_nodes_never_delete",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_checkpoints_never_update",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_checkpoints_never_delete",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_log_never_replace",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_nodes_never_replace",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_checkpoints_never_replace",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_queue_never_replace",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_log_dense",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_checkpoints_grow",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_queue_never_update",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_queue_delete_sealed",  # noqa: E501
+        "DROP TRIGGER IF EXISTS audit_log_never_update",
+        "DROP TRIGGER IF EXISTS audit_log_never_delete",
+        "DROP TRIGGER IF EXISTS audit_nodes_never_update",
+        "DROP TRIGGER IF EXISTS audit_nodes_never_delete",
+        "DROP TRIGGER IF EXISTS audit_checkpoints_never_update",
+        "DROP TRIGGER IF EXISTS audit_checkpoints_never_delete",
+        "DROP TRIGGER IF EXISTS audit_log_never_replace",
+        "DROP TRIGGER IF EXISTS audit_nodes_never_replace",
+        "DROP TRIGGER IF EXISTS audit_checkpoints_never_replace",
+        "DROP TRIGGER IF EXISTS audit_queue_never_replace",
+        "DROP TRIGGER IF EXISTS audit_log_dense",
+        "DROP TRIGGER IF EXISTS audit_checkpoints_grow",
+        "DROP TRIGGER IF EXISTS audit_queue_never_update",
+        "DROP TRIGGER IF EXISTS audit_queue_delete_sealed",
     ),
     "postgresql": (
-        "DROP TRIGGER IF EXISTS audit_log_append_only ON audit_log",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_nodes_append_only ON audit_nodes",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_checkpoints_append_only ON audit_checkpoints",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_queue_append_only ON audit_queue",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_log_never_truncate ON audit_log",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_nodes_never_truncate ON audit_nodes",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_checkpoints_never_truncate ON audit_checkpoints",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_queue_never_truncate ON audit_queue",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_queue_delete_sealed ON audit_queue",  # noqa: E501
-        "DROP TRIGGER IF EXISTS audit_checkpoints_grow ON audit_checkpoints",  # noqa: E501
-        "DROP FUNCTION IF EXISTS audit_refuse()",  # noqa: E501
-        "DROP FUNCTION IF EXISTS audit_refuse_unsealed()",  # noqa: E501
-        "DROP FUNCTION IF EXISTS audit_refuse_smaller()",  # noqa: E501
+        "DROP TRIGGER IF EXISTS audit_log_append_only ON audit_log",
+        "DROP TRIGGER IF EXISTS audit_nodes_append_only ON audit_nodes",
+        "DROP TRIGGER IF EXISTS audit_checkpoints_append_only ON audit_checkpoints",
+        "DROP TRIGGER IF EXISTS audit_queue_append_only ON audit_queue",
+        "DROP TRIGGER IF EXISTS audit_log_never_truncate ON audit_log",
+        "DROP TRIGGER IF EXISTS audit_nodes_never_truncate ON audit_nodes",
+        "DROP TRIGGER IF EXISTS audit_checkpoints_never_truncate ON audit_checkpoints",
+        "DROP TRIGGER IF EXISTS audit_queue_never_truncate ON audit_queue",
+        "DROP TRIGGER IF EXISTS audit_queue_delete_sealed ON audit_queue",
+        "DROP TRIGGER IF EXISTS audit_checkpoints_grow ON audit_checkpoints",
+        "DROP FUNCTION IF EXISTS audit_refuse()",
+        "DROP FUNCTION IF EXISTS audit_refuse_unsealed()",
+        "DROP FUNCTION IF EXISTS audit_refuse_smaller()",
     ),
 }
 

@@ -77,7 +77,7 @@ def test_positions_are_dense_under_eight_writers(gateway_engine: sa.Engine, peop
                 with gateway_engine.begin() as connection:
                     events = [event(each, EventKind.OBJECT, f"p{number}") for each in ("ds_2", "ds_1")]
                     ledger.record_many(connection, events, now=NOON + timedelta(seconds=turn))
-        except Exception as error:  # noqa: BLE001 - told below
+        except Exception as error:
             errors.append(error)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]

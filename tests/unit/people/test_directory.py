@@ -143,7 +143,7 @@ def run_at_once(actions: list[Any]) -> list[BaseException]:
         start.wait()
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - told by the assertion of the caller
+        except Exception as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(action,)) for action in actions]
