@@ -29,6 +29,18 @@ ROOT = Path(__file__).resolve().parent.parent
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, rather than skip, what says that it concerns the other database: it is no test of this one."""
+    kept, out = [], []
+    for item in items:
+        marks = [mark.args[0] for mark in item.iter_markers("only_on")]
+        chosen = item.callspec.params.values() if isinstance(item, pytest.Function) and marks else ()
+        (kept if not marks or marks[0] in {each for each in chosen if isinstance(each, str)} else out).append(item)
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = kept
+
+
 class StillClock:
     """A clock whose hand the test moves."""
 

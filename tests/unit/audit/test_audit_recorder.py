@@ -86,12 +86,11 @@ def test_an_entry_in_a_transaction_lives_and_dies_with_it(
     assert leaf == {"entry": json.loads(kept.canonical()), "format": 1}
 
 
+@pytest.mark.only_on("postgresql", reason="SQLite has one writer at a time and needs no transaction ids")
 def test_the_queue_knows_the_writing_transaction(
     gateway_engine: sa.Engine, recorder: Recorder, make_entry: Any
 ) -> None:
     """On PostgreSQL every queued row carries the id of the transaction that wrote it."""
-    if gateway_engine.dialect.name != "postgresql":
-        pytest.skip("SQLite has one writer at a time and needs no transaction ids")
     recorder.record(make_entry())
     with gateway_engine.begin() as connection:
         record_in(connection, make_entry())
@@ -111,16 +110,19 @@ def test_a_closed_recorder_refuses(recorder: Recorder, make_entry: Any) -> None:
 
 def test_close_commits_what_is_queued(state_dir: Path, make_entry: Any, tmp_path: Path) -> None:
     """Entries that were queued when the recorder was closed are still made durable."""
-    gate = threading.Event()
+    entered, gate = threading.Event(), threading.Event()
 
     class Slow(FileStore):
         def commit(self, rows: Sequence[Row]) -> None:
+            entered.set()
             assert gate.wait(10)
             super().commit(rows)
 
     slow = Recorder(lambda: Slow(audit_folder(state_dir)), deadline_seconds=10)
     threads = [threading.Thread(target=slow.record, args=(make_entry(),)) for _ in range(4)]
-    for thread in threads:
+    threads[0].start()
+    assert entered.wait(10)  # the others queue behind a commit that is under way
+    for thread in threads[1:]:
         thread.start()
     while slow._queue.qsize() < 3:
         pass
@@ -301,10 +303,9 @@ def test_a_file_that_cannot_be_made_leaves_nothing_behind(state_dir: Path, monke
     assert list(audit_folder(state_dir).iterdir()) == []
 
 
+@pytest.mark.only_on("postgresql", reason="a SQLite file never leaves the outcome unknown")
 def test_the_queue_recognises_what_it_stored_before(gateway_engine: sa.Engine, make_entry: Any) -> None:
     """On PostgreSQL storing the same batch again succeeds silently, and another leaf under its id is refused."""
-    if gateway_engine.dialect.name != "postgresql":
-        pytest.skip("a SQLite file never leaves the outcome unknown")
     store = stores.QueueStore(gateway_engine)
     row = ("dec_1", make_entry(entry_id="dec_1").canonical())
     store.commit([row])
@@ -316,10 +317,9 @@ def test_the_queue_recognises_what_it_stored_before(gateway_engine: sa.Engine, m
         assert connection.execute(sa.select(sa.func.count()).select_from(AUDIT_QUEUE)).scalar_one() == 1
 
 
+@pytest.mark.only_on("postgresql", reason="SQLite has no server that ends connections")
 def test_a_broken_connection_is_replaced(gateway_engine: sa.Engine, recorder: Recorder, make_entry: Any) -> None:
     """On PostgreSQL an entry recorded after the server ended the connection is durable all the same."""
-    if gateway_engine.dialect.name != "postgresql":
-        pytest.skip("SQLite has no server that ends connections")
     recorder.record(make_entry())
     with gateway_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(

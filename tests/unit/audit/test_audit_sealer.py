@@ -108,12 +108,11 @@ def test_batches_and_restarts_give_the_same_tree(
     assert sorted(tuple(row) for row in stored) == [(8, 0), (8, 1)]
 
 
+@pytest.mark.only_on("postgresql", reason="SQLite has one writer at a time")
 def test_a_late_commit_never_slips_in_behind_a_sealed_row(
     gateway_engine: sa.Engine, recorder: Recorder, sealer: Sealer, make_entry: Any
 ) -> None:
     """On PostgreSQL rows of younger transactions wait until every older transaction has ended."""
-    if gateway_engine.dialect.name != "postgresql":
-        pytest.skip("SQLite has one writer at a time")
     late, later = make_entry(), make_entry()
     with gateway_engine.begin() as connection:
         record_in(connection, late)
@@ -123,10 +122,9 @@ def test_a_late_commit_never_slips_in_behind_a_sealed_row(
     assert [row.entry_id for row in log_rows(gateway_engine)] == [late.entry_id, later.entry_id]
 
 
+@pytest.mark.only_on("postgresql", reason="SQLite rows carry no transaction id")
 def test_rows_that_came_with_a_dump_are_sealed(gateway_engine: sa.Engine, sealer: Sealer, make_entry: Any) -> None:
     """On PostgreSQL a row with a transaction id of another server's future does not wait for ever."""
-    if gateway_engine.dialect.name != "postgresql":
-        pytest.skip("SQLite rows carry no transaction id")
     made = make_entry()
     with gateway_engine.begin() as connection:
         record_in(connection, made)
@@ -164,12 +162,11 @@ def test_the_steps_are_those_that_are_named(
     assert tuple(taken) == STEPS
 
 
+@pytest.mark.only_on("sqlite", reason="PostgreSQL has no writers' files")
 def test_finished_files_of_dead_writers_go_and_others_stay(
     gateway_engine: sa.Engine, recorder: Recorder, sealer: Sealer, make_entry: Any, state_dir: Path
 ) -> None:
     """On SQLite a closed writer's file is removed once sealed to its end, a living one's never; bookmarks follow."""
-    if gateway_engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL has no writers' files")
     folder = audit_folder(state_dir)
     gone = open_recorder(gateway_engine, state_dir)
     gone.record_all([make_entry() for _ in range(3)])
@@ -203,12 +200,11 @@ def test_a_lost_bookmark_seals_nothing_twice(
     assert len(log_rows(gateway_engine)) == 4
 
 
+@pytest.mark.only_on("sqlite", reason="PostgreSQL has no writers' files")
 def test_an_unreadable_file_is_named_and_stops_no_other(
     gateway_engine: sa.Engine, recorder: Recorder, sealer: Sealer, make_entry: Any, state_dir: Path
 ) -> None:
     """On SQLite a damaged writer's file is told in the result while the others are sealed; it stays."""
-    if gateway_engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL has no writers' files")
     broken = audit_folder(state_dir) / "wrt_broken.db"
     broken.parent.mkdir(parents=True, exist_ok=True)
     broken.write_bytes(b"not a database" * 100)
@@ -316,12 +312,11 @@ def test_the_loop_seals_until_it_is_stopped(
     assert len(log_rows(gateway_engine)) == 5
 
 
+@pytest.mark.only_on("sqlite", reason="PostgreSQL has no writers' files")
 def test_the_loop_tells_of_unreadable_files(
     gateway_engine: sa.Engine, signer: Signer, state_dir: Path, clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On SQLite the loop names a file that it cannot read in the service's log, and goes on."""
-    if gateway_engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL has no writers' files")
     (audit_folder(state_dir) / "wrt_broken.db").write_bytes(b"not a database" * 100)
     stop = threading.Event()
     sealer = Sealer(gateway_engine, state_dir, signer, clock, lambda step: stop.set() if step == "removed" else None)
@@ -329,12 +324,11 @@ def test_the_loop_tells_of_unreadable_files(
     assert "audit files cannot be read: wrt_broken" in caplog.text
 
 
+@pytest.mark.only_on("sqlite", reason="on PostgreSQL the transactions give the order")
 def test_order_follows_the_entries_times_across_writers(
     gateway_engine: sa.Engine, sealer: Sealer, make_entry: Any, state_dir: Path, clock: Any
 ) -> None:
     """On SQLite the leaves of several writers are merged by time, each writer's own order kept."""
-    if gateway_engine.dialect.name != "sqlite":
-        pytest.skip("on PostgreSQL the transactions give the order")
     writers = [open_recorder(gateway_engine, state_dir) for _ in range(3)]
     made = []
     for i in range(9):
@@ -392,10 +386,9 @@ def test_tables_cannot_be_truncated_or_replaced(
         connection.exec_driver_sql(statement)
 
 
+@pytest.mark.only_on("sqlite", reason="PostgreSQL leaves this to the sealer and the verifier")
 def test_on_sqlite_the_log_takes_no_gap(gateway_engine: sa.Engine) -> None:
     """On SQLite a row that skips an index is refused."""
-    if gateway_engine.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL leaves this to the sealer and the verifier")
     row = {"leaf_index": 1, "entry_id": "x", "kind": "x", "recorded_at": 0, "entry": b"", "leaf_hash": b""}
     with pytest.raises(sa.exc.IntegrityError), gateway_engine.begin() as connection:
         connection.execute(sa.insert(AUDIT_LOG).values(row))

@@ -44,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoState, dict[str
     done: dict[str, tuple[int, int]] = {}
     build(state, CUSTOMERS, read_settings(variables), lambda what, n, total: done.update({what: (n, total)}))
     assert all(n == total for n, total in done.values()), done
-    assert len(done) == 6
+    assert len(done) == 5
     return state, variables
 
 
