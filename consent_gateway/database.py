@@ -76,6 +76,8 @@ def open_engine(url: str, *, threads: int, statement_seconds: int = STATEMENT_SE
         pool_pre_ping=False,
         connect_args={
             "connect_timeout": STATEMENT_SECONDS,
+            "tcp_user_timeout": STATEMENT_SECONDS * 1500,  # a partitioned network must not hold a thread for minutes
+            "keepalives_idle": 10,
             "options": f"-c statement_timeout={statement_seconds}s -c lock_timeout={STATEMENT_SECONDS}s"
             " -c timezone=UTC",
         },

@@ -44,7 +44,7 @@ VARIABLES: tuple[Variable, ...] = (
         secret=True,
     ),
     Variable("KEY_FILE", "`keys/root.key` in STATE_DIR", "file of the root keys, mode 0600"),
-    Variable("LOG_KEY_FILE", "`audit-signing.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
+    Variable("LOG_KEY_FILE", "`audit/log.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
     Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("TENANT", "default", "name of the company; part of every key derivation, so never change it"),
     Variable(
@@ -106,7 +106,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         database_url=given.text("DATABASE_URL", f"sqlite:///{state_dir / 'gateway.db'}"),
         key_database_url=given.text("KEY_DATABASE_URL", f"sqlite:///{state_dir / 'keys' / 'keys.db'}"),
         key_file=Path(given.text("KEY_FILE", str(state_dir / "keys" / "root.key"))).absolute(),
-        log_key_file=Path(given.text("LOG_KEY_FILE", str(state_dir / "audit-signing.key"))).absolute(),
+        log_key_file=Path(given.text("LOG_KEY_FILE", str(state_dir / "audit" / "log.key"))).absolute(),
         log_origin=given.text("LOG_ORIGIN", "consent-gateway.local/log"),
         tenant=given.text("TENANT", "default"),
         issuer=given.text("ISSUER", f"http://{host}:{port}").rstrip("/"),

@@ -13,11 +13,13 @@ from flask import Flask
 
 from consent_gateway.settings import Settings, read_settings
 from consent_gateway.web.app import create_app
+from consent_gateway.web.logs import configure
 from consent_gateway.wiring import open_services
 
 
 def application() -> Flask:
     """The WSGI application of this worker, built from the environment."""
+    configure()
     settings = read_settings()
     take_core(settings)
     services = open_services(settings)

@@ -16,12 +16,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.audit.recorder import record_in
 from consent_gateway.callers.digests import keyed_digest
 from consent_gateway.callers.keysets import checked_keys
 from consent_gateway.callers.tables import CLIENTS
 from consent_gateway.callers.transactions import reading, transaction
 from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import Conflict, InputRefused, NotFound
+from consent_gateway.ids import new_id
 from consent_gateway.ports import Clock
 
 _CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
@@ -122,6 +125,7 @@ class Registry:
         try:
             with transaction(self._engine) as connection:
                 connection.execute(sa.insert(CLIENTS).values(row))
+                record_in(connection, _entry("add", client, client.created_at))
         except sa.exc.IntegrityError as error:
             raise Conflict(f"the client id `{new.client_id}` is in use or was: choose another") from error
         return client, secret
@@ -151,12 +155,15 @@ class Registry:
 
     def revoke(self, client_id: str) -> datetime:
         """End a client and with it all its tokens; returns when it was first revoked. Raises `NotFound`."""
+        now = self._clock.now()
         with transaction(self._engine) as connection:
-            connection.execute(
+            ended = connection.execute(
                 sa.update(CLIENTS)
                 .where(CLIENTS.c.client_id == client_id, CLIENTS.c.revoked_at.is_(None))
-                .values(revoked_at=to_micros(self._clock.now()))
+                .values(revoked_at=to_micros(now))
             )
+            if ended.rowcount:
+                record_in(connection, _entry("revoke", None, now, client_id))
             revoked = connection.execute(
                 sa.select(CLIENTS.c.revoked_at).where(CLIENTS.c.client_id == client_id)
             ).scalar_one_or_none()
@@ -217,3 +224,12 @@ def _client(row: sa.RowMapping) -> Client:
         created_at=from_micros(row["created_at"]),
         revoked_at=None if row["revoked_at"] is None else from_micros(row["revoked_at"]),
     )
+
+
+def _entry(action: str, client: Client | None, now: datetime, client_id: str = "") -> Entry:
+    """The audit entry of a registration or its end: who may claim what is itself accounted for."""
+    detail = {"client": client.client_id if client else client_id}
+    if client is not None:
+        detail |= {"purposes": " ".join(sorted(client.purposes))[:256], "scopes": " ".join(sorted(client.scopes))[:256]}
+    channel = client.channel if client else None
+    return Entry(new_id("cli", now), EntryKind.CLIENT, now, channel=channel, action=action, detail=detail)

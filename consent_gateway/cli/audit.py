@@ -7,15 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import sqlalchemy as sa
 
 from consent_gateway.audit.checkpoint import NoteInvalid, VerifierKey, read_vkey
+from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.export import Exported, export
 from consent_gateway.audit.live import verify_database
 from consent_gateway.audit.log import checkpoint_note
+from consent_gateway.audit.recorder import record_in
 from consent_gateway.audit.signer import KEY_FILE, open_signer
 from consent_gateway.audit.verify import LogKey, Report, Unusable, text_or_file, verify_folder
-from consent_gateway.database import open_engine
-from consent_gateway.errors import InputRefused
+from consent_gateway.database import DRIVER_ERRORS, open_engine
+from consent_gateway.errors import AuditUnavailable, InputRefused
+from consent_gateway.ids import new_id
+from consent_gateway.settings import read_settings
 
 _database = click.option("--database", metavar="URL", help="the gateway database")
 _state = click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="the state directory")
@@ -69,9 +74,11 @@ def export_command(
     as_json: bool,
 ) -> None:
     """Write a folder that an outside auditor can verify without this software."""
+    key, begin, end = log_key(vkey, state), moment(since), moment(until)
     engine = open_engine(_required(database), threads=1)
     try:
-        done = export(engine, folder, log_key(vkey, state), datetime.now(UTC), moment(since), moment(until))
+        _account_for(engine, since, until)
+        done = export(engine, folder, key, datetime.now(UTC), begin, end)
     finally:
         engine.dispose()
     click.echo(json.dumps(described(done)) if as_json else _sentence(done))
@@ -93,8 +100,8 @@ def checkpoint(database: str | None, *, as_json: bool) -> None:
 
 def verified(folder: Path | None, database: str | None, key: VerifierKey, earlier: Sequence[str]) -> Report:
     """The report on a folder, or else on the database. Raises `InputRefused` for what cannot be judged."""
-    if (folder is None) == (database is None):
-        raise click.UsageError("name either a folder or --database")
+    if folder is not None and database is not None:
+        raise click.UsageError("name a folder or --database, not both")
     try:
         own_key, notes = LogKey(str(key)), [text_or_file(note) for note in earlier]
         return verify_folder(folder, own_key, notes) if folder else _verified_database(database, own_key, notes)
@@ -111,15 +118,16 @@ def _verified_database(database: str | None, key: LogKey, notes: list[str]) -> R
 
 
 def log_key(vkey: str | None, state: Path | None) -> VerifierKey:
-    """The log's public key: the one given, else that of the signing key in the state directory."""
+    """The log's public key: the one given, else that of the signing key of the state directory or the settings."""
     try:
         if vkey is not None:
             return read_vkey(text_or_file(vkey))
     except (NoteInvalid, Unusable) as error:
         raise InputRefused(str(error)) from error
-    if state is None or not (state / KEY_FILE).exists():
+    path = read_settings().log_key_file if state is None else state / KEY_FILE
+    if not path.exists():
         raise InputRefused("which key? give --vkey, or --state with the signing key in it")
-    return open_signer(state / KEY_FILE).vkey
+    return open_signer(path).vkey
 
 
 def moment(given: str | None) -> datetime | None:
@@ -131,6 +139,17 @@ def moment(given: str | None) -> datetime | None:
     except ValueError as error:
         raise InputRefused(f"`{given}` is not a time: write it like 2026-11-22T12:00:00Z") from error
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _account_for(engine: sa.Engine, since: str | None, until: str | None) -> None:
+    """An export is itself an entry of the log, durable before the first line is written."""
+    now = datetime.now(UTC)
+    detail = {name: value for name, value in (("since", since), ("until", until)) if value}
+    try:
+        with engine.begin() as connection:
+            record_in(connection, Entry(new_id("exp", now), EntryKind.EXPORT, now, action="export", detail=detail))
+    except DRIVER_ERRORS as error:
+        raise AuditUnavailable("the export could not be recorded, so nothing was exported") from error
 
 
 def described(done: Exported) -> dict[str, object]:
@@ -151,6 +170,5 @@ def _sentence(done: Exported) -> str:
 
 
 def _required(database: str | None) -> str:
-    if database is None:
-        raise click.UsageError("name the gateway database: --database URL")
-    return database
+    """The database named, or that of the settings."""
+    return read_settings().database_url if database is None else database

@@ -12,6 +12,7 @@ from granian.constants import Interfaces
 from granian.server import MPServer
 
 from consent_gateway.settings import Settings, prepare_directories, read_settings
+from consent_gateway.web.logs import configure
 from consent_gateway.wiring import open_background, upgrade_databases
 
 _RESTART_SECONDS = 1.0
@@ -58,6 +59,7 @@ def web_server(settings: Settings) -> MPServer:
 @click.command()
 def worker() -> None:
     """Run the background worker: seals the audit log and cleans up what has expired."""
+    configure()
     background = open_background(read_settings())
     stop = threading.Event()
 

@@ -11,7 +11,6 @@ from werkzeug.test import TestResponse
 from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
 from consent_gateway.callers.registry import NewClient, Registry, Scope
-from consent_gateway.callers.tables import ACCESS_TOKENS, CLIENTS, IDEMPOTENCY_KEYS, USED_ASSERTIONS
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
@@ -295,7 +294,7 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> Sta
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
-    METADATA.create_all(engine, tables=[CLIENTS, ACCESS_TOKENS, USED_ASSERTIONS, IDEMPOTENCY_KEYS])
+    METADATA.create_all(engine)
     gateway, held = MemoryGateway(clock), HeldConnections(engine)
     return StandIns(
         engine=engine,

@@ -27,7 +27,7 @@ ADD = ("add", "till-1", "--channel", "till", "--purpose", "order_fulfilment", "-
 def services(tmp_path: Path, clock: Any) -> Iterator[Any]:
     """What the commands need of the services."""
     engine = open_engine(f"sqlite:///{tmp_path / 'gateway.db'}", threads=1)
-    METADATA.create_all(engine, tables=[CLIENTS])
+    METADATA.create_all(engine)
     yield SimpleNamespace(
         registry=Registry(engine, clock, b"k" * 32), policies=POLICIES, close=lambda: None, engine=engine
     )
