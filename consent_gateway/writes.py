@@ -115,6 +115,7 @@ class Writes:
     def create(self, caller: Caller, query: CreateQuery) -> WriteAnswer:
         """Create a customer record and enrol the person. Raises as `change` does; `Conflict` for one that exists."""
         self._refuse_unwritable(query.values)
+        self._refuse_sealed(query.values)
         request = self._gateway.claim(caller, query.purpose, tuple(query.values), None, Action.WRITE)
         newcomer = self._enrolment.newcomer(query.values)
         facts = Facts(jurisdiction=newcomer.jurisdiction, minor_born=newcomer.minor_born)
@@ -151,6 +152,14 @@ class Writes:
         )
         if faults:
             raise InputRefused("a field is not writable", faults)
+
+    def _refuse_sealed(self, values: Mapping[str, JsonValue]) -> None:
+        """A sealed value is bound to a person's key, and before the record there is no person."""
+        fields = self._catalogue.fields
+        sealed = [name for name in values if name in fields and fields[name].protection == "sealed"]
+        if sealed:
+            faults = tuple(FieldFault(f"/record/{name}", "sealed: write it after the record exists") for name in sealed)
+            raise InputRefused("a sealed field cannot be part of a new record", faults)
 
     def _refuse_without_basis(self, line: Line, person: PersonRef) -> None:
         if any(verdict.effect is not Effect.ALLOW for verdict in line.decision.verdicts.values()):

@@ -9,7 +9,7 @@ CREATE TABLE customers (
     email TEXT,
     phone TEXT,
     birth_date TEXT,
-    language TEXT NOT NULL,
+    language TEXT NOT NULL DEFAULT 'en',
     country CHAR(2) NOT NULL,
     region TEXT,
     street TEXT,
@@ -17,8 +17,8 @@ CREATE TABLE customers (
     city TEXT,
     allergies TEXT,
     marketing_opt_in INTEGER NOT NULL DEFAULT 0,
-    created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL
+    created_at TEXT,
+    updated_at TEXT
 );
 CREATE TABLE loyalty_accounts (
     loyalty_number TEXT PRIMARY KEY,
