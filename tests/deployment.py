@@ -109,9 +109,8 @@ def copy_store(source: str, target: str) -> None:
                 new.execute(sa.insert(table), rows)
             key = table.primary_key.columns[0]
             if isinstance(key.type, sa.Integer):  # copied rows leave the sequence behind
-                new.exec_driver_sql(
-                    f"SELECT setval(pg_get_serial_sequence('{table.name}', '{key.name}'), max({key.name})) FROM {table.name}"
-                )
+                sequence = f"pg_get_serial_sequence('{table.name}', '{key.name}')"
+                new.exec_driver_sql(f"SELECT setval({sequence}, max({key.name})) FROM {table.name}")
     reading.dispose()
     writing.dispose()
 
