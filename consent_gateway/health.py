@@ -1,26 +1,39 @@
 """Says whether this process lives and whether every part that a call needs answers; mends nothing."""
 
+import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from consent_gateway import __version__
 from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.audit.log import AuditLog
 from consent_gateway.audit.recorder import Recorder
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import AuditUnavailable, GatewayError
 from consent_gateway.ids import new_id
 from consent_gateway.ports import Clock, CustomerStore
 
+SEALING_SECONDS = 60  # an entry that waits longer says that no worker seals
+
 
 class Health:
     """The state of one process and of the parts behind it."""
 
     def __init__(
-        self, engine: sa.Engine, store: CustomerStore, recorder: Recorder, revision: str, clock: Clock
+        self,
+        *,
+        engine: sa.Engine,
+        store: CustomerStore,
+        recorder: Recorder,
+        revision: str,
+        clock: Clock,
+        state_dir: Path,
     ) -> None:
         self._clock = clock
+        self._log = AuditLog(engine, state_dir)
         self._engine = engine
         self._store = store
         self._recorder = recorder
@@ -37,9 +50,10 @@ class Health:
             "customer_store": self._customer_store(),
             "audit": self._audit(),
         }
+        ready = all(state == "ok" for state in parts.values())
         return {
-            "ready": all(state == "ok" for state in parts.values()),
-            "parts": parts,
+            "ready": ready,
+            "parts": {**parts, "sealing": self._sealing()},  # delays proofs, not decisions: shown, not a reason to stop
             "policy_revision": self._revision,
         }
 
@@ -53,6 +67,14 @@ class Health:
         except AuditUnavailable:
             return "failing"
         return "ok"
+
+    def _sealing(self) -> str:
+        try:
+            since = self._log.waiting_since()
+        except (GatewayError, sqlite3.Error):
+            return "unknown"
+        late = since is not None and (self._clock.now() - since).total_seconds() > SEALING_SECONDS
+        return "behind" if late else "ok"
 
     def _database(self) -> str:
         try:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
+
 from consent_gateway.errors import SettingsRefused
 
 PREFIX = "CONSENT_GATEWAY_"
@@ -185,8 +187,21 @@ def _refuse_unsafe(settings: Settings) -> None:
         )
     if settings.store_url in (settings.database_url, settings.key_database_url):
         raise SettingsRefused(f"{PREFIX}STORE_URL is one of the gateway's own databases: name the retailer's")
+    _refuse_unreadable_store(settings.store_url)
     for name, url in (("DATABASE_URL", settings.database_url), ("KEY_DATABASE_URL", settings.key_database_url)):
         if not url.startswith(("sqlite:///", "postgresql")):
             raise SettingsRefused(f"{PREFIX}{name} must be a sqlite:/// or postgresql:// URL")
     if not settings.tenant.replace("-", "").isalnum() or len(settings.tenant) > 64:
         raise SettingsRefused(f"{PREFIX}TENANT must be up to 64 letters, digits and hyphens")
+
+
+def _refuse_unreadable_store(url: str) -> None:
+    try:
+        sa.make_url(url).get_dialect().import_dbapi()
+    except sa.exc.ArgumentError as error:
+        raise SettingsRefused(
+            f"{PREFIX}STORE_URL is not a SQLAlchemy URL, such as postgresql://user@host/shop"
+        ) from error
+    except (sa.exc.NoSuchModuleError, ImportError) as error:
+        if not url.startswith("postgresql"):  # which psycopg serves, whatever the URL names
+            raise SettingsRefused(f"{PREFIX}STORE_URL needs a database driver that is not installed") from error

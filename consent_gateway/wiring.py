@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from consent_gateway.audit.recorder import Recorder, open_recorder, record_in
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import open_signer
+from consent_gateway.audit.tables import AUDIT_CHECKPOINTS
 from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
 from consent_gateway.callers.registry import Registry
@@ -97,20 +98,31 @@ def upgrade_databases(settings: Settings) -> None:
         upgrade(engine, "gateway" if chain == "gateway" else "keys")
         engine.dispose()
     _make_root_key(settings)
-    open_signer(settings.log_key_file, settings.log_origin)
+    _make_log_key(settings)
 
 
 def _make_root_key(settings: Settings) -> None:
     """A first root key, only while the key table is empty: a lost file must not be hidden by a new one."""
     if settings.key_file.exists():
         return
-    engine = open_engine(settings.key_database_url, threads=1)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        epochs = connection.execute(sa.select(sa.func.count()).select_from(EPOCHS)).scalar_one()
-    engine.dispose()
-    if epochs:
+    if _has_rows(settings.key_database_url, EPOCHS):
         raise SettingsRefused(f"`{settings.key_file}` is gone, but keys were made with it: restore it from its backup")
     FileKeyProvider.create(settings.key_file)
+
+
+def _make_log_key(settings: Settings) -> None:
+    """A first signing key, only while nothing is signed: a log that changes its key by itself proves nothing."""
+    if not settings.log_key_file.exists() and _has_rows(settings.database_url, AUDIT_CHECKPOINTS):
+        raise SettingsRefused(f"`{settings.log_key_file}` is gone, but it signed the log: restore it from its backup")
+    open_signer(settings.log_key_file, settings.log_origin)
+
+
+def _has_rows(url: str, table: sa.Table) -> bool:
+    engine = open_engine(url, threads=1)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        count: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+    engine.dispose()
+    return count > 0
 
 
 def open_databases(settings: Settings) -> tuple[sa.Engine, sa.Engine]:
@@ -213,7 +225,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         assertions=Assertions(parts.engine, parts.clock),
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies),
-        health=Health(parts.engine, parts.store, parts.recorder, parts.policies.revision, parts.clock),
+        health=_health(parts, settings),
         clock=parts.clock,
         issuer=settings.issuer,
     )
@@ -239,6 +251,17 @@ def _seal_existing(parts: _Parts) -> SealExisting:
         sealing=parts.sealing,
         recorder=parts.recorder,
         clock=parts.clock,
+    )
+
+
+def _health(parts: _Parts, settings: Settings) -> Health:
+    return Health(
+        engine=parts.engine,
+        store=parts.store,
+        recorder=parts.recorder,
+        revision=parts.policies.revision,
+        clock=parts.clock,
+        state_dir=settings.state_dir,
     )
 
 

@@ -15,7 +15,7 @@ from consent_gateway.audit.checkpoint import Checkpoint, VerifierKey
 from consent_gateway.audit.merkle import consistency_proof, inclusion_proof, root_at
 from consent_gateway.audit.sealer import last_note, read_own_checkpoint
 from consent_gateway.audit.stores import audit_folder
-from consent_gateway.audit.tables import AUDIT_LOG, AUDIT_QUEUE
+from consent_gateway.audit.tables import AUDIT_LOG, AUDIT_QUEUE, AUDIT_WRITERS
 from consent_gateway.audit.tree import node_reader
 from consent_gateway.audit.writer_files import writer_files
 from consent_gateway.database import DRIVER_ERRORS, to_micros
@@ -75,6 +75,18 @@ class AuditLog:
         """A C2SP tlog-proof that this entry is in the log. Raises `NotFound` for an id that is not sealed."""
         with self._reading() as connection:
             return inclusion(connection, entry_id, key)
+
+    def waiting_since(self) -> datetime | None:
+        """The time of the oldest entry that waits to be sealed; None if none does."""
+        with self._reading() as connection:
+            first = sa.select(AUDIT_QUEUE.c.entry).order_by(AUDIT_QUEUE.c.n).limit(1)
+            queued = connection.execute(first).scalar_one_or_none()
+            leaves = [] if queued is None else [bytes(queued)]
+            if self._state_dir is not None:
+                sealed = {row.writer: row.sealed for row in connection.execute(sa.select(AUDIT_WRITERS))}
+                for file in writer_files(audit_folder(self._state_dir)):
+                    leaves += [bytes(leaf) for _, leaf in file.rows(sealed.get(file.writer, 0), 1)]
+        return min((datetime.fromisoformat(opened(leaf)["at"]) for leaf in leaves), default=None)
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:

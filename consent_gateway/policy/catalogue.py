@@ -260,7 +260,17 @@ def read_catalogue(document: Document, findings: list[Finding]) -> Catalogue | N
         build.fault(place, "it is not clear which collection holds the person", "set `meta: {root: true}` on one")
         return None
     _check_references(build, collections, roots[0])
+    _check_writable(build, collections, roots[0])
     return _assemble(dataset["fides_key"], collections, roots[0], document.path)
+
+
+def _check_writable(build: _Build, collections: Mapping[str, Collection], root: str) -> None:
+    """The store's port writes root fields only; a promise it cannot keep is a fault of the catalogue."""
+    for one in collections.values():
+        for column in one.fields:
+            if column.writable and one.name != root:
+                what = f"`{one.name}.{column.column}` is writable, but lies in a child collection, which is read only"
+                build.findings.append(Finding(build.document.path, column.line, what, "remove `writable: true`"))
 
 
 def _check_references(build: _Build, collections: Mapping[str, Collection], root: str) -> None:

@@ -115,7 +115,13 @@ def read_customer(call: Call) -> Response:
     idempotent=True,
     example={
         "purpose": "order_fulfilment",
-        "record": {"first_name": "Ada", "email": "ada@example.com", "country": "DE"},
+        "record": {
+            "external_ref": "C-100815",
+            "first_name": "Ada",
+            "last_name": "Lovelace",
+            "email": "ada@example.com",
+            "country": "DE",
+        },
         "source": "checkout form",
     },
 )
