@@ -19,7 +19,7 @@ from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import DatabaseUnavailable, NotFound
 from consent_gateway.policy import Policies, Rulebook, archive, policies_from
 from consent_gateway.policy.facts import BIT
-from consent_gateway.vocabulary import Caller, ConsentEvent
+from consent_gateway.vocabulary import Caller, ConsentEvent, Effect
 
 AUDIT_SCOPE = "audit:read"
 _DECIDING = frozenset({EntryKind.DECISION.value, EntryKind.WRITE_INTENT.value})
@@ -57,7 +57,7 @@ class Explain:
             "channel": entry.get("channel"),
             "purpose": entry.get("purpose"),
             "recipient": entry.get("recipient"),
-            "data_subject": entry.get("data_subject"),
+            "data_subject": _told_person(entry, caller),
             "jurisdiction": entry.get("jurisdiction"),
             "pack": entry.get("pack"),
             "policy_revision": entry["revision"],
@@ -104,6 +104,13 @@ class Explain:
                 return find_event(connection, event_id)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the ledger did not answer") from error
+
+
+def _told_person(entry: Mapping[str, Any], caller: Caller) -> str | None:
+    """Not told to a client that got pseudonyms: id and pseudonym together would link it to every other recipient."""
+    pseudonymous = any(effect == Effect.PSEUDONYMISE.word for effect, _, _ in entry.get("fields", {}).values())
+    told: str | None = entry.get("data_subject")
+    return None if pseudonymous and AUDIT_SCOPE not in caller.scopes else told
 
 
 def _told(verdict: list[str], rulebook: Rulebook | None) -> dict[str, Any]:

@@ -4,14 +4,22 @@ Each line is: facts, decision, store, protection, durable audit entry, answer. C
 here and in `rights` alone. Whatever goes wrong on the way ends the call before anything is answered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import Recorder
 from consent_gateway.consent.facts import FactsReader, Known
-from consent_gateway.errors import CallerNotPermitted, FieldFault, NotFound, UnknownField, UnknownPurpose
+from consent_gateway.errors import (
+    CallerNotPermitted,
+    FieldFault,
+    IdentifierRefused,
+    InputRefused,
+    NotFound,
+    UnknownField,
+    UnknownPurpose,
+)
 from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.directory import PersonRef
@@ -179,11 +187,17 @@ class Gateway:
     def decide_batch(self, caller: Caller, query: BatchQuery) -> BatchAnswer:
         """Decide one purpose for many people; every decision has its own durable entry before any is answered."""
         request = self._request(caller, query, Action.READ, gpc=False)
-        lines = [self.decided(caller, person, request) for person in query.persons]
+        lines = [self._one_of_many(caller, at, person, request) for at, person in enumerate(query.persons)]
         entries = [decision_entry(line) for line in lines]
         self._recorder.record_all(entries)
         answers = map(self._answer, lines, entries, query.persons)
         return BatchAnswer(revision=self._policies.revision, results=tuple(answers))
+
+    def _one_of_many(self, caller: Caller, at: int, person: PersonRef, request: AccessRequest) -> Line:
+        try:
+            return self.decided(caller, person, request)
+        except (IdentifierRefused, NotFound) as error:
+            raise InputRefused(error.message, (FieldFault(f"/persons/{at}", error.message),)) from error
 
     def decided(self, caller: Caller, person: PersonRef, request: AccessRequest) -> Line:
         """Facts and decision: the first two steps of every line."""
@@ -226,9 +240,11 @@ class Gateway:
                 "the purpose is not one of the policy's purposes", (FieldFault("/purpose", "unknown purpose"),)
             )
         names = self._declared[purpose] if fields is None else tuple(dict.fromkeys(fields))
-        unknown = [name for name in names if name not in self._policies.catalogue.fields]
+        known = self._policies.catalogue.fields
+        unknown = [(at, name) for at, name in enumerate(names) if name not in known]
         if unknown:
-            faults = tuple(FieldFault(f"/fields/{name}", "not a field of the catalogue") for name in unknown)
+            places = (f"/fields/{at}" if action is Action.READ else f"/record/{name[:120]}" for at, name in unknown)
+            faults = tuple(FieldFault(place, "not a field of the catalogue") for place in places)
             raise UnknownField("a field is not in the catalogue", faults)
         now = self._clock.now()
         receiver = _receiver(caller, recipient)
@@ -300,15 +316,18 @@ class Gateway:
         answers alike for an unknown person and, unless the client may see reasons, for one who is refused.
         """
         decision = line.decision
-        if person.identifier is None:
-            return (line.known.data_subject if line.known else None), decision.verdicts
-        if decision.open_fields:
+        if decision.open_fields or person.identifier is None:
             # Beside a pseudonym our own id would link what two recipients hold of one person.
-            linkable = any(verdict.effect is Effect.PSEUDONYMISE for verdict in decision.verdicts.values())
-            return (line.known.data_subject if line.known and not linkable else None), decision.verdicts
+            told = line.known is not None and not linkable(decision.verdicts.values())
+            return (line.known.data_subject if line.known and told else None), decision.verdicts
         if line.known is not None and EXPLAIN_SCOPE in line.caller.scopes:
-            return line.known.data_subject, decision.verdicts
+            return None, decision.verdicts
         return None, dict.fromkeys(decision.verdicts, _REFUSED)
+
+
+def linkable(verdicts: Iterable[Verdict]) -> bool:
+    """Whether a pseudonym goes out, beside which nothing may stand that is the same for every recipient."""
+    return any(verdict.effect is Effect.PSEUDONYMISE for verdict in verdicts)
 
 
 def decision_entry(line: Line, kind: EntryKind = EntryKind.DECISION, outcome: str | None = None) -> Entry:

@@ -5,7 +5,7 @@ that mirrors one is closed to data writes for good, whatever the policy says.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -98,6 +98,7 @@ class Writes:
         `NotFound` for an unknown person; in each case nothing was written.
         """
         self._refuse_unwritable(query.changes)
+        self._enrolment.refuse_unreadable(query.changes)
         line = self._decided(caller, query.person, query.purpose, query.changes)
         known = line.known
         if known is None or known.store_key is None:
@@ -116,9 +117,18 @@ class Writes:
         """Create a customer record and enrol the person. Raises as `change` does; `Conflict` for one that exists."""
         self._refuse_unwritable(query.values)
         self._refuse_sealed(query.values)
+        self._enrolment.refuse_unreadable(query.values)
         request = self._gateway.claim(caller, query.purpose, tuple(query.values), None, Action.WRITE)
         newcomer = self._enrolment.newcomer(query.values)
         facts = Facts(jurisdiction=newcomer.jurisdiction, minor_born=newcomer.minor_born)
+        for identifier in newcomer.identifiers:  # what its holder chose before there was a record counts already
+            holder = self._gateway.find(PersonRef(identifier=identifier))
+            if holder is not None:
+                facts = replace(
+                    holder.facts,
+                    jurisdiction=newcomer.jurisdiction,
+                    minor_born=newcomer.minor_born or holder.facts.minor_born,
+                )
         line = self._gateway.decided_for(caller, request, facts)
         self._refuse_without_basis(line, PersonRef(data_subject="new"))
         intent = self._intent(line)
@@ -146,9 +156,7 @@ class Writes:
                     f"`{name}` mirrors the consent for `{field.mirrors_consent}`: record a consent event instead"
                 )
         faults = tuple(
-            FieldFault(f"/record/{name}", "not writable: mark it `writable: true` in the catalogue")
-            for name, field in fields.items()
-            if not field.writable
+            FieldFault(f"/record/{name}", "not writable") for name, field in fields.items() if not field.writable
         )
         if faults:
             raise InputRefused("a field is not writable", faults)
@@ -212,7 +220,7 @@ class Writes:
         try:
             with self._engine.begin() as connection:
                 if data_subject is None or self._touches_directory(values):
-                    data_subject = self._enrolment.refresh(connection, store_key)
+                    data_subject = self._enrolment.refresh(connection, store_key, tuple(values))
                 provenance.record(
                     connection,
                     entry_id=intent.entry_id,

@@ -70,13 +70,19 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "withdraw": "the person takes a consent back",
         "object": "the person objects; for direct marketing that is absolute",
         "opt_out": "the person opts out of what is open without consent",
-        "opt_in_again": "the person opts in after an opt-out",
+        "opt_in_again": (
+            "the person opts in after an opt-out, in two steps; in a case file a later `granted` stands for both, "
+            "while in the ledger a plain `grant` leaves an opt-out standing"
+        ),
         "unsubscribe": "the person leaves a mailing list",
         "soft_opt_in": "details came with a sale and marketing was announced; its conditions stand in the evidence",
         "implied_existing_customer": "a purchase implies consent, where a law knows that (CASL)",
         "gpc": "the person's browser sent Global Privacy Control",
         "limit": "the person limits the use of sensitive data",
-        "lift_limit": "the person lifts that limit",
+        "lift_limit": (
+            "the person lifts that limit; in a case file a later `granted` stands for it, "
+            "while in the ledger a plain `grant` leaves a limit standing"
+        ),
         "restrict": "processing is restricted (GDPR Art. 18)",
         "lift_restriction": "the company lifts the restriction",
         "parental_authorisation": "a parent authorises what a minor chose",

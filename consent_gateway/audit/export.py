@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from consent_gateway.audit import verify
 from consent_gateway.audit.checkpoint import VerifierKey
 from consent_gateway.audit.entry import written_time
+from consent_gateway.audit.live import raw
 from consent_gateway.audit.log import EntryFilter, checkpoint_note, conditions_of_time
 from consent_gateway.audit.merkle import cover
 from consent_gateway.audit.sealer import read_own_checkpoint
@@ -143,8 +144,8 @@ def _copy(connection: sa.Connection, folder: Path, first: int, last: int) -> dic
                 .where(log.leaf_index.between(start, min(start + PAGE - 1, last)))
                 .order_by(log.leaf_index)
             ).all()
-            leaves.write(b"".join(bytes(row.entry) + b"\n" for row in page))
-            hashes.write(b"".join(bytes(row.leaf_hash).hex().encode() + b"\n" for row in page))
+            leaves.write(b"".join(raw(row.entry) + b"\n" for row in page))
+            hashes.write(b"".join(raw(row.leaf_hash).hex().encode() + b"\n" for row in page))
     return {leaves.name: leaves.digest, hashes.name: hashes.digest}
 
 

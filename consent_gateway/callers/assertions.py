@@ -26,6 +26,8 @@ class Assertions:
 
         `expires_at` must be the last moment at which the assertion could still be accepted, leeway included.
         """
+        if not jti.isprintable():
+            return False  # lone surrogates and controls: no honest client makes such an id
         row = {
             "client_id": client_id,
             "jti": hashlib.sha256(jti.encode()).hexdigest(),

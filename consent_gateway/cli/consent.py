@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -145,6 +146,22 @@ def rebuild(opened: Opened, /, *, as_json: bool, **given: str | None) -> None:
     for each in differences:
         click.echo(f"{each.data_subject}: {', '.join(each.what)}")
     click.echo(f"{len(differences)} people's states differed from their events and are mended")
+
+
+@consent.command()
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def verify(opened: Opened, /, *, as_json: bool) -> None:
+    """Compare every choice with the sealed audit log. Verify the log itself first: `audit verify`."""
+    differences = opened().choices.unbound()
+    if as_json:
+        click.echo(json.dumps({"ok": not differences, "differences": differences}))
+    else:
+        for line in differences:
+            click.echo(line)
+        click.echo("every choice is the one that was sealed" if not differences else f"{len(differences)} differences")
+    if differences:
+        sys.exit(1)
 
 
 def _operator(choices: Choices) -> Caller:

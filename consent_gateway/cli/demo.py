@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from contextlib import ExitStack
@@ -88,7 +89,7 @@ The gateway goes on running. Ctrl-C ends it.
    Health       {serving.base}/readyz
    Secrets      {kept.clients}
    All tokens   . {kept.tokens}     (sets $TILL, $WEB_SHOP and the others; then every curl line above works)
-   Commands     . {kept.environment} && consent-gateway --help
+   Commands     . {kept.environment} && {_own_path()} --help
 
    One token, good for ten minutes, and something to ask with it:
 
@@ -96,6 +97,11 @@ The gateway goes on running. Ctrl-C ends it.
    {call.curl(serving.base)}
 """
     )
+
+
+def _own_path() -> str:
+    """The command as one can type it, whether or not its virtual environment is active."""
+    return "consent-gateway" if shutil.which("consent-gateway") else os.path.relpath(sys.argv[0])
 
 
 class Bars:

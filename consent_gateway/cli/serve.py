@@ -1,6 +1,7 @@
 """`serve` and `worker`: run the gateway on one machine; supervises processes and does none of their work."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import click
 from granian.constants import Interfaces
 from granian.server import MPServer
 
+from consent_gateway.errors import SettingsRefused
 from consent_gateway.settings import Settings, prepare_directories, read_settings
 from consent_gateway.web.logs import configure
 from consent_gateway.wiring import open_background, upgrade_databases
@@ -25,6 +27,7 @@ def serve(*, web_only: bool) -> None:
     settings = read_settings()
     prepare_directories(settings)
     upgrade_databases(settings)
+    _refuse_taken(settings)
     commands = [[sys.executable, "-m", "consent_gateway", "serve-web"]]
     if not web_only:
         commands.append([sys.executable, "-m", "consent_gateway", "worker"])
@@ -69,6 +72,16 @@ def worker() -> None:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     background.run(stop)
+
+
+def _refuse_taken(settings: Settings) -> None:
+    """The server shares its port among its workers, and would share it with a stranger's process too."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SettingsRefused(f"port {settings.port} is taken: stop what listens there, or set another") from error
 
 
 class Supervisor:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.consent import importing, ledger
+from consent_gateway.consent.bound import event_entry, unbound
 from consent_gateway.consent.evidence import expand
 from consent_gateway.consent.facts import FactsReader, Known
 from consent_gateway.consent.ledger import Difference
@@ -15,6 +16,7 @@ from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import (
     CallerNotPermitted,
     Conflict,
+    ConsentNotRaised,
     DatabaseUnavailable,
     FieldFault,
     NotFound,
@@ -38,6 +40,8 @@ from consent_gateway.vocabulary import (
 
 WRITE_SCOPE = "consents:write"
 ADMINISTER_SCOPE = "consents:administer"
+
+IMPORT, SIGNAL = "import", "signal"
 
 ADMINISTRATIVE = frozenset(
     {
@@ -129,7 +133,7 @@ class Choices:
                 people = self._whom(connection, choice, index, now)
                 events = [each for person in people for each in expand(_event(caller, choice, person), self._any)]
                 committed = ledger.record_many(connection, events, now=now)
-                entries = [_entry(caller, each) for each in committed]
+                entries = [event_entry(each) for each in committed]
                 for entry in entries:
                     self._record_in(connection, entry)
         except DRIVER_ERRORS as error:
@@ -150,6 +154,14 @@ class Choices:
                 return ledger.history(connection, data_subject)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the history could not be read: ask again") from error
+
+    def unbound(self) -> list[str]:
+        """Where the ledger is not what the sealed log says it was; empty if it is."""
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                return list(unbound(connection))
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("ledger and log could not be compared: ask again") from error
 
     def of_store_key(self, store_key: str) -> PersonRef:
         """The person behind a key of the customer store. Raises `NotFound`."""
@@ -208,6 +220,9 @@ class Choices:
             raise CallerNotPermitted(f"the client lacks the scope `{WRITE_SCOPE}`: ask the operator to register it")
         if choice.kind in ADMINISTRATIVE and ADMINISTER_SCOPE not in caller.scopes:
             raise CallerNotPermitted(f"`{choice.kind.value}` is no choice of a person: it takes `{ADMINISTER_SCOPE}`")
+        if choice.how == IMPORT or (choice.how == SIGNAL and choice.kind in OPENING):
+            # These ways need no notice, so a channel could open anything by naming them.
+            raise ConsentNotRaised(f"`{choice.how}` is not how a channel records this: say how the person chose")
         if choice.kind in PERSON_WIDE or choice.purpose == ANY_PURPOSE:
             return
         if choice.purpose not in self._purposes:
@@ -263,24 +278,6 @@ def _event(caller: Caller, choice: NewChoice, data_subject: str) -> NewConsentEv
         conditions=choice.conditions,
     )
     return NewConsentEvent(data_subject, choice.purpose, choice.kind, choice.occurred_at, evidence, choice.valid_until)
-
-
-def _entry(caller: Caller, committed: ConsentEvent) -> Entry:
-    event, evidence = committed.event, committed.event.evidence
-    detail = {"how": evidence.how, "notice": evidence.notice, "notice_version": evidence.notice_version}
-    return Entry(
-        entry_id=new_id("con", committed.recorded_at),
-        kind=EntryKind.CONSENT_EVENT,
-        at=committed.recorded_at,
-        caller=caller.client_id,
-        channel=caller.channel,
-        purpose=None if event.purpose == ANY_PURPOSE else event.purpose,
-        action=event.kind.value,
-        data_subject=event.data_subject,
-        consent_event=committed.event_id,
-        outcome="recorded",
-        detail={name: value for name, value in detail.items() if value is not None},
-    )
 
 
 def _rebuilt(count: int, now: datetime) -> Entry:

@@ -6,13 +6,16 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from consent_gateway.audit.recorder import record_in
 from consent_gateway.consent import ledger
+from consent_gateway.consent.bound import batch_entry, event_entry
 from consent_gateway.consent.stored import read_states
 from consent_gateway.consent.tables import CONSENT_EVENTS
 from consent_gateway.people.linking import chunks
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, EventKind, Evidence, NewConsentEvent
 
 _SOURCE = "customer_store"
+_RECORDER = "enrolment"
 _STAYS = frozenset({EventKind.ERASED, EventKind.LEGAL_HOLD, EventKind.REQUEST})
 _LEFT = sa.select(CONSENT_EVENTS.c.data_subject).where(
     CONSENT_EVENTS.c.data_subject.in_(sa.bindparam("people", expanding=True, type_=sa.String())),
@@ -28,14 +31,15 @@ class EnrolledLedger:
 
         Who left through the gateway is not joined again because the store has not heard of it yet.
         """
-        joined = 0
+        events: list[NewConsentEvent] = []
         for chunk in chunks(sorted(set(data_subjects))):
             states = read_states(connection, chunk)
             left = set(connection.execute(_LEFT, {"people": chunk}).scalars())
             out = {person for person, state in states.items() if state.flags & {"member", "erased"}}
-            events = [_joining(person, now) for person in chunk if person not in left | out]
-            joined += len(ledger.record_many(connection, events, now=now))
-        return joined
+            events += [_joining(person, now) for person in chunk if person not in left | out]
+        if events:  # one entry binds them all, so they must be recorded together
+            record_in(connection, batch_entry(ledger.record_many(connection, events, now=now), _RECORDER, now))
+        return len(events)
 
     def carry(self, connection: sa.Connection, early: str, person: str, now: datetime) -> bool:
         """Record for `person` every restricting choice of `early`, with its own time, channel and way.
@@ -54,10 +58,11 @@ class EnrolledLedger:
             for each in events
             if each.event.kind not in OPENING | _STAYS
         ]
-        ledger.record_many(connection, carried, now=now)
+        for committed in ledger.record_many(connection, carried, now=now):
+            record_in(connection, event_entry(committed))
         return True
 
 
 def _joining(data_subject: str, now: datetime) -> NewConsentEvent:
-    evidence = Evidence(channel=_SOURCE, how="import", recorded_by="enrolment")
+    evidence = Evidence(channel=_SOURCE, how="import", recorded_by=_RECORDER)
     return NewConsentEvent(data_subject, ANY_PURPOSE, EventKind.JOIN_PROGRAMME, now, evidence)

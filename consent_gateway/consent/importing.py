@@ -4,7 +4,6 @@ Lines should come in the order of time: a batch is put in order, but a restricti
 effect even if a grant of an earlier batch was the later choice. Nothing that is in doubt is left open.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,19 +12,19 @@ from itertools import islice
 
 import sqlalchemy as sa
 
-from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.audit.entry import Entry
 from consent_gateway.consent import ledger
+from consent_gateway.consent.bound import batch_entry
 from consent_gateway.consent.evidence import check, expand
 from consent_gateway.consent.lines import Line, read_line
 from consent_gateway.consent.tables import CONSENT_EVENTS, PERSON_STATE
 from consent_gateway.database import DRIVER_ERRORS, to_micros
 from consent_gateway.errors import ConsentNotRaised, DatabaseUnavailable, GatewayError, InputRefused
-from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.directory import by_store_keys, find, pre_register
 from consent_gateway.people.linking import Index, chunks, held
 from consent_gateway.ports import Clock
-from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, PERSON_WIDE, ConsentEvent, NewConsentEvent
+from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, PERSON_WIDE, NewConsentEvent
 
 BATCH = 1000  # lines per transaction
 MAX_REFUSALS = 100  # refused lines that a report tells one by one
@@ -156,7 +155,7 @@ class Importer:
                     events.append(event)
         committed = ledger.append_checked(connection, events, now=now)
         if committed:
-            self._record_in(connection, _entry(committed, self._recorded_by, now))
+            self._record_in(connection, batch_entry(committed, self._recorded_by, now))
         outcome.recorded = len(committed)
         return outcome
 
@@ -209,22 +208,3 @@ def _refusal(read: _Read, people: Sequence[str], erased: set[str]) -> GatewayErr
 
 def _mark(event: NewConsentEvent) -> _Mark:
     return event.data_subject, event.purpose, event.kind.value, to_micros(event.occurred_at)
-
-
-def _entry(committed: Sequence[ConsentEvent], recorded_by: str, now: datetime) -> Entry:
-    """One entry for a batch; its digest binds the ids of the events, which stand in the ledger one by one."""
-    digest = hashlib.sha256("\n".join(each.event_id for each in committed).encode()).hexdigest()
-    return Entry(
-        entry_id=new_id("con", now),
-        kind=EntryKind.CONSENT_EVENT,
-        at=now,
-        caller=recorded_by,
-        action="import",
-        outcome="recorded",
-        detail={
-            "events": str(len(committed)),
-            "first_event": committed[0].event_id,
-            "last_event": committed[-1].event_id,
-            "event_ids_sha256": digest,
-        },
-    )

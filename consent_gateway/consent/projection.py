@@ -113,7 +113,7 @@ def _apply_flag(state: PersonState, committed: ConsentEvent) -> PersonState:
     flag = _SETS[kind] if setting else _CLEARS[kind]
     closed = state.flags_closed.get(flag)
     if kind in OPENING:
-        if closed is not None and moment < closed:
+        if closed is not None and moment <= closed:
             return state
         flags_closed = state.flags_closed
     else:
@@ -129,16 +129,18 @@ def _apply_choice(state: PersonState, committed: ConsentEvent) -> PersonState:
     before = state.choices.get(purpose) or Choice(purpose)
     closed = state.closed.get(purpose)
     if kind is EventKind.REQUEST or kind in OPENING:
-        if closed is not None and moment < closed:
+        if closed is not None and moment <= closed:  # a tie stays closed: it may be an old grant sent again
             return state
         if before.status in _GIVEN and before.given_at is not None and moment < before.given_at:
             return state  # an older answer than the one that stands
         after = _opened(before, committed)
         return state if after is before else replace(state, choices={**state.choices, purpose: after})
+    # A grant that stood until now is over, even where the withdrawal is dated before it: it must not work again.
+    latest = max(each for each in (moment, closed, before.given_at) if each is not None)
     return replace(
         state,
         choices={**state.choices, purpose: _closed(before, committed)},
-        closed={**state.closed, purpose: moment if closed is None else max(closed, moment)},
+        closed={**state.closed, purpose: latest},
     )
 
 

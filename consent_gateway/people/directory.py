@@ -106,6 +106,13 @@ def by_store_keys(connection: sa.Connection, store_keys: Sequence[str]) -> dict[
     return {key: row.data_subject for key, row in _rows(connection, store_keys).items()}
 
 
+def minority(connection: sa.Connection, store_key: str) -> date | None:
+    """The day of birth kept of someone who may be a minor; None for everybody else."""
+    query = sa.select(PEOPLE.c.minor_born).where(PEOPLE.c.store_key == store_key)
+    kept = connection.execute(query).scalar_one_or_none()
+    return None if kept is None else date.fromisoformat(kept)
+
+
 def exists(connection: sa.Connection, data_subject: str) -> bool:
     """Whether this id is a person's."""
     query = sa.select(PEOPLE.c.data_subject).where(PEOPLE.c.data_subject == data_subject)

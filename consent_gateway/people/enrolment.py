@@ -5,8 +5,8 @@ number must not keep a customer from objecting by e-mail.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Protocol
 
@@ -14,10 +14,11 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.database import DRIVER_ERRORS
-from consent_gateway.errors import DatabaseUnavailable, IdentifierRefused, NotFound
+from consent_gateway.errors import DatabaseUnavailable, FieldFault, IdentifierRefused, InputRefused, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
-from consent_gateway.people.directory import NewPerson, enrol_many
+from consent_gateway.people.directory import NewPerson, enrol_many, minority
+from consent_gateway.people.linking import unlink_others
 from consent_gateway.people.residence import Unreadable, is_member, jurisdiction, minor_born
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
@@ -62,6 +63,7 @@ class Newcomer:
 
     jurisdiction: str | None
     minor_born: date | None
+    identifiers: tuple[Identifier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,29 @@ class Enrolment:
             if name in values and values[name] is not None
         }
         person = self._reading("", (), attributes, Counter()).person
-        return Newcomer(person.jurisdiction, person.minor_born)
+        identifiers = tuple(
+            Identifier(kind, _text(values[name])) for name, kind in self._kinds.items() if values.get(name) is not None
+        )
+        return Newcomer(person.jurisdiction, person.minor_born, identifiers)
 
-    def refresh(self, connection: sa.Connection, store_key: str) -> str:
+    def refuse_unreadable(self, values: Mapping[str, JsonValue]) -> None:
+        """Refuse values of identity fields that could never be found again. Raises `InputRefused` naming the field."""
+        for name, kind in self._kinds.items():
+            value = values.get(name)
+            if value is None:
+                continue
+            try:
+                self._indexes.of(Identifier(kind, _text(value)))
+            except IdentifierRefused as error:
+                fault = FieldFault(f"/record/{name}", error.message)
+                raise InputRefused("an identifier is not well-formed", (fault,)) from error
+
+    def refresh(self, connection: sa.Connection, store_key: str, changed: Collection[str] = ()) -> str:
         """Enrol one record anew after it changed, in the caller's transaction, and return the person's id.
 
-        Raises `NotFound` where the store has no such record, `StoreUnavailable`.
+        Identifiers of `changed` fields that the record no longer holds are taken from the person: a mistyped address
+        must not stay shared with the one whose address it is. Raises `NotFound` where the store has no such record,
+        `StoreUnavailable`.
         """
         record = self._store.read(store_key, (*self._kinds, *self._attributes), _ALL_ROWS)
         if record is None:
@@ -133,7 +152,12 @@ class Enrolment:
             attribute: value for name, attribute in self._attributes.items() for value in _values(record, name)[:1]
         }
         reading = self._reading(store_key, identities, attributes, Counter())
-        return self._enrol(connection, [reading], self._clock.now())[0][0]
+        if changed:
+            reading = replace(reading, person=_no_older(reading.person, minority(connection, store_key)))
+        person = self._enrol(connection, [reading], self._clock.now())[0][0]
+        kinds = {self._kinds[name] for name in changed if name in self._kinds}
+        unlink_others(connection, person, kinds, reading.person.identifiers)
+        return person
 
     def _page(self, readings: Sequence[_Reading], before: Report, unreadable: Mapping[str, int]) -> Report:
         now = self._clock.now()
@@ -193,6 +217,16 @@ class Enrolment:
             unreadable["birth_date"] += 1
         person = NewPerson(store_key, place, born, birth_known, tuple(indexes))
         return _Reading(person, "member" in attributes and is_member(attributes["member"]))
+
+
+def _no_older(person: NewPerson, known: date | None) -> NewPerson:
+    """A write by a channel may make a person younger and never older: growing up by a data write would open things.
+
+    The store's own record counts again at the next run of the enrolment.
+    """
+    if known is None or (person.minor_born is not None and person.minor_born >= known):
+        return person
+    return replace(person, minor_born=known, birth_known=True)
 
 
 def _values(record: StoredRecord, name: str) -> list[str]:

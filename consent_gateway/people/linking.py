@@ -1,6 +1,6 @@
 """Links identifiers to people without ever moving one between two of them unseen; commits nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
@@ -102,6 +102,33 @@ def link_all(connection: sa.Connection, pairs: Sequence[tuple[str, Index]], carr
 def add_holder(connection: sa.Connection, person: str, index: Index) -> None:
     """Link an identifier that nobody holds; where someone else was first, theirs stays."""
     connection.execute(_INSERT_IDENTIFIERS[connection.dialect.name], [_row(person, index) | {"shared": False}])
+
+
+def unlink_others(connection: sa.Connection, person: str, kinds: Collection[str], kept: Collection[Index]) -> int:
+    """Take from a person the identifiers of these kinds that are not kept; returns how many.
+
+    Where one holder is left of a shared identifier, it is theirs alone again.
+    """
+    columns = (IDENTIFIERS.c.kind, IDENTIFIERS.c.blind_index)
+    shares = (SHARED_IDENTIFIERS.c.kind, SHARED_IDENTIFIERS.c.blind_index)
+    mine = connection.execute(
+        sa.select(*columns)
+        .where(IDENTIFIERS.c.data_subject == person)
+        .union(sa.select(*shares).where(SHARED_IDENTIFIERS.c.data_subject == person))
+    )
+    gone = {(str(kind), str(index)) for kind, index in mine if kind in kinds} - set(kept)
+    for kind, index in gone:
+        shared = (SHARED_IDENTIFIERS.c.kind == kind, SHARED_IDENTIFIERS.c.blind_index == index)
+        at = (IDENTIFIERS.c.kind == kind, IDENTIFIERS.c.blind_index == index)
+        connection.execute(sa.delete(SHARED_IDENTIFIERS).where(*shared, SHARED_IDENTIFIERS.c.data_subject == person))
+        left = connection.execute(sa.select(SHARED_IDENTIFIERS.c.data_subject).where(*shared)).scalars().all()
+        if not left:
+            connection.execute(sa.delete(IDENTIFIERS).where(*at))
+            continue
+        connection.execute(sa.update(IDENTIFIERS).where(*at).values(data_subject=min(left), shared=len(left) > 1))
+        if len(left) == 1:
+            connection.execute(sa.delete(SHARED_IDENTIFIERS).where(*shared))
+    return len(gone)
 
 
 def chunks(items: Sequence[_T]) -> Sequence[Sequence[_T]]:

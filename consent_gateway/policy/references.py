@@ -30,6 +30,7 @@ _WITH_DEFAULT = (
     "off_by_default",
     "ground",
 )
+_OPENING = (*_WITH_DEFAULT, "soft_opt_in", "opt_out_model")
 
 
 class ReferenceCheck:
@@ -138,6 +139,8 @@ class ReferenceCheck:
             self._known(words, known, "category", rule.path, rule.line)
             if SENSITIVE in words and not sensitive_list(pack, self._documents.packs):
                 fault("the pack lists no sensitive categories", "add `sensitive: [...]` to the pack")
+        if pack.everywhere and rule.kind in _OPENING:
+            fault(f"kind `{rule.kind}` opens something everywhere", "put it into the packs of the places")
         self._rule_shape(rule)
         self._rule_ages(rule, pack)
 

@@ -83,7 +83,7 @@ def status_bits(
         return _EXPIRED
     if accepted_notices is not None and status in _GRANTS:
         version = choice.notice_version
-        if version is not None and version not in accepted_notices:
+        if version not in accepted_notices:
             return _NOTICE_CHANGED
     return bits
 

@@ -4,17 +4,26 @@ What stands here beside the two templates is only how a schema is told in one li
 """
 
 import json
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask import render_template
+from markupsafe import Markup, escape
 
 from consent_gateway.callers.registry import Scope
 from consent_gateway.web.problems import KINDS
 
 _REFERENCE = "#/components/schemas/"
+_CODE = re.compile("`([^`]+)`")
+_IN_PATH = re.compile(r"{(\w+)}")
+_CURL_HEADERS = {
+    "If-Match": '  -H "If-Match: \\"$VERSION\\""',
+    "Idempotency-Key": '  -H "Idempotency-Key: $KEY"',
+}
+"""Lines of an example for the headers that a careful caller sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +88,18 @@ def reference_page(document: Mapping[str, Any]) -> str:
         sections=sections,
         shapes=shapes,
         scopes=[scope.value for scope in Scope],
+        told=told,
     )
 
 
 def errors_page() -> str:
     """The page of every error code. Needs an application context, for its template."""
-    return render_template("apierrors.html", kinds=KINDS)
+    return render_template("apierrors.html", kinds=KINDS, told=told)
+
+
+def told(text: str) -> Markup:
+    """A sentence as HTML: escaped first, then what stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped in this line
 
 
 def anchor(method: str, path: str) -> str:
@@ -111,7 +126,7 @@ def _section(method: str, path: str, operation: Mapping[str, Any], server: str) 
         scope=scopes[0] if scopes else None,
         parameters=tuple(_parameter(parameter) for parameter in operation["parameters"]),
         body=_link(media.get("schema", {})),
-        curl=_curl(method, server + path, media.get("example")),
+        curl=_curl(method, server + path, operation["parameters"], media.get("example")),
         replies=tuple(
             Reply(status, answer["description"], _link(_first_schema(answer)))
             for status, answer in operation["responses"].items()
@@ -124,7 +139,7 @@ def _parameter(parameter: Mapping[str, Any]) -> Member:
     notes = [f"in the {parameter['in']}", *_bounds(schema)]
     if parameter.get("description"):
         notes.append(parameter["description"])
-    return Member(parameter["name"], _type(schema), None, bool(parameter.get("required")), "; ".join(notes))
+    return Member(parameter["name"], _type(schema), None, bool(parameter.get("required")), _sentences(notes))
 
 
 def _shape(name: str, schema: Mapping[str, Any]) -> Shape:
@@ -135,7 +150,7 @@ def _shape(name: str, schema: Mapping[str, Any]) -> Shape:
             _type(described),
             _link(described) or _link(described.get("items", {})) or _link(described.get("additionalProperties") or {}),
             member in required,
-            "; ".join([*_bounds(described), *([described["description"]] if "description" in described else [])]),
+            _sentences([*_bounds(described), *([described["description"]] if "description" in described else [])]),
         )
         for member, described in schema.get("properties", {}).items()
     )
@@ -165,10 +180,15 @@ def _bounds(schema: Mapping[str, Any]) -> list[str]:
         ("minimum", "maximum", ""),
     ):
         if most in schema:
-            words.append(f"{schema.get(least, 0)} to {schema[most]} {unit}".strip())
+            span = f"{schema[least]} to {schema[most]}" if least in schema else f"up to {schema[most]}"
+            words.append(f"{span} {unit}".strip())
     if "default" in schema and schema["default"] not in ([], None):
         words.append(f"default `{schema['default']}`")
     return words
+
+
+def _sentences(notes: Sequence[str]) -> str:
+    return " ".join(f"{note[0].upper()}{note[1:].rstrip('.')}." for note in notes)
 
 
 def _link(schema: Mapping[str, Any]) -> str | None:
@@ -182,13 +202,18 @@ def _first_schema(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _curl(method: str, url: str, example: Any) -> str | None:
+def _curl(method: str, url: str, parameters: Sequence[Mapping[str, Any]], example: Any) -> str | None:
+    """The call as a shell takes it: a variable for what differs from call to call, the body over several lines."""
     if example is None:
         return None
+    headers = {parameter["name"] for parameter in parameters if parameter["in"] == "header"}
+    shown = [line for name, line in _CURL_HEADERS.items() if name in headers]
+    body = json.dumps(example, ensure_ascii=False, indent=2).replace("\n", "\n  ")  # no string holds a line feed raw
     lines = [
-        f"curl -X {method} {shlex.quote(url)}",
+        f'curl -X {method} "{_IN_PATH.sub(lambda part: "$" + part[1].upper(), url)}"',
         '  -H "Authorization: Bearer $TOKEN"',
+        *shown,
         "  -H 'Content-Type: application/json'",
-        f"  -d {shlex.quote(json.dumps(example, ensure_ascii=False))}",
+        f"  -d {shlex.quote(body)}",
     ]
     return " \\\n".join(lines)

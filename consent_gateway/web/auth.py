@@ -31,7 +31,10 @@ class ScopeMissing(CallerNotPermitted):
     """The token does not carry the scope of this call."""
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(f"the token does not carry the scope `{scope.value}`: ask for it when getting a token")
+        super().__init__(
+            f"the token does not carry the scope `{scope.value}`: ask the operator to register the scope, "
+            "then for a new token"
+        )
         self.challenge = f'{_REALM}, error="insufficient_scope", scope="{scope.value}"'
 
 

@@ -25,12 +25,14 @@ _MOST_FAULTS = 20
 
 def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
     """The JSON object in the request's body, or `InputRefused`, 413 or 415."""
+    request.max_content_length = most_bytes + 1  # one more: a stream of undeclared length is cut there without a word
+    body = request.get_data(cache=False)
+    if not body:
+        raise InputRefused("the body is missing: send a JSON object", (FieldFault("", "missing"),))
     media_type, _, parameters = (request.content_type or "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
     if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
         raise UnsupportedMediaType
-    request.max_content_length = most_bytes + 1  # one more: a stream of undeclared length is cut there without a word
-    body = request.get_data(cache=False)
     if len(body) > most_bytes:
         raise RequestEntityTooLarge
     parsed = parse_json(body)

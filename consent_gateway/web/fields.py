@@ -15,16 +15,24 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MOST_NAMES = 200
 _LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_KEY_FORM = "letters, digits, `.`, `_` and `-`, beginning with a letter or a digit"
+PURPOSE_FORM = "lower case words joined by underscore, as in `order_fulfilment`"
 ID = r"^[a-z]{1,12}_[0-9a-z]{20,40}$"
 
 
 class Text(fields.String):
-    """A string of bounded length without control characters; `pattern` is an anchored regular expression."""
+    """A string of bounded length without control characters.
 
-    def __init__(self, *, longest: int, shortest: int = 1, pattern: str | None = None, **rest: Any) -> None:
+    `pattern` is an anchored regular expression, and `form` says in words what it takes.
+    """
+
+    def __init__(
+        self, *, longest: int, shortest: int = 1, pattern: str | None = None, form: str | None = None, **rest: Any
+    ) -> None:
         checks: list[Any] = [validate.Length(min=shortest, max=longest)]
         if pattern is not None:
-            checks.append(validate.Regexp(pattern, error="Does not have the form wanted here."))
+            wanted = "Does not have the form wanted here." if form is None else f"Must be {form}."
+            checks.append(validate.Regexp(pattern, error=wanted))
         super().__init__(validate=checks, **rest)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
@@ -81,13 +89,18 @@ class Anything(fields.Field[Any]):
 
 
 def key(**rest: Any) -> Text:
-    """The key of a purpose, recipient, channel or kind."""
-    return Text(longest=64, pattern=KEY, **rest)
+    """The key of a recipient, notice or condition."""
+    return Text(longest=64, pattern=KEY, form=_KEY_FORM, **rest)
+
+
+def purpose_key(**rest: Any) -> Text:
+    """The key of a purpose."""
+    return Text(longest=64, pattern=KEY, form=PURPOSE_FORM, **rest)
 
 
 def language(**rest: Any) -> Text:
     """A BCP 47 language tag, by form."""
-    return Text(longest=35, shortest=2, pattern=_LANGUAGE, **rest)
+    return Text(longest=35, shortest=2, pattern=_LANGUAGE, form="a language tag, as in `en` or `pt-BR`", **rest)
 
 
 class FieldNames(fields.List[Any]):

@@ -8,6 +8,7 @@ neither a token nor a secret reaches its debug log.
 import base64
 import binascii
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,6 +34,7 @@ FORM_BYTES = 32 * 1024
 GRANT_TYPE = "client_credentials"
 _SECRET = "client_secret_basic"  # noqa: S105 - a method's name
 _ASSERTION = "private_key_jwt"
+_PROOF_WANTED = f"prove yourself with {_SECRET} or {_ASSERTION}"
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
 
@@ -58,6 +60,17 @@ class TokenEndpoint(AuthorizationServer):  # type: ignore[misc] # Authlib ships 
         except OAuth2Error as error:
             return self.handle_response(*error(None))
         return response
+
+    def authenticate_client(
+        self, request: OAuth2Request, methods: Sequence[str], endpoint: str = "token"
+    ) -> ClientMixin:
+        """The client that proved itself. A refusal of Authlib's own would show the caller a Python tuple."""
+        try:
+            return super().authenticate_client(request, methods, endpoint)
+        except InvalidClientError as error:
+            if str(methods) not in str(error.description):
+                raise
+            raise InvalidClientError(status_code=401, description=_PROOF_WANTED) from error
 
     def create_oauth2_request(self, request: Request) -> OAuth2Request:
         """Authlib's view of the request."""

@@ -5,7 +5,7 @@ the OpenAPI document are made from it, so a code cannot exist undocumented.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -88,7 +88,7 @@ KINDS: tuple[ProblemKind, ...] = (
         404,
         "Nothing is known under this id",
         "There is no such person, decision or address, or the client may not know of it.",
-        "Check the id; look the person up by an identifier.",
+        "Check the id, or look the person up by an identifier; `/docs` lists the addresses.",
     ),
     ProblemKind(
         "method_not_allowed",
@@ -193,6 +193,14 @@ _HTTP_CODES: tuple[tuple[type[HTTPException], str], ...] = (
     (RequestEntityTooLarge, "payload_too_large"),
     (UnsupportedMediaType, "unsupported_media_type"),
 )
+_SAID = {
+    "not_found": ("No such address", "the gateway serves nothing at this address: `/docs` lists what it serves"),
+    "unsupported_media_type": (
+        "The content type is not supported",
+        "this call takes a body of type `application/json`, in UTF-8",
+    ),
+}
+"""Title and detail of errors of HTTP, where more is known than the kind's own words say."""
 
 
 def kind_of(error: errors.GatewayError | type[errors.GatewayError]) -> ProblemKind:
@@ -234,7 +242,9 @@ def _named(error: errors.GatewayError) -> Response:
 def _http(error: HTTPException) -> Response:
     for cause, code in _HTTP_CODES:
         if isinstance(error, cause):
-            response = _answer(_BY_CODE[code], _BY_CODE[code].cause)
+            kind = _BY_CODE[code]
+            title, detail = _SAID.get(code, (kind.title, kind.cause))
+            response = _answer(replace(kind, title=title), detail)
             if isinstance(error, MethodNotAllowed):
                 response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
             return response

@@ -7,10 +7,21 @@ import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from consent_gateway.vocabulary import PERSON_WIDE, Action, EventKind, How
-from consent_gateway.web.fields import ID, FieldNames, Moment, Names, Scalar, Text, key, language
+from consent_gateway.vocabulary import OPENING, PERSON_WIDE, Action, EventKind, How
+from consent_gateway.web.fields import (
+    ID,
+    PURPOSE_FORM,
+    FieldNames,
+    Moment,
+    Names,
+    Scalar,
+    Text,
+    key,
+    language,
+    purpose_key,
+)
 
 BATCH_PERSONS = 10_000
 LONGEST_IDENTIFIER = 320  # of an e-mail address (RFC 5321)
@@ -22,6 +33,8 @@ _IDENTIFIER_MEMBERS = {"kind", "value"}
 class Strict(Schema):
     """Root of all schemas: a member that is not declared is an error."""
 
+    error_messages: dict[str, str] = {"unknown": "not a member of this request"}  # noqa: RUF012 - as the root has it
+
     class Meta:
         """Marshmallow's options."""
 
@@ -31,7 +44,13 @@ class Strict(Schema):
 class IdentifierSchema(Strict):
     """One identifier of a person."""
 
-    kind = Text(longest=32, pattern=_KIND.pattern, required=True, metadata={"example": "email"})
+    kind = Text(
+        longest=32,
+        pattern=_KIND.pattern,
+        form="lower case letters and underscores, as in `email`",
+        required=True,
+        metadata={"example": "email"},
+    )
     value = Text(longest=LONGEST_IDENTIFIER, required=True, metadata={"example": "ada@example.com"})
 
 
@@ -69,7 +88,12 @@ class PageSchema(Strict):
 class PersonSchema(Strict):
     """The person meant: exactly one of `data_subject` and `identifier`."""
 
-    data_subject = Text(longest=64, pattern=ID, metadata={"description": "Or `identifier`, never both."})
+    data_subject = Text(
+        longest=64,
+        pattern=ID,
+        form="an id that an earlier call answered, as in `ds_…`",
+        metadata={"description": "Or `identifier`, never both."},
+    )
     identifier = IdentifierField()
 
     @validates_schema
@@ -82,7 +106,7 @@ class LookupSchema(Strict):
     """A read by any identifier."""
 
     identifier = IdentifierField(required=True)
-    purpose = key(required=True, metadata={"example": "order_fulfilment"})
+    purpose = purpose_key(required=True, metadata={"example": "order_fulfilment"})
     names = FieldNames(data_key="fields", metadata={"description": "Left out: all that the purpose declares."})
     recipient = key()
     page = fields.Nested(PageSchema)
@@ -91,7 +115,7 @@ class LookupSchema(Strict):
 class ReadQuerySchema(Strict):
     """A read by id."""
 
-    purpose = key(required=True)
+    purpose = purpose_key(required=True)
     names = Names(data_key="fields", metadata={"description": "Field names separated by commas."})
     recipient = key()
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
@@ -113,7 +137,7 @@ def _source() -> Text:
 class PatchSchema(Strict):
     """A change to some fields of one record."""
 
-    purpose = key(required=True)
+    purpose = purpose_key(required=True)
     changes = _changes()
     source = _source()
 
@@ -121,7 +145,7 @@ class PatchSchema(Strict):
 class CreateSchema(Strict):
     """A new record. Who it is about and where they live is taken from its identity and residence fields."""
 
-    purpose = key(required=True)
+    purpose = purpose_key(required=True)
     changes = _changes()
     source = _source()
 
@@ -129,7 +153,7 @@ class CreateSchema(Strict):
 class DecideSchema(PersonSchema):
     """A question without data."""
 
-    purpose = key(required=True)
+    purpose = purpose_key(required=True)
     names = FieldNames(data_key="fields")
     action = fields.String(validate=validate.OneOf([action.value for action in Action]), load_default="read")
     recipient = key()
@@ -156,7 +180,7 @@ def _is_person(value: Any) -> bool:
 class BatchSchema(Strict):
     """One question about many people."""
 
-    purpose = key(required=True)
+    purpose = purpose_key(required=True)
     persons = _Persons(fields.Nested(PersonSchema), required=True, validate=validate.Length(min=1, max=BATCH_PERSONS))
     names = FieldNames(data_key="fields")
     recipient = key()
@@ -165,7 +189,7 @@ class BatchSchema(Strict):
 class EvidenceSchema(Strict):
     """How the choice was made, so that it can be demonstrated (GDPR Art. 7(1))."""
 
-    how = fields.String(required=True, validate=validate.OneOf(get_args(How)))
+    how = fields.String(load_default="api", validate=validate.OneOf(get_args(How)))
     notice = key()
     notice_version = Text(longest=64)
     language = language(metadata={"example": "en"})
@@ -179,17 +203,30 @@ class ConsentSchema(PersonSchema):
     purpose = Text(
         longest=64,
         pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$",
+        form=f"{PURPOSE_FORM}, or `*`",
         metadata={"description": "`*` stands for every purpose, with kinds that restrict."},
     )
     kind = fields.String(required=True, validate=validate.OneOf([kind.value for kind in EventKind]))
     occurred_at = Moment(metadata={"description": "Left out: now."})
     valid_until = Moment()
-    evidence = fields.Nested(EvidenceSchema, required=True)
+    evidence = fields.Nested(
+        EvidenceSchema,
+        metadata={"description": "Needed for kinds that open something; left out with the others: `how` is `api`."},
+    )
 
     @validates_schema
     def _purpose_named(self, given: Mapping[str, Any], **_rest: Any) -> None:
         if "purpose" not in given and given.get("kind") not in PERSON_WIDE:
             raise ValidationError("This kind concerns a purpose: name it, or `*` for all.", "purpose")
+
+    @validates_schema
+    def _evidence_given(self, given: Mapping[str, Any], **_rest: Any) -> None:
+        if "evidence" not in given and given.get("kind") in OPENING:
+            raise ValidationError("This kind opens something: send its evidence.", "evidence")
+
+    @post_load
+    def _evidence_assumed(self, given: dict[str, Any], **_rest: Any) -> dict[str, Any]:
+        return given if "evidence" in given else {**given, "evidence": EvidenceSchema().load({})}
 
 
 class TokenRequestSchema(Strict):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from consent_gateway.consent.bound import unbound
 from consent_gateway.errors import NotFound
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import DecideQuery, ReadQuery
@@ -86,3 +87,29 @@ def test_generated_calls_of_the_real_application(line: Line) -> None:
         "decision_id": asked.decision_id,
     }
     assert fuzz(create_app(services), token, known, examples=6) > 10
+
+
+def test_the_ledger_is_bound_to_the_log(line: Line) -> None:
+    """Every choice, imported or recorded, is the one that was sealed; a changed, added or dropped row is told."""
+    sealer = open_sealer(line.deployment.settings, line.services)
+    while sealer.seal_once().sealed:
+        pass
+    assert line.services.choices.unbound() == []
+    guards = {
+        "sqlite": ["DROP TRIGGER consent_events_never_updated", "DROP TRIGGER consent_events_never_deleted"],
+        "postgresql": ["ALTER TABLE consent_events DISABLE TRIGGER USER"],
+    }[line.services.engine.dialect.name]
+    changes = [
+        "UPDATE consent_events SET kind = 'grant' WHERE kind = 'withdraw' AND how = 'import'",
+        "UPDATE consent_events SET occurred_at = occurred_at - 1 WHERE how = 'import'",
+        "DELETE FROM consent_events WHERE kind = 'opt_out'",
+    ]
+    for change in changes:
+        connection = line.services.engine.connect()
+        transaction = connection.begin()
+        for guard in guards:
+            connection.exec_driver_sql(guard)
+        changed = connection.exec_driver_sql(change).rowcount
+        assert bool(list(unbound(connection))) == bool(changed)
+        transaction.rollback()
+        connection.close()

@@ -115,7 +115,7 @@ def test_unknown_words_are_named(line: Line) -> None:
     assert purpose.value.faults[0].pointer == "/purpose"
     with pytest.raises(UnknownField) as field:
         gateway.read(line.caller("payment"), ReadQuery(named(0), "payment", ("shoe_size",)))
-    assert field.value.faults[0].pointer == "/fields/shoe_size"
+    assert field.value.faults[0].pointer == "/fields/0"
     with pytest.raises(NotFound):
         gateway.read(line.caller("payment"), ReadQuery(PersonRef(data_subject="ds_nobody"), "payment"))
 

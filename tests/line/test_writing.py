@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from consent_gateway.demo.cast import CAST
 from consent_gateway.errors import Conflict, ConsentNotRaised, FieldsRefused, InputRefused, StoreUnavailable
 from consent_gateway.gateway import ReadQuery
 from consent_gateway.people.directory import PersonRef
@@ -97,6 +98,26 @@ def test_a_new_address_can_be_found_and_a_move_changes_the_law(line: Line) -> No
         services.writes.change(line.caller(SUPPORT), WriteQuery(who, SUPPORT, {"country": "CH", "region": None}, "x"))
         place = line.scalar("SELECT jurisdiction FROM people WHERE data_subject = :id", id=who.data_subject)
         assert place == "CH"
+
+
+def test_a_mistyped_address_locks_nobody_out(line: Line) -> None:
+    """An address written to the wrong person shares it; written right again, its owner is found by it as before."""
+    services, wrong = line.services, person(line, 5)
+    services.writes.change(line.caller(SUPPORT), WriteQuery(wrong, SUPPORT, {"email": CAST[0].email}, "typo"))
+    assert services.gateway.read(line.caller(SUPPORT), ReadQuery(named(0), SUPPORT, ("city",))).data_subject is None
+    services.writes.change(line.caller(SUPPORT), WriteQuery(wrong, SUPPORT, {"email": CAST[5].email}, "mended"))
+    found = services.gateway.read(line.caller(SUPPORT), ReadQuery(named(0), SUPPORT, ("city",)))
+    assert found.data_subject == person(line, 0).data_subject
+    assert person(line, 5).data_subject == wrong.data_subject
+
+
+def test_an_identifier_that_could_not_be_found_is_not_written(line: Line) -> None:
+    """A value that is no e-mail address is refused with a pointer to its field."""
+    with pytest.raises(InputRefused) as refused:
+        line.services.writes.change(
+            line.caller(SUPPORT), WriteQuery(person(line, 0), SUPPORT, {"email": "not-an-email"}, "x")
+        )
+    assert refused.value.faults[0].pointer == "/record/email"
 
 
 def test_a_sealed_field_lies_encrypted_and_reads_back(line: Line) -> None:

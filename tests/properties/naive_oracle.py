@@ -195,7 +195,7 @@ class NaivePolicy:
         if self.expired(choice, word, now, leading, day):
             return {"expired"}
         accepted = listed(self.notices.get(choice.purpose, {}).get("accepted_versions"))
-        if word.startswith("granted") and accepted and choice.notice_version not in (None, *accepted):
+        if word.startswith("granted") and accepted and choice.notice_version not in accepted:
             return {"notice_changed"}
         if word == "granted_explicit":
             return {"granted", "granted_explicit"}

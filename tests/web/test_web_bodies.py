@@ -74,6 +74,20 @@ def test_another_content_type_is_refused(call: Post, content_type: str | None) -
     assert (answer.status_code, answer.get_json()["code"]) == (415, "unsupported_media_type")
 
 
+def test_another_content_type_is_told_the_one_wanted(call: Post) -> None:
+    """A 415 names the media type that this call takes."""
+    answer = call("POST", LOOKUP, data=json.dumps(GOOD), content_type="text/plain")
+    assert "`application/json`" in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", "text/plain"])
+def test_an_empty_body_is_said_to_be_missing(call: Post, content_type: str | None) -> None:
+    """Nothing sent is a 400 that says so, whatever it was declared as."""
+    answer = call("POST", LOOKUP, content_type=content_type)
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_request")
+    assert "missing" in answer.get_json()["detail"]
+
+
 def test_the_content_type_may_name_utf8(call: Post) -> None:
     """`application/json; charset=UTF-8` is application/json."""
     for content_type in ("application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"'):
@@ -131,6 +145,23 @@ def test_a_body_of_the_wrong_form_is_refused_with_a_pointer(call: Post, services
 
 
 @pytest.mark.parametrize(
+    ("wrong", "pointer", "message"),
+    [
+        ({"extra": 1}, "/extra", "not a member of this request"),
+        ({"identifier": {"kind": "email", "value": "x", "extra": 1}}, "/identifier/extra", "not a member of this"),
+        ({"purpose": CANARY}, "/purpose", "lower case words joined by underscore"),
+        ({"recipient": "a b"}, "/recipient", "letters, digits"),
+        ({"identifier": {"kind": "E-Mail!", "value": "x"}}, "/identifier/kind", "lower case letters and underscores"),
+    ],
+)
+def test_a_fault_says_what_is_wanted(call: Post, wrong: dict[str, Any], pointer: str, message: str) -> None:
+    """An unknown member is called one, and a wrong form is met with the form wanted."""
+    (fault,) = call("POST", LOOKUP, json={**GOOD, **wrong}).get_json()["errors"]
+    assert fault["pointer"] == pointer
+    assert message in fault["message"]
+
+
+@pytest.mark.parametrize(
     "person", [{}, {"data_subject": ADA, "identifier": GOOD["identifier"]}, {"data_subject": "Ada"}]
 )
 @pytest.mark.parametrize("path", ["/v1/decisions", "/v1/consents", "/v1/consents/lookup"])
@@ -160,7 +191,8 @@ BAD_CONSENTS: dict[str, dict[str, Any]] = {
     "far future": {"valid_until": "9999-12-31T23:59:59-23:00"},
     "Arabic digits": {"occurred_at": "٢٠٢٦-11-22T12:00:00Z"},
     "unknown kind": {"kind": "approve"},
-    "no evidence": {"evidence": None},
+    "no evidence": {"kind": "grant", "evidence": None},
+    "evidence is a list": {"evidence": []},
     "unknown how": {"evidence": {"how": "telepathy"}},
     "language": {"evidence": {"how": "api", "language": "not a language"}},
     "reference": {"evidence": {"how": "api", "reference": "r" * 129}},

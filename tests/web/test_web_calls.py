@@ -13,7 +13,7 @@ from consent_gateway.errors import StoreUnavailable
 from consent_gateway.gateway import BatchQuery, DecideQuery, ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.ports import Page
-from consent_gateway.vocabulary import ANY_PURPOSE, Action, EventKind, Identifier
+from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, Action, EventKind, Identifier
 from consent_gateway.web import answer_schemas
 from consent_gateway.writes import CreateQuery, WriteQuery
 from tests.web.standins import ADA, ADA_EMAIL, FAMILY_EMAIL, RECORD, REFUSED_FIELD, REVISION, VERSION, Post, StandIns
@@ -219,6 +219,25 @@ def test_a_choice_may_leave_out_its_time_and_stand_for_all(call: Post, services:
         assert call("POST", "/v1/consents", json={"identifier": EMAIL, "evidence": evidence, **rest}).status_code == 201
     assert [choice.purpose for choice in services.choices.recorded] == [ANY_PURPOSE] * 2
     assert services.choices.recorded[0].occurred_at == services.clock.now()
+
+
+@pytest.mark.parametrize("evidence", [{}, {"evidence": {}}, {"evidence": {"how": "api"}}])
+def test_what_restricts_needs_no_evidence(call: Post, services: StandIns, evidence: dict[str, Any]) -> None:
+    """Evidence left out, or its `how`, stands for a choice reported by the API."""
+    body = {"identifier": EMAIL, "kind": "withdraw", "purpose": "email_marketing", **evidence}
+    assert call("POST", "/v1/consents", json=body).status_code == 201
+    (choice,) = services.choices.recorded
+    assert (choice.how, choice.reference, choice.conditions) == ("api", None, frozenset())
+
+
+@pytest.mark.parametrize("kind", sorted(OPENING))
+def test_what_opens_needs_evidence(call: Post, services: StandIns, kind: str) -> None:
+    """Without evidence an opening kind is malformed, and the answer points at what is missing."""
+    body = {"identifier": EMAIL, "kind": kind, "purpose": "email_marketing"}
+    answer = call("POST", "/v1/consents", json=body)
+    assert answer.status_code == 400
+    assert [fault["pointer"] for fault in answer.get_json()["errors"]] == ["/evidence"]
+    assert services.choices.recorded == []
 
 
 def test_a_grant_without_evidence_is_refused(call: Post) -> None:

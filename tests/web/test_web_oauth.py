@@ -332,3 +332,11 @@ def test_metadata_says_what_is_served(http: FlaskClient) -> None:
     assert told["grant_types_supported"] == ["client_credentials"]
     assert told["token_endpoint_auth_methods_supported"] == ["client_secret_basic", "private_key_jwt"]
     assert not [name for name in told["token_endpoint_auth_signing_alg_values_supported"] if name[:2] in ("HS", "no")]
+
+
+@pytest.mark.parametrize("header", [None, "Bearer x", "Basic not-base64", "Basic"])
+def test_a_request_without_proof_is_told_how_to_prove_itself(http: FlaskClient, header: str | None) -> None:
+    """Without credentials, or with something that is none, the answer names the ways and nothing of the library."""
+    answer = http.post(URL, data=FORM, headers={} if header is None else {"Authorization": header})
+    refused(answer, 401, "invalid_client")
+    assert answer.get_json()["error_description"] == "prove yourself with client_secret_basic or private_key_jwt"

@@ -116,6 +116,15 @@ def test_errors_of_http_are_problems_too(http: FlaskClient, method: str, path: s
     assert ("Allow" in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/v1"])
+def test_an_unknown_address_is_not_called_an_unknown_id(http: FlaskClient, call: Post, path: str) -> None:
+    """An address nobody serves has a title of its own; an unknown id keeps the kind's."""
+    answer = http.get(path)
+    assert (answer.status_code, answer.get_json()["title"]) == (404, "No such address")
+    unknown = call("GET", "/v1/customers/nobody?purpose=order_fulfilment")
+    assert (unknown.status_code, unknown.get_json()["title"]) == (404, "Nothing is known under this id")
+
+
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Everything logged, as the JSON lines that would be written."""
     return [JsonLines().format(record) for record in caplog.records]

@@ -1,5 +1,7 @@
 """Routes: the golden list, the public ones, and that routing, OpenAPI and pages all say the same."""
 
+import html
+import json
 import re
 from itertools import pairwise
 from typing import Any
@@ -10,7 +12,7 @@ from flask.testing import FlaskClient
 
 from consent_gateway.callers.registry import Scope
 from consent_gateway.web.api import customers
-from consent_gateway.web.apidocs import anchor, schema_anchor
+from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import OPERATIONS
 from consent_gateway.web.operations import Public
 from consent_gateway.web.problems import KINDS
@@ -96,6 +98,7 @@ def test_every_other_route_refuses_a_token_without_its_scope(http: FlaskClient, 
     assert answer.status_code == 403
     assert answer.get_json()["code"] == "caller_not_permitted"
     assert f'scope="{op.auth.value}"' in answer.headers["WWW-Authenticate"]
+    assert "ask the operator to register the scope, then for a new token" in answer.get_json()["detail"]
 
 
 def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
@@ -144,6 +147,34 @@ def test_pages_need_no_script_no_inline_style_and_no_other_origin(http: FlaskCli
     assert 'class="skip" href="#main"' in text
     levels = [int(level) for level in re.findall(r"<h(\d)", text)]
     assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_show_code_as_code_and_scroll_what_is_wide(http: FlaskClient, page: str) -> None:
+    """No backtick is left in a page; every table and example scrolls in a labelled place that takes the focus."""
+    text = http.get(page).get_data(as_text=True)
+    assert "`" not in text
+    for wide in re.findall(r"<pre[^>]*>", text):
+        assert re.search(r'role="region" tabindex="0" aria-label="[^"]+"', wide)
+    regions = re.findall(r'<div class="scroll" role="region" tabindex="0" aria-label="[^"]+">\s*<table>', text)
+    assert len(regions) == text.count("<table>")
+
+
+def test_what_is_told_is_escaped_before_it_is_marked_up() -> None:
+    """Markup in a text stays text, also between backticks."""
+    assert told("a <b> & `<i>`") == "a &lt;b&gt; &amp; <code>&lt;i&gt;</code>"
+
+
+def test_the_example_of_a_change_is_what_a_careful_caller_sends(http: FlaskClient) -> None:
+    """The curl line of PATCH shows both headers of a safe write, and its body over several lines."""
+    shown = re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", http.get("/docs").get_data(as_text=True), re.DOTALL)
+    (change,) = [html.unescape(example) for example in shown if "PATCH" in example]
+    assert '-H "If-Match: \\"$VERSION\\""' in change
+    assert '-H "Idempotency-Key: $KEY"' in change
+    assert "/v1/customers/$DATA_SUBJECT" in change
+    body = change.partition("-d '")[2].removesuffix("'")
+    assert len(body.splitlines()) > 5
+    assert json.loads(body) == customers.change_customer.example
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,9 @@ _FLAGS = (
 def record_consent(call: Call) -> Response:
     """Record a choice of a person: a grant, refusal, withdrawal, objection, opt-out or another kind.
 
-    What opens something needs its evidence: the notice shown, with version and language, or a reference to the
-    paper or call. What restricts needs none. It binds in every channel on the next call.
+    What opens something needs its `evidence`: the notice shown, with version and language, or a reference to the
+    paper or call. What restricts needs none: left out, it counts as made by `api`. It binds in every channel on the
+    next call.
     """
     body, evidence = call.body, call.body["evidence"]
     recorded = call.services.choices.record(

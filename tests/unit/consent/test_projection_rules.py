@@ -17,7 +17,7 @@ def standing(event: Any, *steps: EventKind | tuple[EventKind, int]) -> PersonSta
     events = []
     for position, step in enumerate(steps, 1):
         kind, days = step if isinstance(step, tuple) else (step, 0)
-        made = event("ds_1", kind, at=NOON - timedelta(days=days))
+        made = event("ds_1", kind, at=NOON - timedelta(days=days, seconds=60 - position))
         events.append(ConsentEvent(f"cev_{position}", position, NOON, made))
     return project(events)
 
@@ -83,6 +83,13 @@ def test_an_old_grant_sent_again_opens_nothing(event: Any, closing: EventKind, o
     assert choice(event, (closing, 2), (opening, 3)) == choice(event, (closing, 2))
 
 
+def test_a_grant_of_the_same_moment_opens_nothing(event: Any) -> None:
+    """Where a grant and a withdrawal carry one time, the withdrawal stands: the grant may be one sent again."""
+    both = [ConsentEvent(f"cev_{at}", at, NOON, event("ds_1", kind, at=NOON))
+            for at, kind in enumerate((K.GRANT, K.WITHDRAW, K.GRANT), 1)]  # fmt: skip
+    assert project(both).choices["email_marketing"].status is ChoiceStatus.WITHDRAWN
+
+
 def test_a_restriction_recorded_late_still_takes_effect(event: Any) -> None:
     """A withdrawal on paper that is typed in after a grant closes, although the paper is older."""
     assert choice(event, (K.GRANT, 1), (K.WITHDRAW, 3)).status is ChoiceStatus.WITHDRAWN
@@ -90,7 +97,7 @@ def test_a_restriction_recorded_late_still_takes_effect(event: Any) -> None:
 
 def test_the_newest_grant_stands(event: Any) -> None:
     """An older grant that is recorded later does not make the present one look older."""
-    assert choice(event, (K.GRANT, 1), (K.GRANT, 9)).given_at == NOON - timedelta(days=1)
+    assert choice(event, (K.GRANT, 1), (K.GRANT, 9)).given_at == NOON - timedelta(days=1, seconds=59)
 
 
 def test_a_fast_clock_gives_no_lead(event: Any) -> None:

@@ -303,13 +303,13 @@ def test_a_pack_extends_another_and_replaces_some_of_it(small: dict[str, str]) -
 
 
 def test_a_notice_that_no_longer_holds_ends_a_grant(small: dict[str, str]) -> None:
-    """A grant to a version that is not accepted is a mismatch; one without a version stands."""
+    """A grant to a version that is not accepted is a mismatch, and so is one that names no version."""
     small["notices.yaml"] = "notices: [{purpose: email_marketing, accepted_versions: ['2'], texts: {de: x}}]"
     policies = policies_from(small)
     reasons = [
         ask(policies, choice={"status": GRANTED, "notice_version": version}).reason for version in ("1", "2", None)
     ]
-    assert reasons == [Reason.NOTICE_VERSION_MISMATCH, Reason.CONSENT, Reason.CONSENT]
+    assert reasons == [Reason.NOTICE_VERSION_MISMATCH, Reason.CONSENT, Reason.NOTICE_VERSION_MISMATCH]
 
 
 def test_a_category_is_decided_like_a_field_of_it(policies: Policies) -> None:

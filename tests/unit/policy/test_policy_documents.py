@@ -6,8 +6,9 @@ import pytest
 
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies, policies_from
+from consent_gateway.policy.expand import EXPANSIONS
 from consent_gateway.policy.source import parse
-from tests.unit.policy.conftest import SMALL, write
+from tests.unit.policy.conftest import SMALL, with_rules, write
 
 RULE = "  - {id: aa.email, kind: consent, purposes: [email_marketing], source: art. 2}"
 PLANTED = [
@@ -161,6 +162,44 @@ def test_all_errors_are_told_at_once(small: dict[str, str]) -> None:
     with pytest.raises(PolicyInvalid, match="2 findings") as refused:
         policies_from(small)
     assert len(refused.value.findings) == 2
+
+
+OPENING = {
+    "contract",
+    "legal_obligation",
+    "legitimate_interest",
+    "consent",
+    "explicit_consent",
+    "sensitive_opt_in",
+    "soft_opt_in",
+    "implied",
+    "opt_out_model",
+    "off_by_default",
+    "ground",
+}
+NEEDS = {
+    "ground": "reason: contract",
+    "relabel": "reason: contract",
+    "prohibited": "reason: gpc",
+    "bar": "reason: gpc, stage: objection",
+    "parent": "ages: {below: 13}",
+    "minor_opt_in": "ages: {from: 13, below: 16}",
+    "shape": "effect: mask",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(EXPANSIONS))
+def test_what_holds_everywhere_opens_nothing(small: dict[str, str], kind: str) -> None:
+    """A pack that holds everywhere may close, tighten and relabel; a kind that opens keeps the policy from loading."""
+    rule = f"id: floor.planted, kind: {kind}, purposes: [care]"
+    planted = with_rules(small, f"{rule}, {NEEDS[kind]}" if kind in NEEDS else rule, path="packs/floor.yaml")
+    if kind not in OPENING:
+        assert "floor.planted" in policies_from(planted).documents.rules()
+        return
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(planted)
+    what = f"packs/floor.yaml:16: rule `floor.planted`: kind `{kind}` opens something everywhere"
+    assert refused.value.findings == (f"{what}; put it into the packs of the places",)
 
 
 @pytest.mark.parametrize("name", ["catalogue", "categories", "purposes", "channels", "recipients", "transforms"])

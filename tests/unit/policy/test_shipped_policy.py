@@ -29,3 +29,14 @@ def test_the_shipped_cases_pass_and_reach_every_rule(shipped: Policies) -> None:
     report = run_cases(shipped, read_cases([SHIPPED / "cases"]), NOON.date())
     assert [(one.case.id, one.faults) for one in report.failures] == []
     assert report.unreached == ()
+
+
+def test_a_consent_lasts_two_years_in_every_place(shipped: Policies) -> None:
+    """Every place has months for a consent to last; the states of the US inherit theirs from the common pack."""
+    months = {
+        place: {segment.parameters.consent_months for segment in segments}
+        for place, segments in shipped.rulebook.program.places.items()
+    }
+    assert {place for place, found in months.items() if found != {24}} == set()
+    assert "US-WY" not in months  # a state without an act of its own is under `US`
+    assert {"US", "US-CA", "US-CO", "US-TX"} <= set(months)
