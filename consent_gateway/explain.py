@@ -12,13 +12,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from consent_gateway.audit.entry import EntryKind
+from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.log import Found, find
+from consent_gateway.audit.recorder import record_in
 from consent_gateway.consent.ledger import find_event
 from consent_gateway.database import DRIVER_ERRORS
-from consent_gateway.errors import DatabaseUnavailable, NotFound
+from consent_gateway.errors import AuditUnavailable, DatabaseUnavailable, NotFound
+from consent_gateway.ids import new_id
 from consent_gateway.policy import Policies, Rulebook, archive, policies_from
 from consent_gateway.policy.facts import BIT
+from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import Caller, ConsentEvent, Effect
 
 AUDIT_SCOPE = "audit:read"
@@ -29,7 +32,8 @@ _MOST_REVISIONS = 4  # compiled old revisions kept in memory
 class Explain:
     """Explanations of decisions. Safe to share between threads."""
 
-    def __init__(self, engine: sa.Engine, state_dir: Path, policies: Policies) -> None:
+    def __init__(self, engine: sa.Engine, state_dir: Path, policies: Policies, clock: Clock) -> None:
+        self._clock = clock
         self._engine = engine
         self._state_dir = state_dir
         self._rulebooks = {policies.revision: policies.rulebook}
@@ -46,6 +50,7 @@ class Explain:
         mine = entry.get("caller") == caller.client_id or AUDIT_SCOPE in caller.scopes
         if found is None or not mine or entry.get("kind") not in _DECIDING:
             raise NotFound("no decision of this client has this id")
+        self._account_for(caller, decision_id)
         rulebook = self._rulebook(entry["revision"])
         event = self._event(entry.get("consent_event"))
         return {
@@ -67,6 +72,23 @@ class Explain:
             "replayed_alike": None if rulebook is None else _replays(entry, rulebook),
             "log": {"sealed": found.leaf_index is not None, "index": found.leaf_index},
         }
+
+    def _account_for(self, caller: Caller, decision_id: str) -> None:
+        now = self._clock.now()
+        entry = Entry(
+            entry_id=new_id("log", now),
+            kind=EntryKind.LOG_READ,
+            at=now,
+            caller=caller.client_id,
+            channel=caller.channel,
+            action="explain",
+            reference=decision_id,
+        )
+        try:
+            with self._engine.begin() as connection:
+                record_in(connection, entry)
+        except DRIVER_ERRORS as error:
+            raise AuditUnavailable("the reading could not be recorded, so nothing is told: try again") from error
 
     def _find(self, decision_id: str) -> Found | None:
         try:

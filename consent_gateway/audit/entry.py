@@ -36,6 +36,7 @@ class EntryKind(StrEnum):
     WRITE_INTENT = "write_intent"  # durable before the store is touched
     WRITE_OUTCOME = "write_outcome"  # `reference` is the intent
     CONSENT_EVENT = "consent_event"
+    CONSENT_READ = "consent_read"  # somebody was told what a person chose
     PERSON = "person"  # enrolled, linked, merged
     RIGHTS_REQUEST = "rights_request"
     ERASURE = "erasure"

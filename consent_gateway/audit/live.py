@@ -43,7 +43,7 @@ def verify_database(engine: sa.Engine, key: LogKey, earlier: Iterable[str] = ())
 
 def raw(stored: object) -> bytes:
     """The bytes of a column, also where somebody changed its type in the database: the hash then tells the rest."""
-    return stored.encode() if isinstance(stored, str) else bytes(stored)  # type: ignore[call-overload,no-any-return]
+    return stored.encode() if isinstance(stored, str) else bytes(stored)  # type: ignore[call-overload]
 
 
 def _entries(connection: sa.Connection, count: int) -> Iterator[sa.RowMapping]:

@@ -14,6 +14,7 @@ from consent_gateway.consent.facts import FactsReader, Known
 from consent_gateway.consent.ledger import Difference
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import (
+    AuditUnavailable,
     CallerNotPermitted,
     Conflict,
     ConsentNotRaised,
@@ -154,6 +155,24 @@ class Choices:
                 return ledger.history(connection, data_subject)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the history could not be read: ask again") from error
+
+    def account_for(self, caller: Caller, action: str, data_subject: str | None) -> None:
+        """Record that this caller is about to be told what a person chose; durable when it returns."""
+        now = self._clock.now()
+        entry = Entry(
+            entry_id=new_id("con", now),
+            kind=EntryKind.CONSENT_READ,
+            at=now,
+            caller=caller.client_id,
+            channel=caller.channel,
+            action=action,
+            data_subject=data_subject,
+        )
+        try:
+            with self._engine.begin() as connection:
+                self._record_in(connection, entry)
+        except DRIVER_ERRORS as error:
+            raise AuditUnavailable("the reading could not be recorded, so nothing is told: try again") from error
 
     def unbound(self) -> list[str]:
         """Where the ledger is not what the sealed log says it was; empty if it is."""

@@ -104,7 +104,7 @@ class RecordedSchema(Strict):
 
     event_ids = fields.List(fields.String(), required=True)
     entry_id = fields.String(required=True)
-    state = fields.Nested(StateSchema, required=True)
+    state = fields.Nested(StateSchema)
 
 
 class GivenEvidenceSchema(Strict):

@@ -177,7 +177,10 @@ def _once(op: Operation, call: Call, key: str) -> Response:
         fault = FieldFault(IDEMPOTENCY_HEADER, "must be 1 to 255 printable ASCII characters")
         raise InputRefused("the idempotency key is malformed", (fault,))
     store, client_id = call.services.idempotency, call.caller.client_id
-    identity = orjson.dumps([op.method, call.request.path, call.body], default=_identity, option=orjson.OPT_SORT_KEYS)
+    condition = call.request.headers.get("If-Match")
+    identity = orjson.dumps(
+        [op.method, call.request.path, condition, call.body], default=_identity, option=orjson.OPT_SORT_KEYS
+    )
     earlier = store.begin(client_id, key, identity)
     if earlier is not None:
         response = Response(earlier.body, status=earlier.status, content_type=JSON)

@@ -38,8 +38,25 @@ def test_an_old_decision_is_explained_by_the_rules_of_its_day(line: Line) -> Non
     sources["packs/house.yaml"] = sources["packs/house.yaml"].replace("2026.11", "2026.12")
     newer = policies_from(sources)
     assert newer.revision != line.services.policies.revision
-    told = Explain(line.services.engine, line.deployment.settings.state_dir, newer).decision(caller, asked.decision_id)
+    told = Explain(line.services.engine, line.deployment.settings.state_dir, newer, line.services.clock).decision(
+        caller, asked.decision_id
+    )
     assert (told["policy_revision"], told["replayed_alike"]) == (line.services.policies.revision, True)
+
+
+def test_who_asks_why_is_itself_recorded(line: Line) -> None:
+    """An explanation, and a reading of what a person chose, each leave an entry that names who asked."""
+    caller = line.caller("order_fulfilment")
+    asked = line.services.gateway.decide(caller, DecideQuery(named(0), "order_fulfilment", ("email",)))
+    line.services.explain.decision(caller, asked.decision_id)
+    line.services.choices.account_for(caller, "read_state", asked.data_subject)
+    sealer = open_sealer(line.deployment.settings, line.services)
+    while sealer.seal_once().sealed:
+        pass
+    assert line.scalar("SELECT count(*) FROM audit_log WHERE kind = 'log_read' AND caller = 'till'")
+    assert line.scalar(
+        "SELECT count(*) FROM audit_log WHERE kind = 'consent_read' AND data_subject = :d", d=asked.data_subject
+    )
 
 
 def test_only_ones_own_decisions_are_explained(line: Line) -> None:

@@ -74,7 +74,9 @@ def record_consent(call: Call) -> Response:
         ),
     )
     g.decision_id = recorded.entry_id
-    document = {"event_ids": recorded.event_ids, "entry_id": recorded.entry_id, "state": _state(recorded.state)}
+    document: dict[str, Any] = {"event_ids": recorded.event_ids, "entry_id": recorded.entry_id}
+    if Scope.CONSENTS_READ in call.caller.scopes:
+        document["state"] = _state(recorded.state)
     return json_answer(document, 201)
 
 
@@ -92,7 +94,10 @@ def look_up_consents(call: Call) -> Response:
 
     Of an identifier that several people share, the most restrictive of all is answered, without an id.
     """
-    return json_answer(_state(call.services.choices.state(person_of(call.body))))
+    choices = call.services.choices
+    known = choices.state(person_of(call.body))
+    choices.account_for(call.caller, "read_state", None if known.shared else known.data_subject)
+    return json_answer(_state(known))
 
 
 @operation(
@@ -105,7 +110,9 @@ def look_up_consents(call: Call) -> Response:
 def read_consents(call: Call) -> Response:
     """Read every choice a person ever made, with its evidence, in order."""
     data_subject = call.path["data_subject"]
-    events = call.services.choices.history(PersonRef(data_subject=data_subject))
+    choices = call.services.choices
+    events = choices.history(PersonRef(data_subject=data_subject))
+    choices.account_for(call.caller, "read_history", data_subject)
     return json_answer({"data_subject": data_subject, "events": [_event(event) for event in events]})
 
 
