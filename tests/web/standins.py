@@ -188,6 +188,9 @@ class MemoryChoices:
         facts = Facts("DE", {"email_marketing": choice}, data_subject=ADA)
         return Known(ADA, None, facts, shared=value == FAMILY_EMAIL)
 
+    def account_for(self, _caller: Caller, _action: str, _data_subject: str | None) -> None:
+        """As `Choices.account_for`."""
+
     def history(self, person: PersonRef) -> tuple[ConsentEvent, ...]:
         """As `Choices.history`."""
         self.state(person)

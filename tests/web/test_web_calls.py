@@ -302,6 +302,7 @@ def test_a_call_that_still_runs_under_the_key_is_a_conflict(call: Post, services
         [
             "PATCH",
             f"/v1/customers/{ADA}",
+            None,  # no If-Match
             {"changes": WRITE["record"], "purpose": "customer_support", "source": "the customer"},
         ],
         option=orjson.OPT_SORT_KEYS,
