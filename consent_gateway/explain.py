@@ -13,11 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
-from consent_gateway.audit.log import Found, find
-from consent_gateway.audit.recorder import record_in
+from consent_gateway.audit.log import AuditLog
+from consent_gateway.audit.recorder import record_alone
 from consent_gateway.consent.ledger import find_event
 from consent_gateway.database import DRIVER_ERRORS
-from consent_gateway.errors import AuditUnavailable, DatabaseUnavailable, NotFound
+from consent_gateway.errors import DatabaseUnavailable, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.policy import Policies, Rulebook, archive, policies_from
 from consent_gateway.policy.facts import BIT
@@ -35,7 +35,7 @@ class Explain:
     def __init__(self, engine: sa.Engine, state_dir: Path, policies: Policies, clock: Clock) -> None:
         self._clock = clock
         self._engine = engine
-        self._state_dir = state_dir
+        self._log = AuditLog(engine, state_dir)
         self._rulebooks = {policies.revision: policies.rulebook}
         self._present = policies.revision
         self._lock = Lock()
@@ -45,7 +45,7 @@ class Explain:
 
         A client may ask about its own decisions, one with `audit:read` about all. Raises `NotFound` for any other.
         """
-        found = self._find(decision_id)
+        found = self._log.find(decision_id)
         entry = {} if found is None else found.entry
         mine = entry.get("caller") == caller.client_id or AUDIT_SCOPE in caller.scopes
         if found is None or not mine or entry.get("kind") not in _DECIDING:
@@ -84,18 +84,7 @@ class Explain:
             action="explain",
             reference=decision_id,
         )
-        try:
-            with self._engine.begin() as connection:
-                record_in(connection, entry)
-        except DRIVER_ERRORS as error:
-            raise AuditUnavailable("the reading could not be recorded, so nothing is told: try again") from error
-
-    def _find(self, decision_id: str) -> Found | None:
-        try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                return find(connection, decision_id, self._state_dir)
-        except DRIVER_ERRORS as error:
-            raise DatabaseUnavailable("the audit log did not answer") from error
+        record_alone(self._engine, entry)
 
     def _rulebook(self, revision: str) -> Rulebook | None:
         """The rules that decided then; None where the archive does not have them."""

@@ -231,3 +231,12 @@ def record_in(connection: sa.Connection, entry: Entry) -> None:
     if connection.dialect.name == "postgresql":
         values["txid"] = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.BigInteger)
     connection.execute(sa.insert(AUDIT_QUEUE).values(values))
+
+
+def record_alone(engine: sa.Engine, entry: Entry) -> None:
+    """Record an entry in a transaction of its own; durable when it returns. Raises `AuditUnavailable`."""
+    try:
+        with engine.begin() as connection:
+            record_in(connection, entry)
+    except DRIVER_ERRORS as error:
+        raise AuditUnavailable("the audit entry could not be made durable: try again") from error

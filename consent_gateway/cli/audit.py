@@ -14,11 +14,11 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.export import Exported, export
 from consent_gateway.audit.live import verify_database
 from consent_gateway.audit.log import checkpoint_note
-from consent_gateway.audit.recorder import record_in
+from consent_gateway.audit.recorder import record_alone
 from consent_gateway.audit.signer import KEY_FILE, open_signer
 from consent_gateway.audit.verify import LogKey, Report, Unusable, text_or_file, verify_folder
-from consent_gateway.database import DRIVER_ERRORS, open_engine
-from consent_gateway.errors import AuditUnavailable, InputRefused
+from consent_gateway.database import open_engine
+from consent_gateway.errors import InputRefused
 from consent_gateway.ids import new_id
 from consent_gateway.settings import read_settings
 
@@ -145,11 +145,7 @@ def _account_for(engine: sa.Engine, since: str | None, until: str | None) -> Non
     """An export is itself an entry of the log, durable before the first line is written."""
     now = datetime.now(UTC)
     detail = {name: value for name, value in (("since", since), ("until", until)) if value}
-    try:
-        with engine.begin() as connection:
-            record_in(connection, Entry(new_id("exp", now), EntryKind.EXPORT, now, action="export", detail=detail))
-    except DRIVER_ERRORS as error:
-        raise AuditUnavailable("the export could not be recorded, so nothing was exported") from error
+    record_alone(engine, Entry(new_id("exp", now), EntryKind.EXPORT, now, action="export", detail=detail))
 
 
 def described(done: Exported) -> dict[str, object]:

@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.audit.recorder import record_alone
 from consent_gateway.consent import importing, ledger
 from consent_gateway.consent.bound import event_entry, unbound
 from consent_gateway.consent.evidence import expand
@@ -14,7 +15,6 @@ from consent_gateway.consent.facts import FactsReader, Known
 from consent_gateway.consent.ledger import Difference
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import (
-    AuditUnavailable,
     CallerNotPermitted,
     Conflict,
     ConsentNotRaised,
@@ -168,11 +168,7 @@ class Choices:
             action=action,
             data_subject=data_subject,
         )
-        try:
-            with self._engine.begin() as connection:
-                self._record_in(connection, entry)
-        except DRIVER_ERRORS as error:
-            raise AuditUnavailable("the reading could not be recorded, so nothing is told: try again") from error
+        record_alone(self._engine, entry)
 
     def unbound(self) -> list[str]:
         """Where the ledger is not what the sealed log says it was; empty if it is."""
