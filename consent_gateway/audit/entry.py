@@ -44,6 +44,7 @@ class EntryKind(StrEnum):
     CLIENT = "client"
     OFFICER = "officer"
     KEY = "key"
+    REIDENTIFICATION = "reidentification"
     POLICY = "policy"
     EXPORT = "export"
     LOG_READ = "log_read"
