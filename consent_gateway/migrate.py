@@ -34,11 +34,16 @@ def refuse_unless_current(engine: sa.Engine, chain: Chain) -> None:
     """Raise `SettingsRefused` where the database is not at the newest revision of its chain."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         present = MigrationContext.configure(connection).get_current_revision()
-    newest = (bundled("migrations") / chain / "HEAD").read_text(encoding="utf-8").strip()
-    if present != newest:
+    wanted = newest(chain)
+    if present != wanted:
         raise SettingsRefused(
-            f"the {chain} database is at `{present}`, this version needs `{newest}`: run `consent-gateway db upgrade`"
+            f"the {chain} database is at `{present}`, this version needs `{wanted}`: run `consent-gateway db upgrade`"
         )
+
+
+def newest(chain: Chain) -> str:
+    """The newest revision of a chain."""
+    return (bundled("migrations") / chain / "HEAD").read_text(encoding="utf-8").strip()
 
 
 def _run(engine: sa.Engine, chain: Chain, step: Callable[[Config], None]) -> None:

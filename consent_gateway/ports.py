@@ -97,13 +97,17 @@ class CustomerStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyProviderCapabilities:
-    """What a provider promises (PROTECTION: declared, never guessed)."""
+    """What a provider promises (PROTECTION: declared, never guessed).
+
+    `root_kept_twice` is false where the loss of one disk would take the root with it.
+    """
 
     context_binding: bool
     batch_size: int
     destruction_delay_days: int
     hardware_backed: bool
     old_material_removable: bool
+    root_kept_twice: bool = True
 
 
 class KeyProvider(Protocol):
@@ -131,6 +135,10 @@ class KeyProvider(Protocol):
 
     def retire(self, version: int) -> None:
         """Destroy a root version; what it wrapped can never be opened again."""
+        ...
+
+    def versions(self) -> Sequence[int]:
+        """The root versions that still unwrap, ascending; the last is the present one."""
         ...
 
     def describe(self) -> KeyProviderCapabilities:

@@ -46,6 +46,12 @@ VARIABLES: tuple[Variable, ...] = (
         secret=True,
     ),
     Variable("KEY_FILE", "`keys/root.key` in STATE_DIR", "file of the root keys, mode 0600"),
+    Variable(
+        "KEY_FILE_COPY",
+        "none: keys cannot be rotated nor an epoch closed",
+        "second file of the root keys, on another medium; written before KEY_FILE at every change",
+    ),
+    Variable("KEY_BACKUP_DIR", "`keys/backups` in STATE_DIR", "directory of the back-ups of the key table"),
     Variable("LOG_KEY_FILE", "`audit/log.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
     Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("TENANT", "default", "name of the company; part of every key derivation, so never change it"),
@@ -73,6 +79,8 @@ class Settings:
     database_url: str
     key_database_url: str
     key_file: Path
+    key_file_copy: Path | None
+    key_backup_dir: Path
     log_key_file: Path
     log_origin: str
     tenant: str
@@ -108,6 +116,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         database_url=given.text("DATABASE_URL", f"sqlite:///{state_dir / 'gateway.db'}"),
         key_database_url=given.text("KEY_DATABASE_URL", f"sqlite:///{state_dir / 'keys' / 'keys.db'}"),
         key_file=Path(given.text("KEY_FILE", str(state_dir / "keys" / "root.key"))).absolute(),
+        key_file_copy=given.path("KEY_FILE_COPY"),
+        key_backup_dir=Path(given.text("KEY_BACKUP_DIR", str(state_dir / "keys" / "backups"))).absolute(),
         log_key_file=Path(given.text("LOG_KEY_FILE", str(state_dir / "audit" / "log.key"))).absolute(),
         log_origin=given.text("LOG_ORIGIN", "consent-gateway.local/log"),
         tenant=given.text("TENANT", "default"),
@@ -128,7 +138,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def prepare_directories(settings: Settings) -> None:
     """Make the state directories with mode 0700, or refuse ones that others can read."""
-    for directory in (settings.state_dir, settings.state_dir / "audit", settings.key_file.parent):
+    for directory in (
+        settings.state_dir,
+        settings.state_dir / "audit",
+        settings.key_file.parent,
+        settings.key_backup_dir,
+    ):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         mode = stat.S_IMODE(directory.stat().st_mode)
         if mode & 0o077:
@@ -157,6 +172,12 @@ class _Given:
                 f"{full} is not set: set it in the environment, or {full}_FILE to a file that holds it"
             )
         return value.strip()
+
+    def path(self, name: str) -> Path | None:
+        """A path that may be left out."""
+        if PREFIX + name not in self._environment and PREFIX + name + "_FILE" not in self._environment:
+            return None
+        return Path(self.text(name, None)).absolute()
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         value = self.text(name, str(default))
@@ -188,6 +209,8 @@ def _refuse_unsafe(settings: Settings) -> None:
     if settings.store_url in (settings.database_url, settings.key_database_url):
         raise SettingsRefused(f"{PREFIX}STORE_URL is one of the gateway's own databases: name the retailer's")
     _refuse_unreadable_store(settings.store_url)
+    if settings.key_file_copy == settings.key_file:
+        raise SettingsRefused(f"{PREFIX}KEY_FILE_COPY is KEY_FILE itself: name a file on another medium")
     for name, url in (("DATABASE_URL", settings.database_url), ("KEY_DATABASE_URL", settings.key_database_url)):
         if not url.startswith(("sqlite:///", "postgresql")):
             raise SettingsRefused(f"{PREFIX}{name} must be a sqlite:/// or postgresql:// URL")

@@ -20,21 +20,23 @@ from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.facts import FactsReader
-from consent_gateway.database import HeldConnections, open_engine, refuse_unless_durable
+from consent_gateway.database import STATEMENT_SECONDS, HeldConnections, open_engine, refuse_unless_durable
 from consent_gateway.errors import GatewayError, SettingsRefused
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
 from consent_gateway.health import Health
+from consent_gateway.key_accounts import AccountForKeys
 from consent_gateway.migrate import refuse_unless_current, upgrade
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.policy import Policies, archive, load_policies
-from consent_gateway.ports import Clock
+from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.protection.tables import EPOCHS
+from consent_gateway.protection.upkeep import KeyUpkeep
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.settings import Settings, prepare_directories
 from consent_gateway.writes import Writes
@@ -43,6 +45,7 @@ _LOG = logging.getLogger(__name__)
 _SEAL_SECONDS = 1.0
 _MIGRATION_SECONDS = 3600
 _PURGE_SECONDS = 300.0
+_UPKEEP_SECONDS = 60  # a block of the key table of ten million people takes longer to read than a request may
 
 
 class SystemClock:
@@ -107,7 +110,7 @@ def _make_root_key(settings: Settings) -> None:
         return
     if _has_rows(settings.key_database_url, EPOCHS):
         raise SettingsRefused(f"`{settings.key_file}` is gone, but keys were made with it: restore it from its backup")
-    FileKeyProvider.create(settings.key_file)
+    FileKeyProvider.create(settings.key_file, settings.key_file_copy)
 
 
 def _make_log_key(settings: Settings) -> None:
@@ -125,11 +128,13 @@ def _has_rows(url: str, table: sa.Table) -> bool:
     return count > 0
 
 
-def open_databases(settings: Settings) -> tuple[sa.Engine, sa.Engine]:
+def open_databases(settings: Settings, key_statement_seconds: int = STATEMENT_SECONDS) -> tuple[sa.Engine, sa.Engine]:
     """Engines over the gateway database and the key table; refuses ones that are old or would lose commits."""
     prepare_directories(settings)
     engine = open_engine(settings.database_url, threads=settings.threads)
-    key_engine = open_engine(settings.key_database_url, threads=settings.threads)
+    key_engine = open_engine(
+        settings.key_database_url, threads=settings.threads, statement_seconds=key_statement_seconds
+    )
     refuse_unless_durable(engine)
     refuse_unless_current(engine, "gateway")
     refuse_unless_durable(key_engine)
@@ -159,7 +164,7 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     engine, key_engine = open_databases(settings)
     with engine.begin() as connection:
         archive.save(connection, policies, clock.now())
-    keyring = KeyRing(FileKeyProvider(settings.key_file), key_engine, settings.tenant, clock)
+    keyring = KeyRing(open_provider(settings), key_engine, settings.tenant, clock)
     held = HeldConnections(engine)
     store = SqlStore(
         settings.store_url,
@@ -181,6 +186,21 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         facts=FactsReader(held),
         recorder=open_recorder(engine, settings.state_dir),
     )
+
+
+def open_provider(settings: Settings) -> KeyProvider:
+    """The provider that holds the root key."""
+    return FileKeyProvider(settings.key_file, settings.key_file_copy)
+
+
+def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
+    """The operator's work on the keys, over databases that are there already; its process does nothing else.
+
+    Not a part of `Services`, which make named keys when they open: a key database to restore into must be empty.
+    """
+    engine, key_engine = open_databases(settings, key_statement_seconds=_UPKEEP_SECONDS)
+    account = AccountForKeys(engine, settings.state_dir)
+    return KeyUpkeep(open_provider(settings), key_engine, settings.tenant, clock or SystemClock(), account)
 
 
 def sealed_fields(policies: Policies) -> tuple[str, ...]:

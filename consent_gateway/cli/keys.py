@@ -1,15 +1,33 @@
-"""`keys`: what keys there are and whether they open; shows no key, wrapped or not."""
+"""`keys`: what keys there are, and the operator's work on them; shows no key, wrapped or not."""
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 import click
 
-from consent_gateway.protection.inventory import KeyInventory
+from consent_gateway.protection.backups import Backup
+from consent_gateway.protection.inventory import EpochCount, KeyInventory
 from consent_gateway.protection.keys import KeyRing
+from consent_gateway.protection.upkeep import KeyEvidence, KeyUpkeep
+from consent_gateway.settings import read_settings
+from consent_gateway.wiring import open_upkeep
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no progress.")
+_remove = click.option(
+    "--remove-dead-backups", "remove_dead", is_flag=True, help="Delete the back-ups this makes useless."
+)
+_folder = click.option(
+    "--backup-dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the new back-up goes; by default KEY_BACKUP_DIR.",
+)
 
 
 class Services(Protocol):
@@ -27,22 +45,130 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the inventory as one JSON object.")
+@click.option("--count", is_flag=True, help="Count the people of each epoch too, which reads the whole key table.")
+@_json
 @click.pass_obj
-def status(services: Callable[[], Services], *, as_json: bool) -> None:
-    """Show the inventory of keys and algorithms, after trying that the present ones open."""
+def status(services: Callable[[], Services], *, count: bool, as_json: bool) -> None:
+    """Show the keys, the last back-up and unfinished work, after trying that the present keys open."""
     keyring = services().keyring
     keyring.check()
-    inventory = keyring.inventory()
+    inventory = keyring.inventory(count=count)
+    click.echo(json.dumps(dataclasses.asdict(inventory), default=_told_value) if as_json else _told(inventory))
+
+
+@keys.command("close-epoch")
+@_folder
+@_remove
+@_json
+def close_epoch(folder: Path | None, *, remove_dead: bool, as_json: bool) -> None:
+    """Make all older back-ups of the key table useless for those erased. Cut off anywhere, run it again."""
+    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+        evidence = upkeep.close_epoch(_or_default(folder), bars, remove_dead=remove_dead)
+    _tell(evidence, as_json=as_json)
+
+
+@keys.group()
+def rotate() -> None:
+    """Replace a key by a new version of it."""
+
+
+@rotate.command()
+@_folder
+@_remove
+@_json
+def root(folder: Path | None, *, remove_dead: bool, as_json: bool) -> None:
+    """Replace the root key and destroy the old one; no data and no person's key is touched. Cut off, run it again."""
+    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+        evidence = upkeep.rotate_root(_or_default(folder), bars, remove_dead=remove_dead)
+    _tell(evidence, as_json=as_json)
+
+
+@keys.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR", required=False)
+@_json
+def backup(folder: Path | None, *, as_json: bool) -> None:
+    """Write a back-up of the key table into DIR, by default KEY_BACKUP_DIR, and read it back from disk."""
+    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+        made = upkeep.back_up(_or_default(folder), bars)
+    _tell_backup("verified", made, as_json=as_json)
+
+
+@keys.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--verify-only", is_flag=True, help="Read the back-up and change nothing.")
+@_json
+def restore(file: Path, *, verify_only: bool, as_json: bool) -> None:
+    """Fill an empty key database from a back-up, after reading it whole and trying its keys."""
+    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+        made = upkeep.verify(file, bars) if verify_only else upkeep.restore(file, bars)
+    _tell_backup("verified" if verify_only else "restored", made, as_json=as_json)
+
+
+class _Bars:
+    """Progress bars on standard error, a new one for each step."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self._silent = silent
+        self._open = ExitStack()
+        self._what: str | None = None
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._open.close()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self._silent:
+            return
+        if what != self._what:
+            self._open.close()
+            bar = click.progressbar(length=total, label=f"{what:10}", file=click.get_text_stream("stderr"))
+            self._bar = self._open.enter_context(bar)
+            self._what, self._done = what, 0
+        self._bar.update(done - self._done)
+        self._done = done
+
+
+@contextmanager
+def _upkeep() -> Iterator[KeyUpkeep]:
+    with closing(open_upkeep(read_settings())) as upkeep:
+        yield upkeep
+
+
+def _or_default(folder: Path | None) -> Path:
+    return read_settings().key_backup_dir if folder is None else folder.absolute()
+
+
+def _tell(evidence: KeyEvidence, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(inventory), default=_told_time))
+        click.echo(json.dumps(dataclasses.asdict(evidence), default=_told_value))
         return
-    click.echo(_told(inventory))
+    done = f"epoch {evidence.closed} is closed, epoch {evidence.epoch} is open" if evidence.closed else "root rotated"
+    versions = ", ".join(map(str, evidence.versions_after))
+    click.echo(f"{done}: keys of {evidence.people} people are in `{evidence.backup}`, read back from disk")
+    if evidence.closed:
+        click.echo(f"{evidence.erased} erased people can no longer be read from any older back-up of the key table")
+    click.echo(f"root versions that still unwrap: {versions}; audit entry {evidence.entry_id}")
+    if evidence.destruction_delay_days:
+        click.echo(f"the provider destroys old root versions within {evidence.destruction_delay_days} days")
 
 
-def _told_time(value: object) -> str:
+def _tell_backup(what: str, made: Backup, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"done": what, **dataclasses.asdict(made)}, default=_told_value))
+        return
+    click.echo(f"{what}: `{made.file}`, keys of {made.people} people under epoch {made.epoch}, as of {made.made_at}")
+    if what == "restored":
+        click.echo("erasures after that time are undone by it: carry them out again before you open for reading")
+
+
+def _told_value(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
@@ -53,17 +179,41 @@ def _told(inventory: KeyInventory) -> str:
         (
             f"provider: {'hardware' if provider.hardware_backed else 'software'},"
             f" destroys within {provider.destruction_delay_days} days,"
-            f" context {'bound' if provider.context_binding else 'not bound'}"
+            f" context {'bound' if provider.context_binding else 'not bound'},"
+            f" root {'kept twice' if provider.root_kept_twice else 'on one disk only: set KEY_FILE_COPY'}"
         ),
+        *_told_work(inventory),
+        *map(_told_epoch, inventory.epochs),
     ]
-    for epoch in inventory.epochs:
-        closed = "open" if epoch.closed_at is None else f"closed {epoch.closed_at.isoformat()}"
-        lines.append(
-            f"epoch {epoch.epoch} ({closed}): keys of {epoch.people} people in {epoch.shards} shards,"
-            f" {epoch.destroyed} destroyed"
-        )
     for entry in inventory.named:
         retired = "" if entry.retired_at is None else f", retired {entry.retired_at.isoformat()}"
         lines.append(f"{entry.kind} {entry.name}: version {entry.version}, id {entry.key_id}{retired}")
     lines += [f"{name}: {use} ({standard})" for name, use, standard in inventory.algorithms]
     return "\n".join(lines)
+
+
+def _told_work(inventory: KeyInventory) -> Iterator[str]:
+    job, last = inventory.under_way, inventory.last_backup
+    if job is not None:
+        yield f"unfinished since {job.started_at.isoformat()}: `keys {job.work}`, {job.step} is done; run it again"
+    if last is None:
+        yield "no back-up of the key table was ever verified: run `keys backup`"
+    else:
+        yield f"last verified back-up {last.verified_at.isoformat()}: {last.people} people, `{last.file}`"
+    if inventory.erased_since_closing:
+        yield (
+            f"{inventory.erased_since_closing} people erased since the last closing: these can still be read from older"
+            " back-ups of the key table; `keys close-epoch` ends that"
+        )
+    else:
+        yield "nobody erased since the last closing"
+
+
+def _told_epoch(epoch: EpochCount) -> str:
+    state = "open"
+    if epoch.closed_at is not None:
+        state = f"closed {epoch.closed_at.isoformat()}"
+    elif epoch.superseded_at is not None:
+        state = "being closed"
+    told = f"epoch {epoch.epoch} ({state}): {epoch.shards} shard keys"
+    return told if epoch.people is None else f"{told}, keys of {epoch.people} people, {epoch.destroyed} destroyed"

@@ -85,6 +85,15 @@ class KeyProviderConformance:
         refused(KeysUnavailable, lambda: provider.unwrap(old, b"c"))
         assert provider.unwrap(new, b"c") == b"n" * 32
 
+    def test_the_versions_are_those_that_unwrap(self) -> None:
+        """`versions` ascends, ends with the one `rotate` made last, and loses the one that was retired."""
+        provider = self.make_provider()
+        before = provider.versions()
+        new = provider.rotate()
+        assert list(provider.versions()) == [*before, new] == sorted(provider.versions())
+        provider.retire(before[-1])
+        assert list(provider.versions()) == [*before[:-1], new]
+
     def test_the_provider_says_what_it_promises(self) -> None:
         """`describe` declares its capabilities, the same at every call."""
         provider = self.make_provider()

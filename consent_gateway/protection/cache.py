@@ -1,13 +1,22 @@
-"""A small memory of unwrapped keys of people, by time and by number; survives no destruction in its own process."""
+"""A small memory of unwrapped keys of people, by time and by number; survives no destruction in its own process.
+
+`Watch` brings the destructions of other processes in: at most once a second it reads two numbers that go up with them.
+"""
 
 import threading
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
+
 from consent_gateway.ports import Clock
+from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.material import PersonKeys
+from consent_gateway.protection.tables import KEY_MARKS
 
 LIFE = timedelta(seconds=60)
+"""How long keys of a person stay in memory without being read again."""
+WATCH = timedelta(seconds=1)
 """How long a process may go on using keys that another process destroyed."""
 _MOST = 4096
 
@@ -57,3 +66,34 @@ class PersonKeyCache:
                 self._kept.clear()
             else:
                 self._kept.pop(data_subject, None)
+
+
+class Watch:
+    """Tells a process that keys were destroyed, or an epoch closed, in any process since it last looked."""
+
+    def __init__(self, database: KeyDatabase, clock: Clock) -> None:
+        self._clock = clock
+        self._read = database.prepared(sa.select(KEY_MARKS.c.name, KEY_MARKS.c.value))
+        self._seen: dict[str, int] = {}
+        self._looked: datetime | None = None
+        self._looking = threading.Lock()
+
+    def changed(self) -> frozenset[str]:
+        """Which of `destroyed` and `closed` went up since the last look; looks once a second at most.
+
+        To be asked before keys are read from memory or from the table, so that a change right after is seen by the
+        next look. Raises `DatabaseUnavailable`, and looks again at the next call: a process that cannot look does not
+        know what was destroyed.
+        """
+        now = self._clock.now()
+        if self._looked is not None and timedelta() <= now - self._looked < WATCH:
+            return frozenset()
+        if not self._looking.acquire(blocking=self._looked is None):
+            return frozenset()  # another thread is looking; the first look of all is waited for
+        try:
+            marks: dict[str, int] = dict(self._read.rows())
+            changed = frozenset(name for name, value in marks.items() if value != self._seen.get(name, 0))
+            self._seen, self._looked = marks, now
+            return changed
+        finally:
+            self._looking.release()

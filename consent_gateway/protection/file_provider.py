@@ -4,6 +4,10 @@ Who is trusted: whoever owns the file. It must be a regular file of the running 
 writes a new file beside it, flushes it to disk and renames it into place, under a lock that all processes share, so a
 crash leaves the old file or the new one. Retiring a version removes it from the file at once; what the medium or a
 back-up of the file still holds is outside what this provider can promise.
+
+A copy, on another medium, is written before the file at every change, so that it holds every version that anything was
+ever wrapped under and none that was retired. A change that a crash cut off between the two is carried out when it is
+asked for again; a copy that differs in any other way is refused, and nothing is changed.
 """
 
 import fcntl
@@ -38,20 +42,29 @@ class _Roots:
 
 
 class FileKeyProvider:
-    """Root keys in the file at `path`. Raises `SettingsRefused` if it is missing, damaged or open to others."""
+    """Root keys in the file at `path`, and in its `copy` where one is named.
 
-    def __init__(self, path: Path) -> None:
+    Raises `SettingsRefused` if the file is missing, damaged or open to others. The copy is looked at when the root
+    changes, never on a request's path.
+    """
+
+    def __init__(self, path: Path, copy: Path | None = None) -> None:
         self._path = path
-        self._read()
+        self._copy = copy
+        _read(path)
 
     @classmethod
-    def create(cls, path: Path) -> "FileKeyProvider":
-        """Make a key file with one fresh root key, mode 0600; refuses to touch a file that is there already."""
+    def create(cls, path: Path, copy: Path | None = None) -> "FileKeyProvider":
+        """Make a key file with one fresh root key, mode 0600, and its copy; refuses to touch one that is there."""
         with _locked(path):
-            if os.path.lexists(path):
-                raise SettingsRefused(f"`{path}` exists already: a key file is never overwritten")
-            _replace(path, _Roots(present=1, last=1, keys={1: draw_key()}))
-        return cls(path)
+            for file in (path, copy):
+                if file is not None and os.path.lexists(file):
+                    raise SettingsRefused(f"`{file}` exists already: a key file is never overwritten")
+            first = _Roots(present=1, last=1, keys={1: draw_key()})
+            if copy is not None:
+                _replace(copy, first)
+            _replace(path, first)
+        return cls(path, copy)
 
     def __repr__(self) -> str:
         return f"FileKeyProvider({str(self._path)!r})"
@@ -75,8 +88,12 @@ class FileKeyProvider:
         """Make a new root version for all later wraps and return its number."""
         with _locked(self._path):
             roots = self._usable()
+            copied = self._copied(roots)
             new = roots.last + 1
-            _replace(self._path, _Roots(present=new, last=new, keys={**roots.keys, new: draw_key()}))
+            if copied is not None and copied.last == new:  # an earlier rotation was cut off before it came to the file
+                self._change(copied)
+            else:
+                self._change(_Roots(present=new, last=new, keys={**roots.keys, new: draw_key()}))
         return new
 
     def retire(self, version: int) -> None:
@@ -88,11 +105,17 @@ class FileKeyProvider:
             if version not in roots.keys:
                 raise NotFound(f"there is no root version {version}")
             kept = {number: key for number, key in roots.keys.items() if number != version}
-            _replace(self._path, _Roots(present=roots.present, last=roots.last, keys=kept))
+            self._copied(roots)
+            self._change(_Roots(present=roots.present, last=roots.last, keys=kept))
 
     def versions(self) -> tuple[int, ...]:
-        """The root versions that still unwrap, ascending; the last is the present one."""
-        return tuple(sorted(self._usable().keys))
+        """The root versions that still unwrap, ascending; the last is the present one.
+
+        Asked before the root is changed, so a copy that is missing or another is refused here already.
+        """
+        roots = self._usable()
+        self._copied(roots)
+        return tuple(sorted(roots.keys))
 
     def describe(self) -> KeyProviderCapabilities:
         """What this provider promises: destroyed at once, but no hardware."""
@@ -102,27 +125,62 @@ class FileKeyProvider:
             destruction_delay_days=0,
             hardware_backed=False,
             old_material_removable=True,
+            root_kept_twice=self._copy is not None,
         )
 
     def _usable(self) -> _Roots:
-        try:
-            return self._read()
-        except SettingsRefused as error:  # refused at start as a setting; later it is a provider that fails
-            raise KeysUnavailable(error.message) from error
+        return _usable(self._path)
 
-    def _read(self) -> _Roots:
-        try:  # without blocking: a pipe in the file's place would keep the gateway waiting
-            handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            raise SettingsRefused(
-                f"the key file `{self._path}` cannot be opened ({error.strerror}): restore it, or make a first one"
-            ) from error
-        try:
-            _refuse_unsafe(self._path, os.fstat(handle))
-            with os.fdopen(handle, "rb", closefd=False) as file:
-                return _parse(self._path, file.read())
-        finally:
-            os.close(handle)
+    def _copied(self, roots: _Roots) -> _Roots | None:
+        """What the copy holds; None where none is named. Raises `KeysUnavailable` for one that is not a copy."""
+        if self._copy is None:
+            return None
+        if not os.path.lexists(self._copy):
+            raise KeysUnavailable(f"the copy `{self._copy}` is not there: run `cp -p {self._path} {self._copy}`")
+        copied = _usable(self._copy)
+        if copied != roots and not _is_next(copied, roots):
+            raise KeysUnavailable(
+                f"the copy `{self._copy}` is not a copy of `{self._path}`: see which of the two opens the key table"
+                " (`keys status`), then put a copy of that one in the other's place"
+            )
+        return copied
+
+    def _change(self, roots: _Roots) -> None:
+        if self._copy is not None:
+            _replace(self._copy, roots)
+        _replace(self._path, roots)
+
+
+def _is_next(copied: _Roots, roots: _Roots) -> bool:
+    """True where the copy is what one change would make of the file: a change that was cut off between the two."""
+    shared = {number: key for number, key in copied.keys.items() if number in roots.keys}
+    if any(roots.keys[number] != key for number, key in shared.items()):
+        return False
+    if copied.last == roots.last + 1:
+        return copied.present == copied.last and copied.keys.keys() == {*roots.keys, copied.last}
+    return (copied.last, copied.present) == (roots.last, roots.present) and len(roots.keys) - len(copied.keys) == 1
+
+
+def _usable(path: Path) -> _Roots:
+    try:
+        return _read(path)
+    except SettingsRefused as error:  # refused at start as a setting; later it is a provider that fails
+        raise KeysUnavailable(error.message) from error
+
+
+def _read(path: Path) -> _Roots:
+    try:  # without blocking: a pipe in the file's place would keep the gateway waiting
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise SettingsRefused(
+            f"the key file `{path}` cannot be opened ({error.strerror}): restore it, or make a first one"
+        ) from error
+    try:
+        _refuse_unsafe(path, os.fstat(handle))
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return _parse(path, file.read())
+    finally:
+        os.close(handle)
 
 
 def _refuse_unsafe(path: Path, status: os.stat_result) -> None:

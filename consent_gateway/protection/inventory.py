@@ -1,5 +1,6 @@
 """What keys and algorithms there are, counted for operators and auditors; sees no key, wrapped or not."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +9,12 @@ from sqlalchemy.engine import Connection
 
 from consent_gateway.database import from_micros
 from consent_gateway.ports import KeyProviderCapabilities
-from consent_gateway.protection.tables import EPOCHS, NAMED_KEYS, PERSON_KEYS, SHARD_KEYS
+from consent_gateway.protection.hierarchy import SHARDS
+from consent_gateway.protection.jobs import unfinished_job
+from consent_gateway.protection.root import erased_since_closing
+from consent_gateway.protection.tables import EPOCHS, KEY_BACKUPS, NAMED_KEYS, PERSON_KEYS, SHARD_KEYS
+
+_BLOCK = 64  # shards counted by one statement, which stays short on ten million people
 
 ALGORITHMS: tuple[tuple[str, str, str], ...] = (
     ("AES-256-GCM", "sealed fields; root wrap of the file provider", "NIST SP 800-38D"),
@@ -16,21 +22,26 @@ ALGORITHMS: tuple[tuple[str, str, str], ...] = (
     ("HKDF-SHA-256 (expand)", "wrapping keys bound to tenant, person or shard, and epoch", "RFC 5869"),
     ("HMAC-SHA-256", "pseudonyms, blind indexes, fingerprints", "RFC 2104"),
     ("AES-256-SIV", "reversible tokens; determinism is the point, an exception to ASVS 5.0 appendix C", "RFC 5297"),
-    ("SHA-256", "check characters of tokens, choice of shard: no secret", "FIPS 180-4"),
+    ("SHA-256", "check characters of tokens, choice of shard, digests of back-ups: no secret", "FIPS 180-4"),
 )
 """Algorithm, what it is used for here, where it is specified (ASVS 5.0, 11.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochCount:
-    """One epoch: its times, its shard keys, and the people whose keys are wrapped under it."""
+    """One epoch: its times, its shard keys, and the people whose keys are, or were last, wrapped under it.
+
+    No new keys go under it from `superseded_at`, and none under it open from `closed_at`. `people` and `destroyed` are
+    None where nobody was counted.
+    """
 
     epoch: int
     created_at: datetime
+    superseded_at: datetime | None
     closed_at: datetime | None
     shards: int
-    people: int
-    destroyed: int
+    people: int | None
+    destroyed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,53 +57,108 @@ class NamedKeyEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class JobEntry:
+    """A piece of work on the keys that runs or was cut off, and the last step that is done."""
+
+    work: str
+    step: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BackupEntry:
+    """The last back-up of the key table that was read back from disk; `people` are those living in it."""
+
+    file: str
+    verified_at: datetime
+    epoch: int
+    people: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyInventory:
-    """Everything in the key database, without a key."""
+    """Everything in the key database, without a key.
+
+    `erased_since_closing` people can still be read from back-ups of the key table that are older than their erasure.
+    """
 
     tenant: str
     provider: KeyProviderCapabilities
     epochs: tuple[EpochCount, ...]
     named: tuple[NamedKeyEntry, ...]
+    erased_since_closing: int
+    under_way: JobEntry | None
+    last_backup: BackupEntry | None
     algorithms: tuple[tuple[str, str, str], ...] = ALGORITHMS
 
 
-def take_inventory(connection: Connection, tenant: str, provider: KeyProviderCapabilities) -> KeyInventory:
-    """Count what the key database holds; two scans of the table of people, so not for a request's path."""
-    shards = _count_by_epoch(connection, SHARD_KEYS.c.epoch)
-    people = _count_by_epoch(connection, PERSON_KEYS.c.epoch, PERSON_KEYS.c.wrapped.is_not(None))
-    destroyed = _count_by_epoch(connection, PERSON_KEYS.c.epoch, PERSON_KEYS.c.wrapped.is_(None))
-    rows = connection.execute(
-        sa.select(EPOCHS.c.epoch, EPOCHS.c.created_at, EPOCHS.c.closed_at).order_by(EPOCHS.c.epoch)
-    )
+def take_inventory(
+    connection: Connection, tenant: str, provider: KeyProviderCapabilities, *, count: bool
+) -> KeyInventory:
+    """What the key database holds; with `count` every row of the table of people is counted."""
+    people, destroyed = _count_people(connection) if count else (None, None)
+    counted = sa.select(SHARD_KEYS.c.epoch, sa.func.count()).group_by(SHARD_KEYS.c.epoch)
+    shards = {epoch: number for epoch, number in connection.execute(counted)}  # noqa: C416 - rows are not pairs to mypy
     epochs = tuple(
         EpochCount(
             epoch=row.epoch,
             created_at=from_micros(row.created_at),
-            closed_at=None if row.closed_at is None else from_micros(row.closed_at),
+            superseded_at=_time(row.superseded_at),
+            closed_at=_time(row.closed_at),
             shards=shards.get(row.epoch, 0),
-            people=people.get(row.epoch, 0),
-            destroyed=destroyed.get(row.epoch, 0),
+            people=None if people is None else people[row.epoch],
+            destroyed=None if destroyed is None else destroyed[row.epoch],
         )
-        for row in rows
+        for row in connection.execute(sa.select(EPOCHS).order_by(EPOCHS.c.epoch))
     )
+    job = unfinished_job(connection)
+    return KeyInventory(
+        tenant=tenant,
+        provider=provider,
+        epochs=epochs,
+        named=_named(connection),
+        erased_since_closing=erased_since_closing(connection),
+        under_way=None if job is None else JobEntry(job.kind, job.step, job.started_at),
+        last_backup=_last_backup(connection),
+    )
+
+
+def _named(connection: Connection) -> tuple[NamedKeyEntry, ...]:
     n = NAMED_KEYS.c
     every = sa.select(n.kind, n.name, n.version, n.key_id, n.created_at, n.retired_at)
-    named = tuple(
+    return tuple(
         NamedKeyEntry(
             kind=row.kind,
             name=row.name,
             version=row.version,
             key_id=row.key_id,
             created_at=from_micros(row.created_at),
-            retired_at=None if row.retired_at is None else from_micros(row.retired_at),
+            retired_at=_time(row.retired_at),
         )
         for row in connection.execute(every.order_by(n.kind, n.name, n.version))
     )
-    return KeyInventory(tenant=tenant, provider=provider, epochs=epochs, named=named)
 
 
-def _count_by_epoch(
-    connection: Connection, column: sa.Column[int], *conditions: sa.ColumnElement[bool]
-) -> dict[int, int]:
-    statement = sa.select(column, sa.func.count()).where(*conditions).group_by(column)
-    return {row[0]: row[1] for row in connection.execute(statement)}
+def _last_backup(connection: Connection) -> BackupEntry | None:
+    row = connection.execute(sa.select(KEY_BACKUPS).order_by(KEY_BACKUPS.c.number.desc()).limit(1)).first()
+    if row is None:
+        return None
+    return BackupEntry(row.file, from_micros(row.verified_at), row.epoch, row.people, row.digest)
+
+
+def _count_people(connection: Connection) -> tuple[Counter[int], Counter[int]]:
+    """By epoch, how many are living and how many keys are destroyed."""
+    living: Counter[int] = Counter()
+    destroyed: Counter[int] = Counter()
+    c = PERSON_KEYS.c
+    for low in range(0, SHARDS, _BLOCK):
+        block = sa.select(c.epoch, sa.func.count(), sa.func.count(c.wrapped)).group_by(c.epoch)
+        for epoch, rows, wrapped in connection.execute(block.where(c.shard >= low, c.shard < low + _BLOCK)):
+            living[epoch] += wrapped
+            destroyed[epoch] += rows - wrapped
+    return living, destroyed
+
+
+def _time(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)

@@ -5,14 +5,14 @@ Downwards: the provider's root wraps the key of an epoch; a key derived from the
 wrapped key does not open for another person, and a key that was drawn at random cannot be computed again once its row
 is empty. Domain, index, token and service keys hang from the root directly, for they belong to no one person.
 
-One joined statement reads what opens a person's keys. Unwrapped keys of people stay in memory for at most 60 seconds,
-so no process can use a destroyed key for longer than that.
+One joined statement reads what opens a person's keys. Before keys are used the ring looks, once a second at most,
+whether any were destroyed or an epoch was closed elsewhere, and forgets what it holds of them.
 """
 
-import hashlib
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -20,17 +20,18 @@ from sqlalchemy.engine import Connection, Engine
 from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
-from consent_gateway.protection.cache import PersonKeyCache
+from consent_gateway.protection.cache import PersonKeyCache, Watch
+from consent_gateway.protection.hierarchy import Hierarchy, fingerprint_of, shard_of
 from consent_gateway.protection.inventory import KeyInventory, take_inventory
 from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.material import DestroyedKey, NamedKey, PersonKeys, draw_key, draw_key_id
 from consent_gateway.protection.named_keys import NamedKeys
-from consent_gateway.protection.primitives import KEY_BYTES, bind, expand, mac, unwrap_key, wrap_key
+from consent_gateway.protection.primitives import KEY_BYTES
 from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
 from consent_gateway.vocabulary import COMPANY
 
-SHARDS = 4096
 _CHUNK = 1000  # people whose keys are made in one transaction
+_ATTEMPTS = 3  # at reading what a closing or a rotation replaces in between
 
 _PERSON = (
     sa.select(
@@ -41,15 +42,12 @@ _PERSON = (
         SHARD_KEYS.c.wrapped,
         EPOCHS.c.wrapped,
     )
-    .join(SHARD_KEYS, sa.and_(SHARD_KEYS.c.epoch == PERSON_KEYS.c.epoch, SHARD_KEYS.c.shard == PERSON_KEYS.c.shard))
-    .join(EPOCHS, EPOCHS.c.epoch == PERSON_KEYS.c.epoch)
-    .where(PERSON_KEYS.c.data_subject == sa.bindparam("data_subject"))
+    .outerjoin(
+        SHARD_KEYS, sa.and_(SHARD_KEYS.c.epoch == PERSON_KEYS.c.epoch, SHARD_KEYS.c.shard == PERSON_KEYS.c.shard)
+    )
+    .outerjoin(EPOCHS, EPOCHS.c.epoch == PERSON_KEYS.c.epoch)
+    .where(PERSON_KEYS.c.shard == sa.bindparam("shard"), PERSON_KEYS.c.data_subject == sa.bindparam("data_subject"))
 )
-
-
-def shard_of(data_subject: str) -> int:
-    """The shard, 0 to 4095, that a person's keys belong to, for good."""
-    return int.from_bytes(hashlib.sha256(data_subject.encode()).digest()[:2], "big") % SHARDS
 
 
 class KeyRing:
@@ -62,7 +60,9 @@ class KeyRing:
         self._database = KeyDatabase(key_engine)
         self._named = NamedKeys(provider, self._database, tenant, clock)
         self._read_person = self._database.prepared(_PERSON)
+        self._keys = Hierarchy(tenant)
         self._people = PersonKeyCache(clock)
+        self._watch = Watch(self._database, clock)
         self._opened: dict[bytes, bytes] = {}  # wrapped epoch and shard keys -> keys: at most 4,097 an epoch
         self._lock = threading.Lock()
 
@@ -91,7 +91,7 @@ class KeyRing:
 
         Call it before the people themselves are written down: a key without a person harms nothing.
         """
-        wanted = sorted(set(data_subjects))
+        wanted = sorted((shard_of(one), one) for one in set(data_subjects))
         self._open_epoch()  # outside the transactions below, for the provider may be slow
         for start in range(0, len(wanted), _CHUNK):
             self._create_chunk(wanted[start : start + _CHUNK])
@@ -99,26 +99,27 @@ class KeyRing:
     def destroy(self, data_subject: str) -> DestroyedKey:
         """Empty the person's row, durably, and forget their keys; the second call gives the evidence of the first.
 
-        Other processes forget within 60 seconds. A back-up of the key database older than this still holds the
-        wrapped keys, until the epoch they are wrapped under is closed and destroyed. Raises `NotFound` where there
-        is no row.
+        Other processes forget within a second. A back-up of the key database older than this still holds the wrapped
+        keys, until the epoch they are wrapped under is closed. Raises `NotFound` where there is no row.
         """
-        row_of = PERSON_KEYS.c.data_subject == data_subject
+        c = PERSON_KEYS.c
+        row_of = (c.shard == shard_of(data_subject), c.data_subject == data_subject)
         with self._database.transaction() as connection:
-            if self._database.is_sqlite:
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")  # zeros, not free pages that still hold the key
-            connection.execute(
+            self._database.erase_deleted(connection)
+            emptied = connection.execute(
                 PERSON_KEYS.update()
-                .where(row_of, PERSON_KEYS.c.wrapped.is_not(None))
+                .where(*row_of, c.wrapped.is_not(None))
                 .values(wrapped=None, destroyed_at=to_micros(self.clock.now()))
             )
-            c = PERSON_KEYS.c
-            found = connection.execute(sa.select(c.fingerprint, c.shard, c.epoch, c.destroyed_at).where(row_of)).first()
+            if emptied.rowcount:
+                self._database.raise_mark(connection, "destroyed")
+            found = connection.execute(
+                sa.select(c.fingerprint, c.shard, c.epoch, c.destroyed_at).where(*row_of)
+            ).first()
         self._people.forget(data_subject)
         if found is None:
             raise NotFound("this person has no keys to destroy")
-        if self._database.is_sqlite:
-            self._empty_sqlite_log()
+        self._database.empty_log()
         return DestroyedKey(data_subject, found.fingerprint, found.shard, found.epoch, from_micros(found.destroyed_at))
 
     # -- keys that belong to no one person
@@ -156,7 +157,7 @@ class KeyRing:
         """
         with self._database.reading() as connection:
             epochs = connection.execute(sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped).where(EPOCHS.c.closed_at.is_(None)))
-            wrapped = [(row.wrapped, self._epoch_context(row.epoch)) for row in epochs]
+            wrapped = [(row.wrapped, self._keys.epoch_context(row.epoch)) for row in epochs]
             wrapped += self._named.wrapped(connection)
         for _key in self._provider.unwrap_many(wrapped):
             pass
@@ -166,38 +167,62 @@ class KeyRing:
         self.forget()
         self._database.close()
 
-    def inventory(self) -> KeyInventory:
-        """How many keys of what kind there are, without a key: for `keys status` and the algorithm inventory."""
+    def inventory(self, *, count: bool = False) -> KeyInventory:
+        """What keys there are, without a key: for `keys status` and the algorithm inventory.
+
+        With `count` the people of each epoch are counted, which reads the whole table.
+        """
         with self._database.reading() as connection:
-            return take_inventory(connection, self.tenant, self._provider.describe())
+            return take_inventory(connection, self.tenant, self._provider.describe(), count=count)
 
     # -- inside
 
     def _opened_person(self, data_subject: str) -> PersonKeys | None:
         """The keys of one person, from memory or by one statement; None if they were never made."""
+        self._forget_what_ended()
         cached = self._people.get(data_subject)
         if cached is not None:
             return cached
         generation = self._people.generation
-        rows = self._read_person.rows(data_subject=data_subject)
-        if not rows:
-            return None
-        epoch, shard, key_id, wrapped, shard_wrapped, epoch_wrapped = rows[0]
+        found = self._read_row(data_subject)
+        for _attempt in range(_ATTEMPTS):
+            if found is None:
+                return None
+            try:
+                keys = self._open(data_subject, found)
+            except KeysUnavailable:
+                again = self._read_row(data_subject)
+                if again == found:
+                    raise
+                found = again  # a closing or a rotation replaced it between reading and opening
+            else:
+                self._people.put(keys, generation)
+                return keys
+        raise KeysUnavailable("the keys of this person change again and again: try again later")
+
+    def _read_row(self, data_subject: str) -> tuple[Any, ...] | None:
+        rows = self._read_person.rows(shard=shard_of(data_subject), data_subject=data_subject)
+        return tuple(rows[0]) if rows else None
+
+    def _open(self, data_subject: str, found: tuple[Any, ...]) -> PersonKeys:
+        epoch, shard, key_id, wrapped, shard_wrapped, epoch_wrapped = found
         if wrapped is None:
             raise KeysUnavailable("the keys of this person were destroyed: nothing of theirs can be opened again")
+        if shard_wrapped is None or epoch_wrapped is None:
+            raise KeysUnavailable(
+                f"the keys of this person are under epoch {epoch}, which is closed: restore a back-up"
+            )
         shard_key = self._shard_key(epoch, shard, shard_wrapped, epoch_wrapped)
-        both = unwrap_key(self._person_wrapping_key(shard_key, data_subject, epoch), wrapped)
-        keys = PersonKeys(self.tenant, data_subject, key_id, both[:KEY_BYTES], both[KEY_BYTES:])
-        self._people.put(keys, generation)
-        return keys
+        both = self._keys.people(shard_key, epoch).open(data_subject, wrapped)
+        return PersonKeys(self.tenant, data_subject, key_id, both[:KEY_BYTES], both[KEY_BYTES:])
 
-    def _empty_sqlite_log(self) -> None:
-        """Fold the write-ahead log into the file and cut it to nothing, for it holds the page as it was before.
-
-        A reader that is under way keeps SQLite from cutting; the next destruction or restart does it then.
-        """
-        with self._database.reading() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def _forget_what_ended(self) -> None:
+        changed = self._watch.changed()
+        if "destroyed" in changed:
+            self._people.forget(None)
+        if "closed" in changed:
+            with self._lock:
+                self._opened.clear()
 
     def _opened_once(self, wrapped: bytes, key: bytes) -> bytes:
         with self._lock:
@@ -206,52 +231,44 @@ class KeyRing:
     def _epoch_key(self, epoch: int, wrapped: bytes) -> bytes:
         key = self._opened.get(wrapped)
         if key is None:
-            key = self._opened_once(wrapped, self._provider.unwrap(wrapped, self._epoch_context(epoch)))
+            key = self._opened_once(wrapped, self._provider.unwrap(wrapped, self._keys.epoch_context(epoch)))
         return key
 
     def _shard_key(self, epoch: int, shard: int, wrapped: bytes, epoch_wrapped: bytes) -> bytes:
         key = self._opened.get(wrapped)
         if key is None:
-            wrapping = self._shard_wrapping_key(self._epoch_key(epoch, epoch_wrapped), shard, epoch)
-            key = self._opened_once(wrapped, unwrap_key(wrapping, wrapped))
+            epoch_key = self._epoch_key(epoch, epoch_wrapped)
+            key = self._opened_once(wrapped, self._keys.open_shard(epoch_key, shard, epoch, wrapped))
         return key
-
-    def _epoch_context(self, epoch: int) -> bytes:
-        return bind("epoch/1", self.tenant, epoch)
-
-    def _shard_wrapping_key(self, epoch_key: bytes, shard: int, epoch: int) -> bytes:
-        return expand(epoch_key, bind("shard/1", self.tenant, shard, epoch))
-
-    def _person_wrapping_key(self, shard_key: bytes, data_subject: str, epoch: int) -> bytes:
-        return expand(shard_key, bind("person/1", self.tenant, data_subject, epoch))
 
     def _open_epoch(self) -> None:
         """Make the first epoch if there is none, and have the provider unwrap the present one."""
         with self._database.reading() as connection:
             number = connection.execute(sa.select(sa.func.max(EPOCHS.c.epoch))).scalar_one()
         if number is None:
-            wrapped = self._provider.wrap(draw_key(), self._epoch_context(1))
-            row = {"epoch": 1, "wrapped": wrapped, "created_at": to_micros(self.clock.now())}
-            with self._database.transaction() as connection:
+            with self._database.wrapping() as connection:
+                wrapped = self._provider.wrap(draw_key(), self._keys.epoch_context(1))
+                row = {"epoch": 1, "wrapped": wrapped, "created_at": to_micros(self.clock.now())}
                 connection.execute(self._database.insert_if_absent(EPOCHS), row)  # another process may have been first
         with self._database.reading() as connection:
             self._epoch_key(*_present_epoch(connection))
 
-    def _create_chunk(self, data_subjects: Sequence[str]) -> None:
+    def _create_chunk(self, wanted: Sequence[tuple[int, str]]) -> None:
+        """Make the keys of these (shard, data subject) who have none."""
         now = self.clock.now()
         with self._database.transaction() as connection:
-            # The epoch's row is held so that it cannot be closed in between. Shards, then people, both ascending:
+            # The epoch's row is held so that it cannot be superseded in between. Shards, then people, both ascending:
             # two processes that enrol the same people wait for each other and never in a circle.
             epoch, wrapped = _present_epoch(connection)
             epoch_key = self._epoch_key(epoch, wrapped)
             c = PERSON_KEYS.c
-            read = sa.select(c.data_subject).where(c.data_subject.in_(data_subjects))
+            read = sa.select(c.data_subject).where(sa.tuple_(c.shard, c.data_subject).in_(wanted))
             known = set(connection.execute(read).scalars())
-            wanted = [data_subject for data_subject in data_subjects if data_subject not in known]
-            if not wanted:
+            missing = [(shard, one) for shard, one in wanted if one not in known]
+            if not missing:
                 return
-            shards = self._shards(connection, epoch, epoch_key, sorted({shard_of(one) for one in wanted}), now)
-            rows = [self._person_row(one, epoch, shards[shard_of(one)], now) for one in wanted]
+            shards = self._shards(connection, epoch, epoch_key, sorted({shard for shard, _ in missing}), now)
+            rows = [self._person_row(one, shard, epoch, shards[shard], now) for shard, one in missing]
             connection.execute(self._database.insert_if_absent(PERSON_KEYS), rows)
 
     def _shards(
@@ -267,7 +284,7 @@ class KeyRing:
                 {
                     "epoch": epoch,
                     "shard": shard,
-                    "wrapped": wrap_key(self._shard_wrapping_key(epoch_key, shard, epoch), draw_key()),
+                    "wrapped": self._keys.wrap_shard(epoch_key, shard, epoch, draw_key()),
                     "created_at": to_micros(now),
                 }
                 for shard in missing
@@ -275,20 +292,19 @@ class KeyRing:
             connection.execute(self._database.insert_if_absent(SHARD_KEYS), fresh)
             found = _pairs(connection, read)  # whoever was first has won
         # Not kept in memory from here: this transaction may still be rolled back.
-        return {
-            shard: unwrap_key(self._shard_wrapping_key(epoch_key, shard, epoch), wrapped)
-            for shard, wrapped in found.items()
-        }
+        return {shard: self._keys.open_shard(epoch_key, shard, epoch, wrapped) for shard, wrapped in found.items()}
 
-    def _person_row(self, data_subject: str, epoch: int, shard_key: bytes, now: datetime) -> dict[str, object]:
+    def _person_row(
+        self, data_subject: str, shard: int, epoch: int, shard_key: bytes, now: datetime
+    ) -> dict[str, object]:
         data_key, seed = draw_key(), draw_key()
         return {
             "data_subject": data_subject,
-            "shard": shard_of(data_subject),
+            "shard": shard,
             "epoch": epoch,
             "key_id": draw_key_id(),
-            "fingerprint": mac(data_key, b"fingerprint/1")[:16].hex(),
-            "wrapped": wrap_key(self._person_wrapping_key(shard_key, data_subject, epoch), data_key + seed),
+            "fingerprint": fingerprint_of(data_key),
+            "wrapped": self._keys.people(shard_key, epoch).wrap(data_subject, data_key + seed),
             "created_at": to_micros(now),
         }
 
@@ -298,17 +314,19 @@ def _pairs(connection: Connection, statement: sa.Select[int, bytes]) -> dict[int
 
 
 def _present_epoch(connection: Connection) -> tuple[int, bytes]:
+    """The epoch that new keys go under, held so that it stays the present one until the transaction ends."""
     statement = (
         sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped)
-        .where(EPOCHS.c.closed_at.is_(None))
+        .where(EPOCHS.c.superseded_at.is_(None))
         .order_by(EPOCHS.c.epoch.desc())
         .limit(1)
         .with_for_update(read=True)
     )
-    found = connection.execute(statement).first()
-    if found is None:
-        raise KeysUnavailable("every key epoch is closed: finish closing the last, which opens the next")
-    return found.epoch, found.wrapped
+    for _attempt in range(_ATTEMPTS):  # a row that is superseded while we wait for it is none, and the next is not seen
+        found = connection.execute(statement).first()
+        if found is not None:
+            return found.epoch, found.wrapped
+    raise KeysUnavailable("every key epoch is closed: finish closing the last, which opens the next")
 
 
 def _domain(purpose: str, recipient: str | None) -> tuple[str, str]:

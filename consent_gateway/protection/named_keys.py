@@ -65,15 +65,15 @@ class NamedKeys:
 
     def _offer(self, kind: str, name: str) -> None:
         key_id = draw_key_id()
-        row = {
-            "kind": kind,
-            "name": name,
-            "version": 1,
-            "key_id": key_id,
-            "wrapped": self._provider.wrap(draw_key(), self._context(kind, name, 1, key_id)),
-            "created_at": to_micros(self._clock.now()),
-        }
-        with self._database.transaction() as connection:
+        with self._database.wrapping() as connection:
+            row = {
+                "kind": kind,
+                "name": name,
+                "version": 1,
+                "key_id": key_id,
+                "wrapped": self._provider.wrap(draw_key(), self._context(kind, name, 1, key_id)),
+                "created_at": to_micros(self._clock.now()),
+            }
             connection.execute(self._database.insert_if_absent(NAMED_KEYS), row)
 
     def _context(self, kind: str, name: str, version: int, key_id: str) -> bytes:
@@ -84,6 +84,19 @@ class NamedKeys:
         c = NAMED_KEYS.c
         statement = sa.select(c.kind, c.name, c.version, c.key_id, c.wrapped).where(c.retired_at.is_(None))
         return [(row.wrapped, self._context(*row[:4])) for row in connection.execute(statement)]
+
+    def rewrap(self) -> int:
+        """Wrap every key anew under the present root version, retired ones too; how many there were."""
+        c = NAMED_KEYS.c
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(c.kind, c.name, c.version, c.key_id, c.wrapped)).all()
+        for row in rows:
+            context = self._context(*row[:4])
+            wrapped = self._provider.wrap(self._provider.unwrap(row.wrapped, context), context)
+            same = (c.kind == row.kind, c.name == row.name, c.version == row.version, c.wrapped == row.wrapped)
+            with self._database.transaction() as connection:
+                connection.execute(NAMED_KEYS.update().where(*same).values(wrapped=wrapped))
+        return len(rows)
 
     def forget(self) -> None:
         """Drop what is unwrapped in memory."""

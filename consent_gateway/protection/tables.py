@@ -12,9 +12,10 @@ EPOCHS = sa.Table(
     "key_epochs",
     KEY_METADATA,
     sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("wrapped", sa.LargeBinary, nullable=False),  # by the provider
+    sa.Column("wrapped", sa.LargeBinary),  # by the provider; null once closed
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("closed_at", sa.BigInteger),  # null while new keys are still wrapped under it
+    sa.Column("superseded_at", sa.BigInteger),  # from here on nothing new is wrapped under it
+    sa.Column("closed_at", sa.BigInteger),  # from here on nothing opens under it
 )
 
 SHARD_KEYS = sa.Table(
@@ -26,19 +27,21 @@ SHARD_KEYS = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
 )
 
+# The shard leads the key, so that the people of one shard are neighbours on disk and a closing goes through the table
+# once, page by page. No other index: each would be written again for every person at every closing.
 PERSON_KEYS = sa.Table(
     "person_keys",
     KEY_METADATA,
+    sa.Column("shard", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("data_subject", sa.String(32), primary_key=True),
-    sa.Column("shard", sa.Integer, nullable=False),
-    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),  # for a destroyed key the one it was last wrapped under
     sa.Column("key_id", sa.String(4), nullable=False),  # random; written in every value sealed under the data key
     sa.Column("fingerprint", sa.String(32), nullable=False),  # one-way mark of the data key, for certificates
     sa.Column("wrapped", sa.LargeBinary),  # AES-KW of data key and seed; null once destroyed
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("destroyed_at", sa.BigInteger),  # the row stays, empty, so that no later write makes the person new keys
-    sa.ForeignKeyConstraint(["epoch", "shard"], ["shard_keys.epoch", "shard_keys.shard"]),
-    sa.Index(None, "epoch", "shard"),  # an epoch is closed shard by shard
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": 50},  # room in each page for its rows' next version
 )
 
 NAMED_KEYS = sa.Table(
@@ -52,3 +55,39 @@ NAMED_KEYS = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("retired_at", sa.BigInteger),
 )
+
+# Small numbers that every process looks at: `destroyed` and `closed` go up with each destruction and each closing,
+# `wrapping` is a row to hold while something is wrapped by the provider and written down.
+KEY_MARKS = sa.Table(
+    "key_marks",
+    KEY_METADATA,
+    sa.Column("name", sa.String(16), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+KEY_JOBS = sa.Table(
+    "key_jobs",
+    KEY_METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(16), nullable=False),  # close-epoch | rotate-root
+    sa.Column("step", sa.String(16), nullable=False),  # the last one that is done
+    sa.Column("state", sa.Text, nullable=False),  # JSON: what the steps came to
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("finished_at", sa.BigInteger),
+)
+
+KEY_BACKUPS = sa.Table(
+    "key_backups",
+    KEY_METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),  # SHA-256 over its rows
+    sa.Column("epoch", sa.Integer, nullable=False),  # the present one then
+    sa.Column("people", sa.BigInteger, nullable=False),  # living
+    sa.Column("destroyed", sa.BigInteger, nullable=False),  # the mark `destroyed` then
+    sa.Column("verified_at", sa.BigInteger, nullable=False),
+    sa.Column("ends_epoch", sa.Integer),  # the epoch that was closed on the strength of it
+)
+
+KEPT = (EPOCHS, SHARD_KEYS, NAMED_KEYS, KEY_MARKS, KEY_BACKUPS)
+"""What a back-up holds beside the keys of people."""

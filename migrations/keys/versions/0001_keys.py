@@ -1,4 +1,4 @@
-"""Makes epochs, shard keys, keys of people, named keys."""
+"""Makes epochs, shard keys, keys of people, named keys, marks, jobs and the list of back-ups."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,8 +11,9 @@ def upgrade() -> None:
     op.create_table(
         "key_epochs",
         sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("superseded_at", sa.BigInteger(), nullable=True),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("epoch", name=op.f("pk_key_epochs")),
     )
@@ -39,25 +40,48 @@ def upgrade() -> None:
     )
     op.create_table(
         "person_keys",
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("data_subject", sa.String(length=32), nullable=False),
-        sa.Column("shard", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("key_id", sa.String(length=4), nullable=False),
         sa.Column("fingerprint", sa.String(length=32), nullable=False),
         sa.Column("wrapped", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("destroyed_at", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["epoch", "shard"], ["shard_keys.epoch", "shard_keys.shard"], name=op.f("fk_person_keys_epoch_shard")
-        ),
-        sa.PrimaryKeyConstraint("data_subject", name=op.f("pk_person_keys")),
+        sa.PrimaryKeyConstraint("shard", "data_subject", name=op.f("pk_person_keys")),
+        sqlite_with_rowid=False,
+        postgresql_with={"fillfactor": 50},
     )
-    op.create_index(op.f("ix_person_keys_epoch_shard"), "person_keys", ["epoch", "shard"], unique=False)
+    op.create_table(
+        "key_marks",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_key_marks")),
+    )
+    op.create_table(
+        "key_jobs",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("step", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_key_jobs")),
+    )
+    op.create_table(
+        "key_backups",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("people", sa.BigInteger(), nullable=False),
+        sa.Column("destroyed", sa.BigInteger(), nullable=False),
+        sa.Column("verified_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_epoch", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_key_backups")),
+    )
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_person_keys_epoch_shard"), table_name="person_keys")
-    op.drop_table("person_keys")
-    op.drop_table("shard_keys")
-    op.drop_table("named_keys")
-    op.drop_table("key_epochs")
+    for table in ("key_backups", "key_jobs", "key_marks", "person_keys", "shard_keys", "named_keys", "key_epochs"):
+        op.drop_table(table)

@@ -188,7 +188,7 @@ def test_nothing_prints_a_key(made: FileKeyProvider, path: Path) -> None:
     """The provider's repr shows its file and no key."""
     secret = json.loads(path.read_text(encoding="utf-8"))["keys"]["1"]
     assert secret not in repr(made)
-    assert secret not in repr(made._read())
+    assert secret not in repr(made._usable())
 
 
 def test_it_declares_what_it_can(made: FileKeyProvider) -> None:

@@ -1,0 +1,115 @@
+"""The keys of people as raw rows, many at a time: read, digested, re-wrapped and copied; holds no key and opens none.
+
+Ten million rows go through here at each closing. Core's handling of each row of an `executemany` costs about as much
+again as the row itself (`make bench` prints what a person costs), so the statements are built with Core, compiled once
+and handed to the driver as text with plain tuples. Nothing else in the room does so.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Connection
+
+from consent_gateway.protection.hierarchy import SHARDS
+from consent_gateway.protection.tables import PERSON_KEYS
+
+_BLOCK = 32  # shards read at a time: of ten million people about 78,000 rows
+
+RawRow = Sequence[Any]
+"""A row as the driver gives it, in the order of the table's columns: integers, strings, bytes and None."""
+
+_p = PERSON_KEYS.c
+_REWRAP = (
+    sa.update(PERSON_KEYS)
+    .where(
+        _p.shard == sa.bindparam("of_shard"),
+        _p.data_subject == sa.bindparam("whose"),
+        _p.wrapped == sa.bindparam("old"),
+    )
+    .values(wrapped=sa.bindparam("new"), epoch=sa.bindparam("to_epoch"))
+)
+
+
+def rewrap_rows(connection: Connection, shard: int, epoch: int, changes: Sequence[tuple[str, bytes, bytes]]) -> None:
+    """Put (data subject, old wrapped, new wrapped) of one shard under another epoch.
+
+    A row that is no longer as it was read, because its key was destroyed meanwhile, is left as it is.
+    """
+    if not changes:
+        return
+    if connection.dialect.name == "postgresql":  # one statement; there an `executemany` is a message for every row
+        people, old, new = (list(column) for column in zip(*changes, strict=True))
+        bytes_, texts = postgresql.ARRAY(sa.LargeBinary), postgresql.ARRAY(sa.Text)
+        given = sa.func.unnest(
+            sa.literal(people, texts), sa.literal(old, bytes_), sa.literal(new, bytes_)
+        ).table_valued(sa.column("whose", sa.Text), sa.column("old", sa.LargeBinary), sa.column("new", sa.LargeBinary))
+        same = (_p.shard == shard, _p.data_subject == given.c.whose, _p.wrapped == given.c.old)
+        connection.execute(sa.update(PERSON_KEYS).where(*same).values(wrapped=given.c.new, epoch=epoch))
+        return
+    rows = [
+        {"of_shard": shard, "whose": whose, "old": old, "new": new, "to_epoch": epoch} for whose, old, new in changes
+    ]
+    text, order = _compiled(connection, _REWRAP)
+    connection.exec_driver_sql(text, [tuple(row[name] for name in order) for row in rows])
+
+
+def living_of_shard(connection: Connection, shard: int, epoch: int) -> list[RawRow]:
+    """(data subject, wrapped) of everyone in this shard whose keys are wrapped under this epoch."""
+    statement = sa.select(_p.data_subject, _p.wrapped).where(
+        _p.shard == shard, _p.epoch == epoch, _p.wrapped.is_not(None)
+    )
+    return raw_rows(connection, statement)
+
+
+def every_person(connection: Connection) -> Iterator[tuple[int, list[RawRow]]]:
+    """All rows in order of shard and data subject, with the number of shards read so far; a few shards at a time."""
+    for low in range(0, SHARDS, _BLOCK):
+        rows = raw_rows(connection, sa.select(PERSON_KEYS).where(_p.shard >= low, _p.shard < low + _BLOCK))
+        rows.sort(key=itemgetter(0, 1))  # here, for databases differ in how they order text
+        yield low + _BLOCK, rows
+
+
+def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[RawRow]) -> None:
+    """Insert raw rows of all the table's columns, in their order."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":  # a restore: rare, and its parameters have names there
+        names = [column.name for column in table.columns]
+        connection.execute(sa.insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+        return
+    text, _ = _compiled(connection, sa.insert(table))
+    connection.exec_driver_sql(text, [tuple(row) for row in rows])
+
+
+def raw_rows(connection: Connection, statement: sa.Select[Any]) -> list[RawRow]:
+    """All rows of a statement, as the driver gives them."""
+    compiled = statement.compile(dialect=connection.dialect)
+    given: Any = compiled.params
+    if compiled.positiontup is not None:
+        given = tuple(compiled.params[name] for name in compiled.positiontup)
+    return list(connection.exec_driver_sql(str(compiled), given).all())
+
+
+class Digest:
+    """SHA-256 over rows, each as the text of its tuple in Python: the same for what both databases hold."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, table: str, rows: Sequence[RawRow]) -> None:
+        """Take in the next rows of a table; how they are cut into calls makes no difference."""
+        if rows:
+            self._hash.update("".join([f"{table}{tuple(row)!r}\n" for row in rows]).encode())
+
+    def hex(self) -> str:
+        """64 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def _compiled(connection: Connection, statement: sa.Update | sa.Insert) -> tuple[str, list[str]]:
+    compiled = statement.compile(dialect=connection.dialect)
+    return str(compiled), list(compiled.positiontup or compiled.params)
