@@ -99,9 +99,12 @@ class CustomerStore(Protocol):
 class KeyProviderCapabilities:
     """What a provider promises (PROTECTION: declared, never guessed).
 
-    `root_kept_twice` is false where the loss of one disk would take the root with it.
+    `kind` is the word that chooses it in the settings. `batch_size` is the most pairs of `unwrap_many` that go out in
+    one call of its own. `destruction_delay_days` is how long a retired version could still be brought back by whoever
+    rules the provider: the erasure horizon. `root_kept_twice` is false where the loss of one disk would take the root.
     """
 
+    kind: str
     context_binding: bool
     batch_size: int
     destruction_delay_days: int
@@ -113,8 +116,8 @@ class KeyProviderCapabilities:
 class KeyProvider(Protocol):
     """Holds the root key and lends its use; the root never leaves it.
 
-    `context` is authenticated, not secret; unwrapping under another context raises `KeysUnavailable`,
-    as does any failure of the provider.
+    `context` is authenticated, not secret; unwrapping under another context raises `KeysUnavailable`, as does any
+    failure of the provider, within its time-out. Every thread may call it. Versions are numbers that only go up.
     """
 
     def wrap(self, key: bytes, context: bytes) -> bytes:
@@ -126,7 +129,7 @@ class KeyProvider(Protocol):
         ...
 
     def unwrap_many(self, wrapped: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
-        """Decrypt pairs of (wrapped, context), in order."""
+        """Decrypt pairs of (wrapped, context), in order, however many: a provider cuts them into its own batches."""
         ...
 
     def rotate(self) -> int:
@@ -134,11 +137,15 @@ class KeyProvider(Protocol):
         ...
 
     def retire(self, version: int) -> None:
-        """Destroy a root version; what it wrapped can never be opened again."""
+        """Destroy a root version; what it wrapped can never be opened again. Retire the oldest first.
+
+        Raises, changing nothing, `Conflict` for the present version, and for one that is not the oldest where the
+        provider destroys from the oldest up only; `NotFound` where there is no such version.
+        """
         ...
 
-    def versions(self) -> Sequence[int]:
-        """The root versions that still unwrap, ascending; the last is the present one."""
+    def versions(self) -> tuple[int, ...]:
+        """The root versions that still unwrap, ascending; the last is the present one. No number is used twice."""
         ...
 
     def describe(self) -> KeyProviderCapabilities:

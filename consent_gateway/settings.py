@@ -5,10 +5,12 @@ may name a file that holds it, so that it need not stand in the environment.
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -45,6 +47,7 @@ VARIABLES: tuple[Variable, ...] = (
         "SQLAlchemy URL of the key table, never the same database as DATABASE_URL",
         secret=True,
     ),
+    Variable("KEY_PROVIDER", "file", "who holds the root keys: file, openbao, vault or aws"),
     Variable("KEY_FILE", "`keys/root.key` in STATE_DIR", "file of the root keys, mode 0600"),
     Variable(
         "KEY_FILE_COPY",
@@ -52,6 +55,14 @@ VARIABLES: tuple[Variable, ...] = (
         "second file of the root keys, on another medium; written before KEY_FILE at every change",
     ),
     Variable("KEY_BACKUP_DIR", "`keys/backups` in STATE_DIR", "directory of the back-ups of the key table"),
+    Variable("KEY_SERVER", "none: required for openbao and vault", "base URL of the server, https but on loopback"),
+    Variable("KEY_MOUNT", "transit", "path of its Transit engine"),
+    Variable("KEY_NAME", "consent-gateway", "name of the Transit key, or of the KMS aliases `alias/<name>/<version>`"),
+    Variable("KEY_TOKEN_FILE", "none: required for openbao and vault", "file of its token, read anew at each use"),
+    Variable("KEY_CA_FILE", "the system's authorities", "file of the authorities to trust for KEY_SERVER, PEM"),
+    Variable("KEY_REGION", "none: required for aws", "region of the KMS keys"),
+    Variable("KEY_DELETION_DAYS", "7", "days that KMS waits before it deletes a retired root version, 7 to 30"),
+    Variable("KEY_TIMEOUT_MS", "2000", "longest wait for the key server or KMS, 100 to 30000"),
     Variable("LOG_KEY_FILE", "`audit/log.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
     Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("TENANT", "default", "name of the company; part of every key derivation, so never change it"),
@@ -70,6 +81,21 @@ VARIABLES: tuple[Variable, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class KeySource:
+    """Who holds the root keys, and how to reach it; what the provider does not use is None or its default."""
+
+    provider: str  # file | openbao | vault | aws
+    server: str | None = None
+    mount: str = "transit"
+    name: str = "consent-gateway"
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    region: str | None = None
+    deletion_days: int = 7
+    timeout_ms: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The gateway's settings, checked. Paths are absolute; seconds and milliseconds as named."""
 
@@ -78,6 +104,7 @@ class Settings:
     store_url: str
     database_url: str
     key_database_url: str
+    key_source: KeySource
     key_file: Path
     key_file_copy: Path | None
     key_backup_dir: Path
@@ -115,6 +142,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         store_url=given.text("STORE_URL", None),
         database_url=given.text("DATABASE_URL", f"sqlite:///{state_dir / 'gateway.db'}"),
         key_database_url=given.text("KEY_DATABASE_URL", f"sqlite:///{state_dir / 'keys' / 'keys.db'}"),
+        key_source=_key_source(given),
         key_file=Path(given.text("KEY_FILE", str(state_dir / "keys" / "root.key"))).absolute(),
         key_file_copy=given.path("KEY_FILE_COPY"),
         key_backup_dir=Path(given.text("KEY_BACKUP_DIR", str(state_dir / "keys" / "backups"))).absolute(),
@@ -185,12 +213,77 @@ class _Given:
             raise SettingsRefused(f"{PREFIX}{name} must be a whole number from {least} to {most}")
         return int(value)
 
+    def has(self, name: str) -> bool:
+        """True where the variable is set, as itself or as a file."""
+        return PREFIX + name in self._environment or PREFIX + name + "_FILE" in self._environment
+
     def refuse_unknown(self) -> None:
         """A misspelt variable would silently leave a default in force."""
         known = {PREFIX + variable.name for variable in VARIABLES}
         for name in sorted(self._environment):
             if name.startswith(PREFIX) and name not in known and name.removesuffix("_FILE") not in known:
                 raise SettingsRefused(f"{name} is not a setting: see docs/reference/settings.md, or remove it")
+
+
+_KEY_VARIABLES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "file": frozenset({"KEY_FILE"}),
+        "openbao": frozenset(
+            {"KEY_SERVER", "KEY_MOUNT", "KEY_NAME", "KEY_TOKEN_FILE", "KEY_CA_FILE", "KEY_TIMEOUT_MS"}
+        ),
+        "vault": frozenset({"KEY_SERVER", "KEY_MOUNT", "KEY_NAME", "KEY_TOKEN_FILE", "KEY_CA_FILE", "KEY_TIMEOUT_MS"}),
+        "aws": frozenset({"KEY_REGION", "KEY_NAME", "KEY_DELETION_DAYS", "KEY_TIMEOUT_MS"}),
+    }
+)
+"""What each provider reads; a variable of another is refused, for it tells of a provider that was meant and not set."""
+
+
+def _key_source(given: _Given) -> KeySource:
+    provider = given.text("KEY_PROVIDER", "file")
+    if provider not in _KEY_VARIABLES:
+        raise SettingsRefused(f"{PREFIX}KEY_PROVIDER must be one of {', '.join(_KEY_VARIABLES)}")
+    for name in sorted(frozenset().union(*_KEY_VARIABLES.values()) - _KEY_VARIABLES[provider]):
+        if given.has(name):
+            raise SettingsRefused(
+                f"{PREFIX}{name} is set, but KEY_PROVIDER is {provider} and does not read it: remove it, or set"
+                f" KEY_PROVIDER to {' or '.join(one for one, names in _KEY_VARIABLES.items() if name in names)}"
+            )
+    if provider == "file":
+        return KeySource(provider)
+    name, timeout = given.text("KEY_NAME", "consent-gateway"), given.number("KEY_TIMEOUT_MS", 2000, 100, 30000)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise SettingsRefused(f"{PREFIX}KEY_NAME must be up to 64 letters, digits, hyphens and underscores")
+    if provider == "aws":
+        region = given.text("KEY_REGION", None)
+        if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", region):
+            raise SettingsRefused(f"{PREFIX}KEY_REGION must be a region of AWS, such as eu-central-1")
+        days = given.number("KEY_DELETION_DAYS", 7, 7, 30)
+        return KeySource(provider, name=name, region=region, deletion_days=days, timeout_ms=timeout)
+    mount = given.text("KEY_MOUNT", "transit").strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", mount):
+        raise SettingsRefused(f"{PREFIX}KEY_MOUNT must be a path of letters, digits, hyphens, underscores and slashes")
+    return KeySource(
+        provider,
+        server=_key_server(given.text("KEY_SERVER", None)),
+        mount=mount,
+        name=name,
+        token_file=Path(given.text("KEY_TOKEN_FILE", None)).absolute(),
+        ca_file=Path(given.text("KEY_CA_FILE", None)).absolute() if given.has("KEY_CA_FILE") else None,
+        timeout_ms=timeout,
+    )
+
+
+def _key_server(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsRefused(f"{PREFIX}KEY_SERVER must be an http or https URL without query or fragment")
+    if parts.username is not None or parts.password is not None:
+        raise SettingsRefused(f"{PREFIX}KEY_SERVER must not hold a password: put the token into KEY_TOKEN_FILE")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise SettingsRefused(
+            f"{PREFIX}KEY_SERVER is http and not on loopback: keys and token would travel in the clear; use https"
+        )
+    return url.rstrip("/")
 
 
 def _refuse_unsafe(settings: Settings) -> None:

@@ -30,8 +30,7 @@ from consent_gateway.migrate import refuse_unless_current, upgrade
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.policy import Policies, archive, load_policies
-from consent_gateway.ports import Clock, KeyProvider
-from consent_gateway.protection.file_provider import FileKeyProvider
+from consent_gateway.ports import Clock
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
@@ -39,6 +38,7 @@ from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.protection.upkeep import KeyUpkeep
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.settings import Settings, prepare_directories
+from consent_gateway.wiring_keys import make_root_key, open_key_provider
 from consent_gateway.writes import Writes
 
 _LOG = logging.getLogger(__name__)
@@ -100,17 +100,8 @@ def upgrade_databases(settings: Settings) -> None:
         engine = open_engine(url, threads=1, statement_seconds=_MIGRATION_SECONDS)
         upgrade(engine, "gateway" if chain == "gateway" else "keys")
         engine.dispose()
-    _make_root_key(settings)
+    make_root_key(settings, lambda: _has_rows(settings.key_database_url, EPOCHS))
     _make_log_key(settings)
-
-
-def _make_root_key(settings: Settings) -> None:
-    """A first root key, only while the key table is empty: a lost file must not be hidden by a new one."""
-    if settings.key_file.exists():
-        return
-    if _has_rows(settings.key_database_url, EPOCHS):
-        raise SettingsRefused(f"`{settings.key_file}` is gone, but keys were made with it: restore it from its backup")
-    FileKeyProvider.create(settings.key_file, settings.key_file_copy)
 
 
 def _make_log_key(settings: Settings) -> None:
@@ -164,7 +155,7 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     engine, key_engine = open_databases(settings)
     with engine.begin() as connection:
         archive.save(connection, policies, clock.now())
-    keyring = KeyRing(open_provider(settings), key_engine, settings.tenant, clock)
+    keyring = KeyRing(open_key_provider(settings), key_engine, settings.tenant, clock)
     held = HeldConnections(engine)
     store = SqlStore(
         settings.store_url,
@@ -188,11 +179,6 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     )
 
 
-def open_provider(settings: Settings) -> KeyProvider:
-    """The provider that holds the root key."""
-    return FileKeyProvider(settings.key_file, settings.key_file_copy)
-
-
 def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
     """The operator's work on the keys, over databases that are there already; its process does nothing else.
 
@@ -200,7 +186,7 @@ def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
     """
     engine, key_engine = open_databases(settings, key_statement_seconds=_UPKEEP_SECONDS)
     account = AccountForKeys(engine, settings.state_dir)
-    return KeyUpkeep(open_provider(settings), key_engine, settings.tenant, clock or SystemClock(), account)
+    return KeyUpkeep(open_key_provider(settings), key_engine, settings.tenant, clock or SystemClock(), account)
 
 
 def sealed_fields(policies: Policies) -> tuple[str, ...]:

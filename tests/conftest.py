@@ -20,6 +20,7 @@ from consent_gateway.database import METADATA, open_engine
 
 if TYPE_CHECKING:
     from tests.deployment import Deployment
+    from tests.peers.openbao import Server
 
 settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -67,6 +68,18 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
+    """A real OpenBao server, one for this test process; a test makes keys of its own in it."""
+    from tests.peers.openbao import start
+
+    server = start(tmp_path_factory.mktemp("openbao"))
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def _administer(server: str, statement: str) -> sa.URL:

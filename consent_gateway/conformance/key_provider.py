@@ -1,9 +1,13 @@
 # ruff: noqa: S101 - asserting is what a suite is for
 """What every `ports.KeyProvider` must do; each test's docstring is one clause of the contract."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from consent_gateway.conformance.refusal import refused
-from consent_gateway.errors import KeysUnavailable
+from consent_gateway.errors import Conflict, KeysUnavailable, NotFound
 from consent_gateway.ports import KeyProvider, KeyProviderCapabilities
+
+_MOST_PAIRS = 2001  # enough to pass the batch of a provider behind a network; one without has no need of batches
 
 
 class KeyProviderConformance:
@@ -11,6 +15,10 @@ class KeyProviderConformance:
 
     def make_provider(self) -> KeyProvider:
         """A provider with fresh root keys of its own."""
+        raise NotImplementedError
+
+    def lose(self, provider: KeyProvider) -> None:
+        """Make what holds this provider's root keys unreachable, as a network or a disk that fails does."""
         raise NotImplementedError
 
     def test_what_was_wrapped_can_be_unwrapped(self) -> None:
@@ -64,6 +72,14 @@ class KeyProviderConformance:
         good = (provider.wrap(b"k" * 32, b"c"), b"c")
         refused(KeysUnavailable, lambda: list(provider.unwrap_many([good, (b"damaged", b"c"), good])))
 
+    def test_more_than_a_batch_is_unwrapped(self) -> None:
+        """`unwrap_many` takes any number of pairs; a provider with a limit cuts them into batches itself."""
+        provider = self.make_provider()
+        first, last = (provider.wrap(b"f" * 32, b"1"), b"1"), (provider.wrap(b"l" * 32, b"2"), b"2")
+        many = min(2 * provider.describe().batch_size + 1, _MOST_PAIRS)
+        assert list(provider.unwrap_many([first] * many + [last])) == [b"f" * 32] * many + [b"l" * 32]
+        refused(KeysUnavailable, lambda: list(provider.unwrap_many([first] * many + [(first[0], b"other")])))
+
     def test_rotation_keeps_what_is_old_readable(self) -> None:
         """After `rotate` older wraps still open; versions only go up."""
         provider = self.make_provider()
@@ -74,15 +90,28 @@ class KeyProviderConformance:
         assert provider.unwrap(before, b"c") == b"k" * 32
         assert provider.unwrap(provider.wrap(b"n" * 32, b"c"), b"c") == b"n" * 32
 
+    def test_versions_are_told(self) -> None:
+        """`versions` names what still unwraps, ascending, the present one last, and follows every change."""
+        provider = self.make_provider()
+        (only,) = provider.versions()
+        new = provider.rotate()
+        assert provider.versions() == (only, new)
+        provider.retire(only)
+        assert provider.versions() == (new,)
+
     def test_a_retired_version_is_gone_for_good(self) -> None:
         """What a retired version wrapped raises `KeysUnavailable`; what later versions wrapped still opens."""
         provider = self.make_provider()
-        first = provider.rotate()
+        first = provider.wrap(b"f" * 32, b"c")
+        provider.rotate()
         old = provider.wrap(b"k" * 32, b"c")
         provider.rotate()
         new = provider.wrap(b"n" * 32, b"c")
-        provider.retire(first)
-        refused(KeysUnavailable, lambda: provider.unwrap(old, b"c"))
+        for version in provider.versions()[:-1]:
+            provider.retire(version)
+        for gone in (first, old):
+            refused(KeysUnavailable, lambda gone=gone: provider.unwrap(gone, b"c"))  # type: ignore[misc]
+        refused(KeysUnavailable, lambda: list(provider.unwrap_many([(new, b"c"), (old, b"c")])))
         assert provider.unwrap(new, b"c") == b"n" * 32
 
     def test_the_versions_are_those_that_unwrap(self) -> None:
@@ -94,11 +123,66 @@ class KeyProviderConformance:
         provider.retire(before[-1])
         assert list(provider.versions()) == [*before[:-1], new]
 
+    def test_the_present_version_is_never_retired(self) -> None:
+        """Retiring the present version raises `Conflict`, a version that is not there `NotFound`; nothing changes."""
+        provider = self.make_provider()
+        wrapped = provider.wrap(b"k" * 32, b"c")
+        present = provider.versions()[-1]
+        refused(Conflict, lambda: provider.retire(present))
+        for missing in (0, present + 1, present + 1000):
+            refused(NotFound, lambda missing=missing: provider.retire(missing))  # type: ignore[misc]
+        new = provider.rotate()
+        refused(Conflict, lambda: provider.retire(new))
+        provider.retire(present)
+        refused(NotFound, lambda: provider.retire(present))
+        assert provider.versions() == (new,)
+        refused(KeysUnavailable, lambda: provider.unwrap(wrapped, b"c"))
+
+    def test_a_version_number_is_never_used_again(self) -> None:
+        """A new version is higher than every one before it, retired ones too."""
+        provider = self.make_provider()
+        seen = set(provider.versions())
+        for _ in range(3):
+            old, new = provider.versions()[-1], provider.rotate()
+            assert new > max(seen)
+            seen.add(new)
+            provider.retire(old)
+        assert provider.versions() == (max(seen),)
+
+    def test_many_threads_use_it_at_once(self) -> None:
+        """Threads wrap and unwrap while another rotates, and every one of them gets its own key back."""
+        provider = self.make_provider()
+
+        def use(number: int) -> bool:
+            if number % 8 == 0:
+                return provider.rotate() in provider.versions()
+            key, context = bytes([number]) * 32, b"c%d" % number
+            return provider.unwrap(provider.wrap(key, context), context) == key
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(use, range(32)))
+
+    def test_a_provider_that_is_away_is_named(self) -> None:
+        """Where the root keys cannot be reached every use raises `KeysUnavailable`, within the provider's time-out."""
+        provider = self.make_provider()
+        wrapped = provider.wrap(b"k" * 32, b"c")
+        self.lose(provider)
+        calls = (
+            lambda: provider.wrap(b"k" * 32, b"c"),
+            lambda: provider.unwrap(wrapped, b"c"),
+            lambda: list(provider.unwrap_many([(wrapped, b"c")])),
+            provider.versions,
+            provider.rotate,
+        )
+        for call in calls:
+            refused(KeysUnavailable, call)
+
     def test_the_provider_says_what_it_promises(self) -> None:
         """`describe` declares its capabilities, the same at every call."""
         provider = self.make_provider()
         promised = provider.describe()
         assert isinstance(promised, KeyProviderCapabilities)
         assert promised == provider.describe()
+        assert promised.kind
         assert promised.batch_size >= 1
         assert promised.destruction_delay_days >= 0

@@ -120,6 +120,7 @@ class FileKeyProvider:
     def describe(self) -> KeyProviderCapabilities:
         """What this provider promises: destroyed at once, but no hardware."""
         return KeyProviderCapabilities(
+            kind="file",
             context_binding=True,
             batch_size=_BATCH,
             destruction_delay_days=0,
