@@ -32,6 +32,7 @@ from consent_gateway.policy import Policies, archive, load_policies
 from consent_gateway.ports import Clock
 from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.keys import KeyRing
+from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.protection.tables import EPOCHS
@@ -177,15 +178,15 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         keyring=keyring,
         indexes=BlindIndex(keyring.index_key, settings.phone_region),
         store=store,
-        sealing=Sealing(keyring, sealed_fields(policies)),
+        sealing=Sealing(keyring, policies.catalogue.key_classes),
         facts=FactsReader(held),
         recorder=open_recorder(engine, settings.state_dir),
     )
 
 
-def sealed_fields(policies: Policies) -> tuple[str, ...]:
-    """Names of the fields the catalogue wants encrypted at rest."""
-    return tuple(name for name, field in policies.catalogue.fields.items() if field.protection == "sealed")
+def every_class(policies: Policies) -> KeyGrant:
+    """The operator's grant: every key class of the catalogue, for acts over the whole store and never for a caller."""
+    return KeyGrant(frozenset(policies.catalogue.key_classes.values()))
 
 
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
@@ -249,6 +250,7 @@ def _seal_existing(parts: _Parts) -> SealExisting:
         store=parts.store,
         catalogue=parts.policies.catalogue,
         sealing=parts.sealing,
+        grant=every_class(parts.policies),
         recorder=parts.recorder,
         clock=parts.clock,
     )

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from consent_gateway.database import from_micros, to_micros
-from consent_gateway.errors import KeysUnavailable, NotFound
+from consent_gateway.errors import KeysDestroyed, KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.cache import PersonKeyCache
 from consent_gateway.protection.inventory import KeyInventory, take_inventory
@@ -184,7 +184,7 @@ class KeyRing:
             return None
         epoch, shard, key_id, wrapped, shard_wrapped, epoch_wrapped = rows[0]
         if wrapped is None:
-            raise KeysUnavailable("the keys of this person were destroyed: nothing of theirs can be opened again")
+            raise KeysDestroyed("the keys of this person were destroyed: nothing of theirs can be opened again")
         shard_key = self._shard_key(epoch, shard, shard_wrapped, epoch_wrapped)
         both = unwrap_key(self._person_wrapping_key(shard_key, data_subject, epoch), wrapped)
         keys = PersonKeys(self.tenant, data_subject, key_id, both[:KEY_BYTES], both[KEY_BYTES:])
