@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -21,6 +23,7 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.database import HeldConnections, open_engine, refuse_unless_durable
+from consent_gateway.doctor import Doctor, Patient
 from consent_gateway.errors import GatewayError, SettingsRefused
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
@@ -38,6 +41,7 @@ from consent_gateway.protection.sealing import Sealing
 from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.settings import Settings, prepare_directories
+from consent_gateway.store_scan import StoreScan
 from consent_gateway.writes import Writes
 
 _LOG = logging.getLogger(__name__)
@@ -83,12 +87,7 @@ class Services:
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
-        self.recorder.close()
-        self.held.close()
-        self.engine.dispose()
-        self.keyring.close()
-        self.key_engine.dispose()
-        self.store.close()
+        _close(self)
 
 
 def upgrade_databases(settings: Settings) -> None:
@@ -155,11 +154,18 @@ class _Parts:
     recorder: Recorder
 
 
+def _close(parts: "_Parts | Services") -> None:
+    parts.recorder.close()
+    parts.held.close()
+    parts.engine.dispose()
+    parts.keyring.close()
+    parts.key_engine.dispose()
+    parts.store.close()
+
+
 def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     policies = load_policies(settings.policies)
     engine, key_engine = open_databases(settings)
-    with engine.begin() as connection:
-        archive.save(connection, policies, clock.now())
     keyring = KeyRing(FileKeyProvider(settings.key_file), key_engine, settings.tenant, clock)
     held = HeldConnections(engine)
     store = SqlStore(
@@ -195,6 +201,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
     """
     parts = _open_parts(settings, clock or SystemClock())
+    with parts.engine.begin() as connection:
+        archive.save(connection, parts.policies, parts.clock.now())
     gateway = Gateway(
         policies=parts.policies,
         facts=parts.facts,
@@ -302,6 +310,24 @@ def _tokens(parts: _Parts, settings: Settings) -> Tokens:
         life_seconds=settings.token_seconds,
         cache_seconds=settings.token_cache_seconds,
     )
+
+
+def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock | None = None) -> Doctor:
+    """The doctor of an installation, sound or not; opens its parts when it looks, and archives no policy."""
+
+    def open_patient() -> Patient:
+        parts = _open_parts(settings, clock or SystemClock())
+        scan = StoreScan(
+            engine=parts.engine,
+            store=parts.store,
+            catalogue=parts.policies.catalogue,
+            keyring=parts.keyring,
+            grant=every_class(parts.policies),
+        )
+        close = partial(_close, parts)
+        return Patient(parts.engine, parts.keyring, parts.store, scan, parts.recorder, parts.clock, close)
+
+    return Doctor(settings, secrets, open_patient)
 
 
 class Background:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from consent_gateway.database import from_micros, to_micros
-from consent_gateway.errors import KeysDestroyed, KeysUnavailable, NotFound
+from consent_gateway.errors import KeysDestroyed, KeysMissing, KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.cache import PersonKeyCache
 from consent_gateway.protection.inventory import KeyInventory, take_inventory
@@ -75,7 +75,7 @@ class KeyRing:
         """The keys of one person; raises `KeysUnavailable` if they were never made or are destroyed."""
         keys = self._opened_person(data_subject)
         if keys is None:
-            raise KeysUnavailable("this person has no keys: enrol them first")
+            raise KeysMissing("this person has no keys: enrol them first")
         return keys
 
     def create(self, data_subject: str) -> PersonKeys:

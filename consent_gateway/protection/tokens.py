@@ -52,6 +52,11 @@ def _checked(text: str) -> str:
     return text + urlsafe_b64encode(digest[:3]).decode()
 
 
+def has_shape(text: str) -> bool:
+    """Whether text is built like a token of any kind and version, sound or not."""
+    return _SHAPE.fullmatch(text) is not None
+
+
 def write(kind: TokenKind, key_id: str, body: bytes) -> str:
     """The text of a token in the present format of its kind."""
     encoded = urlsafe_b64encode(body).rstrip(b"=").decode()
