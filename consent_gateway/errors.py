@@ -151,6 +151,14 @@ class KeysUnavailable(GatewayError):
     code = "keys_unavailable"
 
 
+class KeysMissing(KeysUnavailable):
+    """The key table knows no keys of this person: they were never made, or the table is another."""
+
+
+class KeysDestroyed(KeysUnavailable):
+    """The person's keys were destroyed on purpose: nothing of theirs can be opened again, by nobody."""
+
+
 class ProtectionRefused(GatewayError):
     """An obligation is not understood or cannot be met, so nothing of the answer may leave."""
 

@@ -25,6 +25,7 @@ from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy import Policies, decide
 from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
+from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.perform import Performer, TransformScope
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.vocabulary import (
@@ -42,6 +43,7 @@ from consent_gateway.vocabulary import (
 
 EXPLAIN_SCOPE = "customers:explain"
 _NOBODY = Facts(jurisdiction=None)  # decides like any person; nothing is open for it
+_NO_KEYS = KeyGrant()
 _REFUSED = Verdict(Effect.WITHHOLD, Reason.NO_CONSENT, "gateway.refused")
 
 
@@ -153,13 +155,15 @@ class Gateway:
         self._recorder = recorder
         self._clock = clock
         self._declared = {key: _fields_for(policies, key) for key in policies.purposes}
+        self._grants = {key: KeyGrant(frozenset(one.key_classes)) for key, one in policies.purposes.items()}
 
     def read(self, caller: Caller, query: ReadQuery) -> ReadAnswer:
         """Read one person's record for a purpose: only what may be open, transformed as decided.
 
         Raises `UnknownPurpose`, `UnknownField` and `IdentifierRefused` for bad input, `CallerNotPermitted` for a
         claim the client is not registered for, `StoreUnavailable`, `DatabaseUnavailable` or `AuditUnavailable`
-        where a part is away; in each case nothing of the record is answered.
+        where a part is away, `ProtectionRefused` where a sealed field is not for this credential's purpose; in each
+        case nothing of the record is answered.
         """
         line = self.decided(caller, query.person, self._request(caller, query, Action.READ, gpc=query.gpc))  # 1, 2
         stored = self._fetch(line, query.page)  # 3
@@ -210,6 +214,11 @@ class Gateway:
 
     def _line(self, caller: Caller, request: AccessRequest, known: Known | None, facts: Facts) -> Line:
         return Line(caller, request, known, decide(self._policies.rulebook, request, facts))
+
+    def grant(self, line: Line) -> KeyGrant:
+        """The key classes of the purpose that the credential may claim and does; the decision has no say in it."""
+        purpose = line.request.purpose
+        return self._grants[purpose] if purpose in line.caller.purposes else _NO_KEYS
 
     def find(self, person: PersonRef) -> Known | None:
         """The person meant; None if unknown. A shared identifier names nobody: which holder is meant is a guess."""
@@ -296,7 +305,7 @@ class Gateway:
         values: dict[str, JsonValue] = {**stored.values}
         for name, rows in stored.children.items():
             values[name] = [dict(row) for row in rows]
-        opened = self._sealing.opened(values, line.known.data_subject)
+        opened = self._sealing.opened(values, line.known.data_subject, self.grant(line))
         scope = TransformScope(
             purpose=line.request.purpose,
             recipient=line.recipient,

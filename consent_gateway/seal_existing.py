@@ -1,7 +1,8 @@
 """Seals what a sealed column of the store already holds in the clear, when the catalogue first calls it sealed.
 
 Reads and writes by way of the store's port, one record at a time and each on condition that nobody changed it
-meanwhile, so it can run beside a shop that is open, be interrupted and be run again.
+meanwhile, so it can run beside a shop that is open, be interrupted and be run again. It is an operator's act and holds
+every key class, by a grant that says so.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from consent_gateway.ids import new_id
 from consent_gateway.people.directory import by_store_keys
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.ports import Clock, CustomerStore, Page
-from consent_gateway.protection.fields import is_sealed
+from consent_gateway.protection.fields import is_sealed, refused_format
+from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.sealing import Sealing
 
 Progress = Callable[[int, int], None]
@@ -26,12 +28,17 @@ _NO_ROWS = Page(limit=0)
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
-    """What a run came to. `busy` records changed while they were sealed: run again. `unenrolled`: enrol them first."""
+    """What a run came to, in records.
+
+    `busy` ones changed while they were sealed: run again. `unenrolled`: enrol them first. `refused` hold a value that
+    an earlier format sealed: it is left as it is, `doctor` names it.
+    """
 
     read: int = 0
     sealed: int = 0
     busy: int = 0
     unenrolled: int = 0
+    refused: int = 0
 
 
 class SealExisting:
@@ -44,12 +51,14 @@ class SealExisting:
         store: CustomerStore,
         catalogue: Catalogue,
         sealing: Sealing,
+        grant: KeyGrant,
         recorder: Recorder,
         clock: Clock,
     ) -> None:
         self._engine = engine
         self._store = store
         self._sealing = sealing
+        self._grant = grant
         self._recorder = recorder
         self._clock = clock
         fields = catalogue.fields.values()
@@ -68,6 +77,7 @@ class SealExisting:
                 report.sealed + outcomes.count("sealed"),
                 report.busy + outcomes.count("busy"),
                 report.unenrolled + outcomes.count("unenrolled"),
+                report.refused + outcomes.count("refused"),
             )
             after = rows[-1].store_key
             progress(report.read, total)
@@ -85,10 +95,12 @@ class SealExisting:
         }
         if record is None or not clear:
             return "nothing"
+        if any(refused_format(value) is not None for value in clear.values()):
+            return "refused"
         if data_subject is None:
             return "unenrolled"
         try:
-            self._store.update(store_key, self._sealing.sealed(clear, data_subject), record.version)
+            self._store.update(store_key, self._sealing.sealed(clear, data_subject, self._grant), record.version)
         except Conflict:
             return "busy"
         return "sealed"

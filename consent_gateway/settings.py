@@ -164,6 +164,13 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def secret_files(environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The files that hold secret settings, as `…_FILE` variables name them."""
+    given = os.environ if environment is None else environment
+    names = (f"{PREFIX}{variable.name}_FILE" for variable in VARIABLES if variable.secret)
+    return tuple(Path(given[name]).absolute() for name in names if name in given)
+
+
 def prepare_directories(settings: Settings) -> None:
     """Make the state directories with mode 0700, or refuse ones that others can read."""
     for directory in (

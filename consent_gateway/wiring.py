@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -21,6 +23,7 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.database import STATEMENT_SECONDS, HeldConnections, open_engine, refuse_unless_durable
+from consent_gateway.doctor import Doctor, Patient
 from consent_gateway.errors import GatewayError, SettingsRefused
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
@@ -32,12 +35,14 @@ from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.policy import Policies, archive, load_policies
 from consent_gateway.ports import Clock
 from consent_gateway.protection.keys import KeyRing
+from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.protection.upkeep import KeyUpkeep
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.settings import Settings, prepare_directories
+from consent_gateway.store_scan import StoreScan
 from consent_gateway.wiring_keys import make_root_key, open_key_provider
 from consent_gateway.writes import Writes
 
@@ -85,12 +90,7 @@ class Services:
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
-        self.recorder.close()
-        self.held.close()
-        self.engine.dispose()
-        self.keyring.close()
-        self.key_engine.dispose()
-        self.store.close()
+        _close(self)
 
 
 def upgrade_databases(settings: Settings) -> None:
@@ -150,11 +150,18 @@ class _Parts:
     recorder: Recorder
 
 
+def _close(parts: "_Parts | Services") -> None:
+    parts.recorder.close()
+    parts.held.close()
+    parts.engine.dispose()
+    parts.keyring.close()
+    parts.key_engine.dispose()
+    parts.store.close()
+
+
 def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     policies = load_policies(settings.policies)
     engine, key_engine = open_databases(settings)
-    with engine.begin() as connection:
-        archive.save(connection, policies, clock.now())
     keyring = KeyRing(open_key_provider(settings), key_engine, settings.tenant, clock)
     held = HeldConnections(engine)
     store = SqlStore(
@@ -173,7 +180,7 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         keyring=keyring,
         indexes=BlindIndex(keyring.index_key, settings.phone_region),
         store=store,
-        sealing=Sealing(keyring, sealed_fields(policies)),
+        sealing=Sealing(keyring, policies.catalogue.key_classes),
         facts=FactsReader(held),
         recorder=open_recorder(engine, settings.state_dir),
     )
@@ -189,9 +196,9 @@ def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
     return KeyUpkeep(open_key_provider(settings), key_engine, settings.tenant, clock or SystemClock(), account)
 
 
-def sealed_fields(policies: Policies) -> tuple[str, ...]:
-    """Names of the fields the catalogue wants encrypted at rest."""
-    return tuple(name for name, field in policies.catalogue.fields.items() if field.protection == "sealed")
+def every_class(policies: Policies) -> KeyGrant:
+    """The operator's grant: every key class of the catalogue, for acts over the whole store and never for a caller."""
+    return KeyGrant(frozenset(policies.catalogue.key_classes.values()))
 
 
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
@@ -200,6 +207,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
     """
     parts = _open_parts(settings, clock or SystemClock())
+    with parts.engine.begin() as connection:
+        archive.save(connection, parts.policies, parts.clock.now())
     gateway = Gateway(
         policies=parts.policies,
         facts=parts.facts,
@@ -255,6 +264,7 @@ def _seal_existing(parts: _Parts) -> SealExisting:
         store=parts.store,
         catalogue=parts.policies.catalogue,
         sealing=parts.sealing,
+        grant=every_class(parts.policies),
         recorder=parts.recorder,
         clock=parts.clock,
     )
@@ -306,6 +316,24 @@ def _tokens(parts: _Parts, settings: Settings) -> Tokens:
         life_seconds=settings.token_seconds,
         cache_seconds=settings.token_cache_seconds,
     )
+
+
+def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock | None = None) -> Doctor:
+    """The doctor of an installation, sound or not; opens its parts when it looks, and archives no policy."""
+
+    def open_patient() -> Patient:
+        parts = _open_parts(settings, clock or SystemClock())
+        scan = StoreScan(
+            engine=parts.engine,
+            store=parts.store,
+            catalogue=parts.policies.catalogue,
+            keyring=parts.keyring,
+            grant=every_class(parts.policies),
+        )
+        close = partial(_close, parts)
+        return Patient(parts.engine, parts.keyring, parts.store, scan, parts.recorder, parts.clock, close)
+
+    return Doctor(settings, secrets, open_patient)
 
 
 class Background:

@@ -95,7 +95,8 @@ class Writes:
 
         Raises `FieldsRefused` naming each field without a basis, `ConsentNotRaised` for a column that mirrors a
         consent, `InputRefused` for one that is not writable, `Conflict` where the record changed in between,
-        `NotFound` for an unknown person; in each case nothing was written.
+        `NotFound` for an unknown person, `ProtectionRefused` for a sealed field whose key class the purpose does not
+        open; in each case nothing was written.
         """
         self._refuse_unwritable(query.changes)
         self._enrolment.refuse_unreadable(query.changes)
@@ -105,7 +106,7 @@ class Writes:
             raise self._refused(line, query.person)
         intent = self._intent(line)
         try:
-            values = self._sealing.sealed(query.changes, known.data_subject)
+            values = self._sealing.sealed(query.changes, known.data_subject, self._gateway.grant(line))
             version = self._store.update(known.store_key, values, query.expected_version)
         except GatewayError as error:
             self._failed(line, intent, error)

@@ -89,6 +89,7 @@ def deploy(folder: Path, databases: Mapping[str, str], customers: int = CUSTOMER
     upgrade_databases(settings)
     services = open_services(settings)
     services.enrolment.run(lambda _done, _total: None)
+    services.seal_existing.run(lambda _done, _total: None)
     secrets = register_clients(services)
     import_old_choices(services, choices, count, lambda _what, _done, _total: None)
     services.close()

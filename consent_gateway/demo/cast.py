@@ -20,6 +20,7 @@ class Named:
     loyalty: bool = True
     marketing: bool = False
     allergies: str | None = None
+    service_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ CAST = (
         "an adult in Berlin who said yes to e-mail and to nothing else",
         "Torstraße 42",
         marketing=True,
+        service_note="calls back after six only",
     ),
     Named(
         "Maya",

@@ -19,6 +19,11 @@ _DOMAINS = ("example.com", "example.org", "example.net")  # reserved by RFC 2606
 _NO_PHONE = ("-", "kein Telefon", "n/a", "siehe Notiz")
 _NO_DOUBLE_ZERO = (1, 55, 61, 81)  # dialled abroad with another prefix
 _ALLERGIES = ("Nüsse", "Laktose", "nuts", "lactose", "soy", "Gluten", "sesame", "fruits à coque")
+_SERVICE_NOTES = (
+    "hard of hearing, write instead",
+    "in a dispute about order, ask team lead first",
+    "calls for her mother, proxy on file",
+)
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXY"
 
 
@@ -38,6 +43,7 @@ class Customer:
     street: str
     postcode: str
     allergies: str | None
+    service_note: str | None
     marketing_opt_in: bool
     created_at: datetime
     updated_at: datetime
@@ -69,6 +75,7 @@ class Customer:
             self.postcode,
             self.home.name,
             self.allergies,
+            self.service_note,
             int(self.marketing_opt_in),
             stamp(self.created_at),
             stamp(self.updated_at),
@@ -95,6 +102,7 @@ class _Inventor:
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - invented people, nothing secret
+        self._asides = random.Random(f"asides/{seed}")  # noqa: S311 - as above
         self._pools: Mapping[str, Pool] = {one.locale: draw_pool(one.locale, seed) for one in COUNTRIES}
         self._pools = {**self._pools, "fr_CA": draw_pool("fr_CA", seed)}
         self._shares = [country.share for country in COUNTRIES]
@@ -129,6 +137,7 @@ class _Inventor:
             street=person.street,
             postcode=self._postcode(home),
             allergies=person.allergies,
+            service_note=person.service_note,
             marketing_opt_in=person.marketing,
             created_at=created,
             updated_at=created + timedelta(days=300),
@@ -159,6 +168,7 @@ class _Inventor:
             street=self._street(country, chance.choice(pool.streets)),
             postcode=self._postcode(home),
             allergies=chance.choice(_ALLERGIES) if chance.random() < 0.02 else None,
+            service_note=self._asides.choice(_SERVICE_NOTES) if self._asides.random() < 0.03 else None,
             marketing_opt_in=chance.random() < 0.42,
             created_at=created,
             updated_at=moment_between(chance, created),
@@ -176,6 +186,7 @@ class _Inventor:
             phone=None if child else self._number(other.country),
             birth_date=self._minor_birth_date() if child else self._birth_date(),
             allergies=None,
+            service_note=None,
             member=self._chance.random() < 0.6,
         )
 

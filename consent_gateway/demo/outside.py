@@ -13,7 +13,7 @@ from consent_gateway.audit import verify
 from consent_gateway.demo.state import DemoState
 
 _SECONDS = 60
-_SEALED = "fs1."  # what a sealed value begins with
+_SEALED = "fs2."  # what a sealed value begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Outside:
         self._state = state
         self._variables = variables
 
-    def stored_allergies(self, customer_id: int) -> Look:
-        """What stands in the shop's database about one customer's allergies."""
-        question = f"SELECT allergies FROM customers WHERE customer_id = {customer_id}"  # noqa: S608 - a number of ours
+    def stored(self, column: str, customer_id: int) -> Look:
+        """What stands in a sealed column of the shop's database about one customer."""
+        question = f"SELECT {column} FROM customers WHERE customer_id = {customer_id}"  # noqa: S608 - names of ours
         connection = sqlite3.connect(f"file:{self._state.retailer}?mode=ro", uri=True)
         try:
             stored = str(connection.execute(question).fetchone()[0])

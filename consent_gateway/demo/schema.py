@@ -16,6 +16,7 @@ CREATE TABLE customers (
     postcode TEXT,
     city TEXT,
     allergies TEXT,
+    service_note TEXT,
     marketing_opt_in INTEGER NOT NULL DEFAULT 0,
     created_at TEXT,
     updated_at TEXT
@@ -83,7 +84,7 @@ ANALYZE;
 """
 
 COLUMNS = {
-    "customers": 17,
+    "customers": 18,
     "loyalty_accounts": 5,
     "orders": 9,
     "order_lines": 5,

@@ -17,7 +17,7 @@ from consent_gateway.wiring import Services, open_services, upgrade_databases
 
 _ENROLLING = "enrolling the customers"
 _IMPORTING = "importing the old choices"
-_SEALING = "sealing the allergies"
+_SEALING = "sealing allergies and service notes"
 
 
 def build(state: DemoState, customers: int, settings: Settings, progress: Progress) -> None:

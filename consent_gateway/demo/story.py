@@ -168,10 +168,21 @@ class Story:
         self._promise(_reason(answer, "allergies") == "explicit_consent", "explicit consent opens the field")
         self._promise(answer.at("record", "allergies") == CAST[SOFIE - 1].allergies, "the value comes out in the clear")
         told.say("Whoever copies the shop's database gets this instead, and nothing at all once her key is destroyed:")
-        look = self._outside.stored_allergies(SOFIE)
-        told.line(look.command)
-        told.text(look.output)
-        self._promise(look.good, "the shop's database holds no readable allergy")
+        self._stored("allergies", SOFIE)
+        told.say(
+            "What the call centre must know of an account is sealed too, under keys of another class: `support`, not"
+            " `care`. The call centre's credential opens the one, the till's the other, and neither both."
+        )
+        path = f"/v1/customers/{self._anna}?purpose=customer_support&fields=first_name,service_note"
+        answer = self._do(Call("GET", path, token_of=CALL_CENTRE))
+        self._promise(answer.at("record", "service_note") == CAST[0].service_note, "the call centre reads its note")
+        self._stored("service_note", 1)
+
+    def _stored(self, column: str, customer_id: int) -> None:
+        look = self._outside.stored(column, customer_id)
+        self._narrator.line(look.command)
+        self._narrator.text(look.output)
+        self._promise(look.good, f"the shop's database holds no readable {column}")
 
     def _signal(self) -> None:
         told = self._narrator

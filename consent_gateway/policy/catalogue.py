@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from consent_gateway.policy.findings import Finding
-from consent_gateway.policy.schemas import BETWEEN, Text, Word, Words
+from consent_gateway.policy.schemas import BETWEEN, KeyClass, Text, Word, Words
 from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
 from consent_gateway.vocabulary import Effect, Obligation
@@ -32,6 +32,7 @@ class Field:
     identity: str | None = None
     attribute: str | None = None
     protection: str | None = None
+    key_class: str | None = None  # of a sealed field: which purposes' credentials can open it
     writable: bool = False
     retention: str | None = None
     primary_key: bool = False
@@ -71,6 +72,11 @@ class Catalogue:
     collections: Mapping[str, Collection]
     fields: Mapping[str, Field]
     path: str = ""
+
+    @property
+    def key_classes(self) -> Mapping[str, str]:
+        """The key class of each sealed field, by field name."""
+        return {name: one.key_class for name, one in self.fields.items() if one.key_class is not None}
 
 
 class _Open(Schema):
@@ -117,6 +123,7 @@ class _FieldMetaSchema(Schema):
     """Ours, so a key that is not known is a fault."""
 
     protection = Word("protection", {"sealed": "sealed"}, load_default=None, allow_none=True)
+    key_class = KeyClass(load_default=None, allow_none=True)
     writable = fields.Boolean(load_default=False, truthy={True}, falsy={False})
     retention = fields.String(load_default=None, validate=validate.Regexp(r"^P(\d+[YMWD])+$", error="write `P10Y`"))
     attribute = Word("attribute", {word: word for word in ATTRIBUTES}, load_default=None, allow_none=True)
@@ -187,6 +194,7 @@ class _Build:
             identity=fides["identity"],
             attribute=meta["attribute"],
             protection=meta["protection"],
+            key_class=meta["key_class"],
             writable=meta["writable"],
             retention=meta["retention"] or given["retention"],
             primary_key=bool(fides["primary_key"]),
@@ -261,6 +269,7 @@ def read_catalogue(document: Document, findings: list[Finding]) -> Catalogue | N
         return None
     _check_references(build, collections, roots[0])
     _check_writable(build, collections, roots[0])
+    _check_sealed(build, collections)
     return _assemble(dataset["fides_key"], collections, roots[0], document.path)
 
 
@@ -271,6 +280,21 @@ def _check_writable(build: _Build, collections: Mapping[str, Collection], root: 
             if column.writable and one.name != root:
                 what = f"`{one.name}.{column.column}` is writable, but lies in a child collection, which is read only"
                 build.findings.append(Finding(build.document.path, column.line, what, "remove `writable: true`"))
+
+
+def _check_sealed(build: _Build, collections: Mapping[str, Collection]) -> None:
+    """A sealed field without a class would be encrypted for nobody; a class without sealing protects nothing."""
+    for one in collections.values():
+        for column in one.fields:
+            sealed = column.protection == "sealed"
+            if sealed and column.key_class is None:
+                what = f"`{column.column}` is sealed, but names no key class, so nothing says who can open it"
+                mend = "add `key_class: ...`, and the class to `key_classes` of the purposes that may open it"
+                build.findings.append(Finding(build.document.path, column.line, what, mend))
+            elif column.key_class is not None and not sealed:
+                what = f"`{column.column}` names the key class `{column.key_class}`, but is not sealed"
+                mend = "add `protection: sealed`, or remove `key_class`"
+                build.findings.append(Finding(build.document.path, column.line, what, mend))
 
 
 def _check_references(build: _Build, collections: Mapping[str, Collection], root: str) -> None:

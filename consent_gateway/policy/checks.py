@@ -7,9 +7,9 @@ for, restricting facts that open, fields that no purpose may use, effects that n
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from consent_gateway.policy.documents import Documents, Rule, covers
+from consent_gateway.policy.documents import Documents, Rule
 from consent_gateway.policy.facts import names_of
-from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import Default, Program, Rows, Segment
 from consent_gateway.policy.loading import Policies
 from consent_gateway.policy.proofs import Signature, deciding_rules, openings, signature
@@ -38,6 +38,7 @@ def check_policies(policies: Policies) -> tuple[Finding, ...]:
         *_unreachable(documents, distinct),
         *_openings(documents, distinct),
         *_unusable_fields(documents),
+        *_key_classes(documents),
         *_missing_transforms(policies),
     ]
     return tuple(sorted(set(found)))
@@ -120,14 +121,39 @@ def _responsible(before: Outcome, after: Outcome) -> str:
 def _unusable_fields(documents: Documents) -> Iterator[Finding]:
     catalogue = documents.catalogue
     for field in catalogue.fields.values():
-        usable = any(
-            all(any(covers(key, category) for key in purpose.categories) for category in field.categories)
-            for purpose in documents.purposes.values()
-        )
-        if not usable:
+        if not any(purpose.touches(field.categories) for purpose in documents.purposes.values()):
             named = ", ".join(f"`{category}`" for category in field.categories)
             what = f"no purpose may use the field `{field.name}` ({named})"
             yield Finding(catalogue.path, field.line, what, "declare the category for a purpose, or mend the field")
+
+
+def _key_classes(documents: Documents) -> Iterator[Finding]:
+    """Sealed fields and purposes must agree on classes: else a field opens for nobody, or a whole read is refused."""
+    catalogue, purposes = documents.catalogue, documents.purposes
+    classes = catalogue.key_classes
+    opened = {one for purpose in purposes.values() for one in purpose.key_classes}
+    for name, key_class in classes.items():
+        if key_class not in opened:
+            what = f"no purpose opens the key class `{key_class}` of the field `{name}`"
+            mend = f"add `key_classes: [{key_class}]` to a purpose, or mend the class; {nearest(key_class, opened)}"
+            yield Finding(catalogue.path, catalogue.fields[name].line, what, mend)
+    for purpose in purposes.values():
+        path = documents.paths["purposes"]
+        for word in sorted(set(purpose.key_classes) - set(classes.values())):
+            what = f"the purpose `{purpose.key}` opens the key class `{word}`, which no sealed field names"
+            yield Finding(path, purpose.line, what, nearest(word, set(classes.values())))
+        touched = {one for name, one in classes.items() if purpose.touches(catalogue.fields[name].categories)}
+        for word in sorted(set(purpose.key_classes) & set(classes.values()) - touched):
+            what = f"the purpose `{purpose.key}` opens the key class `{word}`, but may ask for none of its fields"
+            yield Finding(path, purpose.line, what, f"remove `{word}` from its `key_classes`")
+        for name, key_class in classes.items():
+            if key_class not in purpose.key_classes and purpose.touches(catalogue.fields[name].categories):
+                what = (
+                    f"the purpose `{purpose.key}` may ask for the sealed field `{name}`, but does not open its key"
+                    f" class `{key_class}`, so such a read would be refused whole"
+                )
+                mend = f"add `{key_class}` to its `key_classes`, or declare narrower categories"
+                yield Finding(path, purpose.line, what, mend)
 
 
 def _missing_transforms(policies: Policies) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ Words that stand for others (`all`, `group:...`, `sensitive`, named ages) are ke
 the compiler. `line` is where the thing stands in `path`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -21,7 +21,10 @@ GROUP_PREFIX = "group:"
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """Why personal data is used; `categories` are the Fideslang keys it may touch, each with what lies below."""
+    """Why personal data is used; `categories` are the Fideslang keys it may touch, each with what lies below.
+
+    `key_classes` are the classes of sealed fields that a credential registered for the purpose can open.
+    """
 
     key: str
     name: str
@@ -30,7 +33,12 @@ class Purpose:
     fideslang: str
     categories: tuple[str, ...]
     groups: tuple[str, ...] = ()
+    key_classes: tuple[str, ...] = ()
     line: int = 1
+
+    def touches(self, categories: Iterable[str]) -> bool:
+        """Whether the purpose declares every one of these categories, so that a field of them may be asked for."""
+        return all(any(covers(key, category) for key in self.categories) for category in categories)
 
 
 @dataclass(frozen=True, slots=True)

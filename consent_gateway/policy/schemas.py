@@ -1,5 +1,6 @@
 """The shapes of the policy files as marshmallow schemas; checks words against closed lists, never across files."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -11,6 +12,7 @@ from consent_gateway.policy.findings import nearest
 from consent_gateway.policy.ir import Stage
 from consent_gateway.vocabulary import Effect, Reason, RecipientRole
 
+KEY_CLASS = r"^[a-z][a-z0-9_]{0,31}$"
 KINDS = (
     "contract",
     "legal_obligation",
@@ -60,6 +62,24 @@ class Words(fields.Field[tuple[str, ...]]):
         if len(set(words)) != len(words):
             raise ValidationError("a word stands twice; keep one")
         return tuple(words)
+
+
+class KeyClass(fields.Field[str]):
+    """The name of a key class; part of a key derivation, so its form is fixed."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if not isinstance(value, str) or re.fullmatch(KEY_CLASS, value) is None:
+            raise ValidationError(
+                f"`{value}` is not a key class; write a word such as `care`, at most 32 of a-z, 0-9, _"
+            )
+        return value
+
+
+class KeyClasses(Words):
+    """A list of key classes, or one alone."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> tuple[str, ...]:
+        return tuple(KeyClass().deserialize(word) for word in super()._deserialize(value))
 
 
 class Text(fields.Field[str]):
@@ -211,6 +231,7 @@ class PurposeSchema(Schema):
     fideslang = Text(required=True)
     categories = Words(required=True)
     groups = Words(load_default=())
+    key_classes = KeyClasses(load_default=())
 
 
 class PurposesSchema(_Headed):

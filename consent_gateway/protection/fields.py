@@ -1,47 +1,68 @@
-"""Fields encrypted at rest (`protection: sealed` in the catalogue): a value becomes token text under its person's key.
+"""Fields encrypted at rest (`protection: sealed` in the catalogue): a value becomes token text under a class key.
 
-The text opens only for the person, the field, the tenant and the format it was made for, and not at all once the
-person's keys are destroyed.
+The text opens only for the person, the field, the key class, the tenant and the format it was made for, and not at
+all once the person's keys are destroyed. Who may have which class key is the key ring's matter.
 """
 
 from consent_gateway.errors import KeysUnavailable, ProtectionRefused
-from consent_gateway.protection.material import PersonKeys, draw_nonce
+from consent_gateway.protection.material import ClassKey, draw_nonce
 from consent_gateway.protection.primitives import bind, gcm_decrypt, gcm_encrypt
-from consent_gateway.protection.tokens import PRESENT_VERSION, TokenKind, parse, write
+from consent_gateway.protection.tokens import PRESENT_VERSION, REFUSED_VERSION, TokenKind, parse, write
 from consent_gateway.protection.transforms import decoded, encoded
 from consent_gateway.vocabulary import JsonValue
 
 _KIND = TokenKind.SEALED_FIELD
 
 
-def seal(value: JsonValue, field: str, data_subject: str, keys: PersonKeys) -> str:
+def seal(value: JsonValue, field: str, data_subject: str, key: ClassKey) -> str:
     """The token text of a JSON value of any type, null included; another text at every call."""
-    associated = _associated(field, data_subject, keys, PRESENT_VERSION[_KIND])
-    return write(_KIND, keys.key_id, gcm_encrypt(keys.data_key, draw_nonce(), encoded(value), associated))
+    associated = _associated(field, data_subject, key, PRESENT_VERSION[_KIND])
+    return write(_KIND, key.key_id, gcm_encrypt(key.secret, draw_nonce(), encoded(value), associated))
 
 
-def open_sealed(text: str, field: str, data_subject: str, keys: PersonKeys) -> JsonValue:
-    """Undo `seal`. Raises `KeysUnavailable` for text that was altered, moved to another field or person, or is none."""
+def open_sealed(text: str, field: str, data_subject: str, key: ClassKey) -> JsonValue:
+    """Undo `seal`.
+
+    Raises `KeysUnavailable` for text that was altered, moved to another field, person or key class, that was sealed
+    in a format which is read no more, or that is no sealed value.
+    """
+    refused = refused_format(text)
+    if refused is not None:
+        raise KeysUnavailable(f"what is kept in `{field}` was {refused}")
     try:
         token = parse(text)
     except ProtectionRefused as error:
         raise KeysUnavailable(f"what is kept in `{field}` is not a sealed value: restore or seal it again") from error
-    if token.kind is not _KIND or token.key_id != keys.key_id:
+    if token.kind is not _KIND or token.key_id != key.key_id:
         raise KeysUnavailable(f"what is kept in `{field}` was sealed under another key: restore that key")
-    return decoded(gcm_decrypt(keys.data_key, token.body, _associated(field, data_subject, keys, token.version)))
+    return decoded(gcm_decrypt(key.secret, token.body, _associated(field, data_subject, key, token.version)))
 
 
 def is_sealed(text: JsonValue) -> bool:
     """True for text that looks sealed. Never skip sealing for its sake: a caller can write such text too."""
+    return key_id_of(text) is not None
+
+
+def key_id_of(text: JsonValue) -> str | None:
+    """The key id written in text that looks sealed; None for anything else."""
     if not isinstance(text, str) or not text.startswith(f"{_KIND.value}{PRESENT_VERSION[_KIND]}."):
-        return False
+        return None
     try:
-        return parse(text).kind is _KIND
+        token = parse(text)
     except ProtectionRefused:
-        return False
+        return None
+    return token.key_id if token.kind is _KIND else None
 
 
-def _associated(field: str, data_subject: str, keys: PersonKeys, version: int) -> bytes:
-    if data_subject != keys.data_subject:
-        raise KeysUnavailable("these keys are another person's: fetch the keys of the person meant")
-    return bind("sealed", _KIND.value, keys.tenant, data_subject, field, version, keys.key_id)
+def refused_format(text: JsonValue) -> str | None:
+    """Why text is read no more that an earlier format sealed, with the mend; None for anything else."""
+    for (kind, version), why in REFUSED_VERSION.items():
+        if kind is _KIND and isinstance(text, str) and text.startswith(f"{kind.value}{version}."):
+            return why
+    return None
+
+
+def _associated(field: str, data_subject: str, key: ClassKey, version: int) -> bytes:
+    if data_subject != key.data_subject:
+        raise KeysUnavailable("this key is another person's: fetch the key of the person meant")
+    return bind("sealed", _KIND.value, key.tenant, data_subject, field, key.key_class, version, key.key_id)

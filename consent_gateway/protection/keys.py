@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from consent_gateway.database import from_micros, to_micros
-from consent_gateway.errors import KeysUnavailable, NotFound
+from consent_gateway.errors import KeysDestroyed, KeysMissing, KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.cache import PersonKeyCache, Watch
 from consent_gateway.protection.hierarchy import Hierarchy, fingerprint_of, shard_of
@@ -75,7 +75,7 @@ class KeyRing:
         """The keys of one person; raises `KeysUnavailable` if they were never made or are destroyed."""
         keys = self._opened_person(data_subject)
         if keys is None:
-            raise KeysUnavailable("this person has no keys: enrol them first")
+            raise KeysMissing("this person has no keys: enrol them first")
         return keys
 
     def create(self, data_subject: str) -> PersonKeys:
@@ -207,7 +207,7 @@ class KeyRing:
     def _open(self, data_subject: str, found: tuple[Any, ...]) -> PersonKeys:
         epoch, shard, key_id, wrapped, shard_wrapped, epoch_wrapped = found
         if wrapped is None:
-            raise KeysUnavailable("the keys of this person were destroyed: nothing of theirs can be opened again")
+            raise KeysDestroyed("the keys of this person were destroyed: nothing of theirs can be opened again")
         if shard_wrapped is None or epoch_wrapped is None:
             raise KeysUnavailable(
                 f"the keys of this person are under epoch {epoch}, which is closed: restore a back-up"

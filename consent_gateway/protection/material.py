@@ -4,7 +4,8 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from consent_gateway.protection.primitives import KEY_BYTES, NONCE_BYTES
+from consent_gateway.errors import ProtectionRefused
+from consent_gateway.protection.primitives import KEY_BYTES, NONCE_BYTES, bind, expand
 
 _KEY_ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -33,10 +34,33 @@ class NamedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyGrant:
+    """The key classes that one call may open: those of the purpose that a credential may claim and does claim.
+
+    Made from the caller's registration and the policy's purposes, never from a decision; an operator's act names its
+    classes itself.
+    """
+
+    classes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassKey:
+    """The key under which one person's sealed fields of one key class lie; `key_id` is that of the person's keys."""
+
+    tenant: str
+    data_subject: str
+    key_id: str
+    key_class: str
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PersonKeys:
     """What belongs to one person alone and dies with their row in the key table.
 
-    `data_key` seals their fields; `seed` is what their pseudonyms are computed from.
+    `data_key` is a root: it encrypts nothing itself, and each use derives a key of its own from it. `seed` is what
+    their pseudonyms are computed from.
     """
 
     tenant: str
@@ -44,6 +68,16 @@ class PersonKeys:
     key_id: str
     data_key: bytes = field(repr=False)
     seed: bytes = field(repr=False)
+
+    def class_key(self, key_class: str, grant: KeyGrant) -> ClassKey:
+        """The key of this person's sealed fields of one class, derived from their data key (HKDF, RFC 5869 2.3).
+
+        Raises `ProtectionRefused` for a class that the grant does not hold.
+        """
+        if key_class not in grant.classes:
+            raise ProtectionRefused(f"the key class `{key_class}` is not granted to this call: nothing may be opened")
+        secret = expand(self.data_key, bind("class/1", self.tenant, self.data_subject, key_class))
+        return ClassKey(self.tenant, self.data_subject, self.key_id, key_class, secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,71 +1,119 @@
-"""Opens and seals the catalogue's sealed fields of a whole record; touches no other field and no store."""
+"""Opens and seals the catalogue's sealed fields of a whole record; touches no other field and no store.
 
-from collections.abc import Callable, Iterable, Mapping
+Each sealed field lies under the key of its class. Which classes a call may open comes in with it as a `KeyGrant`; a
+record with a field of another class is refused whole, whatever was decided about the field.
+"""
 
-from consent_gateway.errors import KeysUnavailable
+from collections.abc import Callable, Mapping
+
+from consent_gateway.errors import KeysUnavailable, ProtectionRefused
 from consent_gateway.protection.fields import open_sealed, seal
 from consent_gateway.protection.keys import KeyRing
-from consent_gateway.protection.material import PersonKeys
+from consent_gateway.protection.material import ClassKey, KeyGrant, PersonKeys
 from consent_gateway.vocabulary import JsonValue
 
-_Fetch = Callable[[str], PersonKeys]
-_Turn = Callable[[JsonValue, str, str, PersonKeys], JsonValue]
+_Turn = Callable[[JsonValue, str, str, ClassKey], JsonValue]
 
 
 class Sealing:
-    """Field encryption for the fields named in `sealed_fields`, by catalogue name (`allergies`, `orders.note`)."""
+    """Field encryption; `key_classes` maps each sealed field to its class by catalogue name (`orders.note`)."""
 
-    def __init__(self, keyring: KeyRing, sealed_fields: Iterable[str]) -> None:
+    def __init__(self, keyring: KeyRing, key_classes: Mapping[str, str]) -> None:
         self._keyring = keyring
-        self._fields = frozenset(sealed_fields)
+        self._classes = dict(key_classes)
+        self._collections = {name.rpartition(".")[0] for name in self._classes} - {""}
 
-    def opened(self, values: Mapping[str, JsonValue], data_subject: str) -> dict[str, JsonValue]:
+    def opened(self, values: Mapping[str, JsonValue], data_subject: str, grant: KeyGrant) -> dict[str, JsonValue]:
         """The record with its sealed fields in the clear; null stays null.
 
-        Child collections are lists of rows. Raises `KeysUnavailable` where one does not open: a value that stands
-        there unsealed is refused too, for nobody vouches for it.
+        Child collections are lists of rows. Raises `ProtectionRefused` for a sealed field whose class the grant does
+        not hold, null or not, and `KeysUnavailable` where a value does not open: one that stands there unsealed is
+        refused too, for nobody vouches for it.
         """
-        return self._turned(values, data_subject, _open, self._keyring.person_keys)
+        if not self._concerned(values):
+            return dict(values)
+        return _Record(self, data_subject, grant, _open, self._keyring.person_keys).turned(values)
 
-    def sealed(self, values: Mapping[str, JsonValue], data_subject: str) -> dict[str, JsonValue]:
+    def sealed(self, values: Mapping[str, JsonValue], data_subject: str, grant: KeyGrant) -> dict[str, JsonValue]:
         """The record as it is to be kept: sealed fields as token text, whatever they look like; null stays null.
 
-        A person who never had keys gets some; one whose keys were destroyed is refused.
+        A person who never had keys gets some; one whose keys were destroyed is refused, and so is a field whose class
+        the grant does not hold.
         """
-        return self._turned(values, data_subject, seal, self._keyring.create)
+        if not self._concerned(values):
+            return dict(values)
+        return _Record(self, data_subject, grant, seal, self._keyring.create).turned(values)
 
-    def _turned(
-        self, values: Mapping[str, JsonValue], data_subject: str, turn: _Turn, fetch: _Fetch
-    ) -> dict[str, JsonValue]:
+    def class_of(self, field: str) -> str | None:
+        """The key class of a sealed field; None for a field that is not sealed."""
+        return self._classes.get(field)
+
+    def is_collection(self, name: str) -> bool:
+        """Whether a child collection has sealed fields."""
+        return name in self._collections
+
+    def _concerned(self, values: Mapping[str, JsonValue]) -> bool:
+        return any(name in self._classes or name in self._collections for name in values)
+
+
+class _Record:
+    """One record on its way: fetches the person's keys and derives each class key once, where a value needs it."""
+
+    def __init__(
+        self,
+        sealing: Sealing,
+        data_subject: str,
+        grant: KeyGrant,
+        turn: _Turn,
+        fetch: Callable[[str], PersonKeys],
+    ) -> None:
+        self._sealing = sealing
+        self._data_subject = data_subject
+        self._grant = grant
+        self._turn = turn
+        self._fetch = fetch
+        self._person: PersonKeys | None = None
+        self._keys: dict[str, ClassKey] = {}
+
+    def turned(self, values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         turned = dict(values)
-        if not self._fields:
-            return turned
-        keys: PersonKeys | None = None
         for name, value in values.items():
-            if value is None or not self._concerns(name):
-                continue
-            keys = keys or fetch(data_subject)
-            if name in self._fields:
-                turned[name] = turn(value, name, data_subject, keys)
-            elif isinstance(value, list):
-                turned[name] = [self._row(name, row, data_subject, keys, turn) for row in value]
+            key_class = self._sealing.class_of(name)
+            if key_class is not None:
+                turned[name] = self._value(value, name, key_class)
+            elif isinstance(value, list) and self._sealing.is_collection(name):
+                turned[name] = [self._row(name, row) for row in value]
         return turned
 
-    def _concerns(self, name: str) -> bool:
-        return name in self._fields or any(field.startswith(name + ".") for field in self._fields)
-
-    def _row(self, collection: str, row: JsonValue, data_subject: str, keys: PersonKeys, turn: _Turn) -> JsonValue:
+    def _row(self, collection: str, row: JsonValue) -> JsonValue:
         if not isinstance(row, dict):
             return row
-        return {
-            column: turn(value, f"{collection}.{column}", data_subject, keys)
-            if value is not None and f"{collection}.{column}" in self._fields
-            else value
-            for column, value in row.items()
-        }
+        turned = dict(row)
+        for column, value in row.items():
+            name = f"{collection}.{column}"
+            key_class = self._sealing.class_of(name)
+            if key_class is not None:
+                turned[column] = self._value(value, name, key_class)
+        return turned
+
+    def _value(self, value: JsonValue, field: str, key_class: str) -> JsonValue:
+        if key_class not in self._grant.classes:  # before null is looked at: a refusal must not tell what is empty
+            raise ProtectionRefused(
+                f"`{field}` lies under the key class `{key_class}`, which this purpose does not open:"
+                " ask for it with a purpose that has the class in `key_classes`, or leave the field out"
+            )
+        return None if value is None else self._turn(value, field, self._data_subject, self._key(key_class))
+
+    def _key(self, key_class: str) -> ClassKey:
+        key = self._keys.get(key_class)
+        if key is None:
+            if self._person is None:
+                self._person = self._fetch(self._data_subject)
+            key = self._keys[key_class] = self._person.class_key(key_class, self._grant)
+        return key
 
 
-def _open(text: JsonValue, field: str, data_subject: str, keys: PersonKeys) -> JsonValue:
+def _open(text: JsonValue, field: str, data_subject: str, key: ClassKey) -> JsonValue:
     if not isinstance(text, str):
         raise KeysUnavailable(f"what is kept in `{field}` is not a sealed value: restore or seal it again")
-    return open_sealed(text, field, data_subject, keys)
+    return open_sealed(text, field, data_subject, key)

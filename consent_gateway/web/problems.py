@@ -171,7 +171,8 @@ KINDS: tuple[ProblemKind, ...] = (
         "protection_refused",
         500,
         "A value could not be protected as decided",
-        "The policy asks for a transform that this gateway does not know or cannot do for a value.",
+        "The policy asks for a transform that this gateway does not know or cannot do for a value, or a sealed field is"
+        " under a key class that the purpose does not open.",
         "Tell the operator: nothing of the record left the gateway.",
     ),
     ProblemKind(

@@ -17,7 +17,7 @@ from consent_gateway.protection import transforms
 from consent_gateway.protection.fields import is_sealed, open_sealed, seal
 from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.keys import KeyRing
-from consent_gateway.protection.material import PersonKeys
+from consent_gateway.protection.material import ClassKey
 from consent_gateway.protection.perform import Performer, TransformScope
 from consent_gateway.vocabulary import Decision, Effect, Obligation, Reason, Verdict
 
@@ -129,16 +129,17 @@ def test_a_moved_token_does_not_open(value: Any, names: list[str], key: bytes) -
 
 @given(JSON, st.lists(NAMES, min_size=6, max_size=6, unique=True), KEYS)
 def test_a_sealed_value_opens_at_home_only(value: Any, names: list[str], key: bytes) -> None:
-    """Every JSON value comes back from its seal as it was, and from no other field, person or tenant."""
+    """Every JSON value comes back from its seal as it was, and from no other field, person, class or tenant."""
     tenant, person, field, *others = names
-    home = PersonKeys(tenant, person, "aaaa", key, bytes(32))
+    home = ClassKey(tenant, person, "aaaa", "care", key)
     text = seal(value, field, person, home)
     assert is_sealed(text)
     assert open_sealed(text, field, person, home) == value
     elsewhere = (
         (others[0], person, home),
-        (field, others[1], PersonKeys(tenant, others[1], "aaaa", key, bytes(32))),
-        (field, person, PersonKeys(others[2], person, "aaaa", key, bytes(32))),
+        (field, others[1], ClassKey(tenant, others[1], "aaaa", "care", key)),
+        (field, person, ClassKey(others[2], person, "aaaa", "care", key)),
+        (field, person, ClassKey(tenant, person, "aaaa", "support", key)),
     )
     for there, whose, keys in elsewhere:
         with pytest.raises(KeysUnavailable):

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from consent_gateway.errors import KeysUnavailable
 from consent_gateway.protection.fields import is_sealed, open_sealed
-from consent_gateway.protection.material import PersonKeys
+from consent_gateway.protection.material import ClassKey, KeyGrant, PersonKeys
 from consent_gateway.protection.transforms import (
     pseudonym_of_person,
     pseudonym_of_value,
@@ -45,10 +46,23 @@ def test_reversible_tokens_are_stable_and_open(golden: dict[str, Any]) -> None:
         assert value_of_token(case["token"], case["field"], where, key, golden["key_id"]) == case["value"]
 
 
+def test_fields_sealed_before_key_classes_are_refused_by_name(golden: dict[str, Any]) -> None:
+    """A field in the first format does not open, and the refusal says why and what to do."""
+    key = ClassKey(
+        golden["tenant"], golden["data_subject"], golden["key_id"], "care", bytes.fromhex(golden["data_key"])
+    )
+    for case in golden["sealed"]:
+        assert not is_sealed(case["token"])
+        with pytest.raises(KeysUnavailable, match="sealed before key classes"):
+            open_sealed(case["token"], golden["sealed_field"], golden["data_subject"], key)
+
+
 def test_sealed_fields_still_open(golden: dict[str, Any]) -> None:
-    """A field sealed by version 0.1.0 opens."""
+    """A field sealed by version 0.1.0 under a key class opens, with the class key derived as it was then."""
     data_key, seed = bytes.fromhex(golden["data_key"]), bytes.fromhex(golden["seed"])
     keys = PersonKeys(golden["tenant"], golden["data_subject"], golden["key_id"], data_key, seed)
-    for case in golden["sealed"]:
+    for case in golden["sealed_by_class"]:
+        key = keys.class_key(case["key_class"], KeyGrant(frozenset({case["key_class"]})))
+        assert key.secret.hex() == case["class_key"]
         assert is_sealed(case["token"])
-        assert open_sealed(case["token"], golden["sealed_field"], golden["data_subject"], keys) == case["value"]
+        assert open_sealed(case["token"], golden["sealed_field"], golden["data_subject"], key) == case["value"]

@@ -34,7 +34,7 @@ dataset:
           - {name: id, data_categories: [user.unique_id], fides_meta: {primary_key: true}}
           - name: email
             fides_meta: {identity: email, data_type: string, length: 40, read_only: false}
-            meta: {writable: true, retention: P10Y, protection: sealed, mirrors_consent: orders}
+            meta: {writable: true, retention: P10Y, protection: sealed, key_class: care, mirrors_consent: orders}
           - name: visits
             data_categories: [user.behavior]
             meta: {transforms: {pseudonymise: pseudonym.subject, mask: {transform: mask, parameters: {keep: 2, a: b}}}}
@@ -61,6 +61,7 @@ def test_a_real_fides_dataset_is_read(small: dict[str, str]) -> None:
     email = catalogue.fields["email"]
     assert email.categories == ("user.contact.email",)
     assert (email.identity, email.writable, email.retention, email.protection) == ("email", True, "P10Y", "sealed")
+    assert catalogue.key_classes == {"email": "care"}
     assert email.mirrors_consent == "orders"
     assert catalogue.fields["visits"].transforms == {
         Effect.PSEUDONYMISE: Obligation("pseudonym.subject"),
@@ -83,6 +84,9 @@ def test_a_real_fides_dataset_is_read(small: dict[str, str]) -> None:
         ("mirrors_consent: orders", "mirrors_consent: order", 25, "unknown purpose `order`"),
         ("retention: P10Y", "retention: ten years", 27, "write `P10Y`"),
         ("protection: sealed", "protection: locked", 27, "unknown protection `locked`"),
+        ("key_class: care, ", "", 25, "`email` is sealed, but names no key class"),
+        ("protection: sealed, ", "", 25, "`email` names the key class `care`, but is not sealed"),
+        ("key_class: care", "key_class: Care Desk", 27, "`Care Desk` is not a key class"),
         ("writable: true", "writable: perhaps", 27, "not a valid boolean"),
         ("name: orders", "name: customers", 10, "two collections have the same name"),
         ("direction: from", "direction: to", 10, "not clear which collection holds the person"),

@@ -121,3 +121,46 @@ def test_leaving_out_vetoes_loses_no_answer(policies: Policies) -> None:
             assert deciding_rules(rows, every) == full
             assert list(openings(rows)) == []
             assert len(list(situations(rows))) <= len(list(facts.situations(rows.relevant)))
+
+
+SEALED = """\
+          - name: health
+            data_categories: [user.health]
+            meta: {protection: sealed, key_class: care}
+"""
+
+
+def with_sealed(small: dict[str, str], **classes: str) -> dict[str, str]:
+    """The small policy with a sealed field of class `care`, and these `key_classes` by purpose."""
+    small["catalogue.yaml"] = small["catalogue.yaml"].replace(
+        "          - name: health\n            data_categories: [user.health]\n", SEALED
+    )
+    for purpose, words in classes.items():
+        start = small["purposes.yaml"].index(f"- key: {purpose}\n")
+        end = small["purposes.yaml"].index("    groups:", start)
+        text = small["purposes.yaml"]
+        small["purposes.yaml"] = f"{text[:end]}    key_classes: [{words}]\n{text[end:]}"
+    return small
+
+
+def test_a_sealed_field_whose_class_its_purposes_open_is_sound(small: dict[str, str]) -> None:
+    """A class that the purposes of its field open, and no other purpose, is no finding."""
+    assert check_policies(policies_from(with_sealed(small, care="care"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("classes", "where", "what", "mend"),
+    [
+        ({}, "catalogue.yaml:11", "no purpose opens the key class `care` of the field `health`", "key_classes: [care]"),
+        ({}, "purposes.yaml:", "the purpose `care` may ask for the sealed field `health`", "add `care` to its"),
+        ({"care": "care, cars"}, "purposes.yaml:", "the purpose `care` opens the key class `cars`", "did you mean"),
+        ({"care": "care", "orders": "care"}, "purposes.yaml:2:", "the purpose `orders` opens", "remove `care` from"),
+    ],
+)
+def test_classes_and_purposes_that_do_not_fit_are_found(
+    small: dict[str, str], classes: dict[str, str], where: str, what: str, mend: str
+) -> None:
+    """A class nobody opens, one that no field names, one missing where it is needed and one too many are each told."""
+    told = [str(one) for one in check_policies(policies_from(with_sealed(small, **classes)))]
+    fitting = [one for one in told if one.startswith(where) and what in one and mend in one]
+    assert len(fitting) == 1, told

@@ -3,7 +3,7 @@
 import pytest
 
 from consent_gateway.errors import ProtectionRefused
-from consent_gateway.protection.tokens import TokenKind, parse, write
+from consent_gateway.protection.tokens import PRESENT_VERSION, REFUSED_VERSION, TokenKind, parse, write
 
 
 @pytest.mark.parametrize("kind", list(TokenKind))
@@ -11,9 +11,10 @@ def test_what_is_written_is_read_back(kind: TokenKind) -> None:
     """A token of each kind comes apart into what it was made of, and shows its kind and key id in the clear."""
     for length in (1, 2, 3, 20, 200):
         text = write(kind, "k7q2", bytes(range(length)))
-        assert text.startswith(f"{kind.value}1.k7q2.")
+        version = PRESENT_VERSION[kind]
+        assert text.startswith(f"{kind.value}{version}.k7q2.")
         token = parse(text)
-        assert (token.kind, token.version, token.key_id, token.body) == (kind, 1, "k7q2", bytes(range(length)))
+        assert (token.kind, token.version, token.key_id, token.body) == (kind, version, "k7q2", bytes(range(length)))
 
 
 def test_a_slip_in_any_place_is_noticed() -> None:
@@ -54,6 +55,15 @@ def test_an_unknown_format_is_refused_by_name(old: str, new: str) -> None:
     text = write(TokenKind.PSEUDONYM_OF_PERSON, "k7q2", bytes(20)).replace(old, new)
     with pytest.raises(ProtectionRefused, match=f"no token format `{new}`"):
         parse(text)
+
+
+@pytest.mark.parametrize(("kind", "version"), list(REFUSED_VERSION))
+def test_a_format_that_is_read_no_more_is_refused_with_its_mend(kind: TokenKind, version: int) -> None:
+    """A token of a format that was written once is not called unknown: the refusal says what it was and what to do."""
+    text = write(kind, "k7q2", bytes(20)).replace(f"{kind.value}{PRESENT_VERSION[kind]}", f"{kind.value}{version}")
+    with pytest.raises(ProtectionRefused) as caught:
+        parse(text)
+    assert caught.value.message == REFUSED_VERSION[kind, version]
 
 
 def test_only_one_text_for_the_same_bytes() -> None:

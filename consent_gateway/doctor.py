@@ -1,0 +1,267 @@
+"""Looks whether an installation is what it claims: every protected field protected, every part sound; mends nothing.
+
+Every check is one line: what was looked at, how it stands, what was found, the mend. A part that cannot be opened is
+bad; what could then not be looked at is unknown, and unknown is never all right. Having read the store is recorded.
+"""
+
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from consent_gateway.audit.entry import Entry, EntryKind
+from consent_gateway.audit.recorder import Recorder
+from consent_gateway.audit.sealer import last_note, read_own_checkpoint
+from consent_gateway.audit.signer import open_signer
+from consent_gateway.database import DRIVER_ERRORS, open_engine, refuse_unless_durable
+from consent_gateway.errors import (
+    CatalogueMismatch,
+    DatabaseUnavailable,
+    GatewayError,
+    PolicyInvalid,
+    SettingsRefused,
+    StoreUnavailable,
+)
+from consent_gateway.ids import new_id
+from consent_gateway.migrate import Chain, refuse_unless_current
+from consent_gateway.policy import archive, load_policies
+from consent_gateway.policy.checks import check_policies
+from consent_gateway.ports import Clock, CustomerStore
+from consent_gateway.protection.keys import KeyRing
+from consent_gateway.settings import Settings
+from consent_gateway.store_scan import MEANINGS, Progress, ScanReport, StoreScan, Unprotected
+
+_FIRST = ("gateway database", "key table", "policy")  # without these nothing can be opened
+_LATER = ("keys", "customer store", "log key", "sealed fields")
+_KEYS_MEND = "restore the root key file or the key table: they do not belong together"
+
+
+class Standing(StrEnum):
+    """How one check came out."""
+
+    OK = "ok"
+    BAD = "bad"
+    UNKNOWN = "unknown"  # could not be looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report; `mend` is None where there is nothing to mend."""
+
+    name: str
+    standing: Standing
+    found: str
+    mend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The whole report. `looked` of `records` records of the store were read."""
+
+    checks: tuple[Check, ...]
+    unprotected: tuple[Unprotected, ...]
+    looked: int
+    records: int
+
+    @property
+    def standing(self) -> Standing:
+        """Bad where anything is; else unknown where anything could not be looked at."""
+        standings = {one.standing for one in self.checks}
+        return next((one for one in (Standing.BAD, Standing.UNKNOWN) if one in standings), Standing.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The parts of an installation that could be opened; `close` lets go of them."""
+
+    engine: sa.Engine
+    keyring: KeyRing
+    store: CustomerStore
+    scan: StoreScan
+    recorder: Recorder
+    clock: Clock
+    close: Callable[[], None]
+
+
+class Doctor:
+    """Examines one installation, from its settings to every value of its sealed fields."""
+
+    def __init__(self, settings: Settings, secrets: tuple[Path, ...], open_patient: Callable[[], Patient]) -> None:
+        self._settings = settings
+        self._secrets = secrets
+        self._open = open_patient
+
+    def examine(self, sample: int | None, progress: Progress) -> Diagnosis:
+        """Look at everything. Raises `AuditUnavailable` where having read the store cannot be recorded."""
+        checks = [self._files(), *self._databases(), *self._policy()]
+        opened: list[Patient] = []
+        if all(one.standing is Standing.OK for one in checks if one.name in _FIRST):
+            parts = _looked("parts", lambda: opened.append(self._open()), "all open")
+        else:
+            parts = Check("parts", Standing.UNKNOWN, "not opened", "mend what is bad above, then look again")
+        checks.append(parts)
+        if not opened:
+            return Diagnosis((*checks, *(Check(name, Standing.UNKNOWN, "not looked at") for name in _LATER)), (), 0, 0)
+        try:
+            return self._examined(opened[0], checks, sample, progress)
+        finally:
+            opened[0].close()
+
+    def _examined(self, patient: Patient, checks: list[Check], sample: int | None, progress: Progress) -> Diagnosis:
+        checks.append(_looked("keys", patient.keyring.check, "the present ones open", _KEYS_MEND))
+        checks.append(_looked("customer store", lambda: _fits(patient.store), "has all that the catalogue names"))
+        checks.append(self._log_key(patient))
+        reports: list[ScanReport] = []
+        scanned = _looked("sealed fields", lambda: reports.append(patient.scan.run(sample, progress)), "looked at")
+        if not reports:
+            diagnosis = Diagnosis((*checks, scanned), (), 0, 0)
+        else:
+            report = reports[0]
+            checks += _sealed_fields(report)
+            diagnosis = Diagnosis(tuple(checks), report.unprotected, report.looked, report.records)
+        _record(patient, diagnosis)
+        return diagnosis
+
+    def _files(self) -> Check:
+        settings = self._settings
+        directories = (settings.state_dir, settings.state_dir / "audit", settings.key_file.parent)
+        wanted = dict.fromkeys(directories, "700") | dict.fromkeys(
+            (settings.key_file, settings.log_key_file, *self._secrets), "600"
+        )
+        open_ones = [(path, mode) for path, mode in wanted.items() if path.exists() and path.stat().st_mode & 0o077]
+        missing = [path for path in wanted if not path.exists()]
+        if open_ones:
+            told = ", ".join(f"`{path}` has mode {stat.S_IMODE(path.stat().st_mode):04o}" for path, _ in open_ones)
+            return Check(
+                "files", Standing.BAD, told, "; ".join(f"run `chmod {mode} {path}`" for path, mode in open_ones)
+            )
+        if missing:
+            told = ", ".join(f"`{path}` is not there" for path in missing)
+            return Check(
+                "files", Standing.BAD, told, "restore it from its back-up, or run `consent-gateway db upgrade`"
+            )
+        return Check("files", Standing.OK, f"{len(wanted)} directories and secret files that only their owner can read")
+
+    def _databases(self) -> Iterator[Check]:
+        urls: tuple[tuple[str, str, Chain], ...] = (
+            ("gateway database", self._settings.database_url, "gateway"),
+            ("key table", self._settings.key_database_url, "keys"),
+        )
+        for name, url, chain in urls:
+            yield _looked(name, partial(_sound, url, chain), "at the newest schema, loses no commit")
+
+    def _policy(self) -> Iterator[Check]:
+        try:
+            policies = load_policies(self._settings.policies)
+        except PolicyInvalid as error:
+            yield Check("policy", Standing.BAD, error.message, "run `consent-gateway policy check`")
+            for name in ("policy check", "policy archive"):
+                yield Check(name, Standing.UNKNOWN, "the policy does not load")
+            return
+        yield Check("policy", Standing.OK, f"revision {policies.revision} loads")
+        findings = check_policies(policies)
+        if findings:
+            told = f"{len(findings)} findings, first {findings[0]}"
+            yield Check("policy check", Standing.BAD, told, "run `consent-gateway policy check`")
+        else:
+            yield Check("policy check", Standing.OK, "finds nothing")
+        yield _looked(
+            "policy archive",
+            lambda: self._archived(policies.revision),
+            "keeps this revision",
+            "start the gateway anew: what runs, if anything, decides by another revision",
+        )
+
+    def _archived(self, revision: str) -> None:
+        with _reading(self._settings.database_url) as connection:
+            archive.load(connection, revision)
+
+    def _log_key(self, patient: Patient) -> Check:
+        path = self._settings.log_key_file
+        with patient.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            note = last_note(connection)
+        if not path.exists():
+            return Check("log key", Standing.BAD, f"`{path}` is not there", "restore it from its back-up")
+
+        def fits() -> None:
+            signer = open_signer(path, self._settings.log_origin)
+            if note is not None:
+                read_own_checkpoint(note, signer.vkey)
+
+        found = "signs, nothing is signed yet" if note is None else "signed the log's last checkpoint"
+        return _looked("log key", fits, found, "restore the key that signed the log from its back-up")
+
+
+def _looked(name: str, look: Callable[[], None], found: str, mend: str | None = None) -> Check:
+    """A check that raises where something is not so; of a part that does not answer nothing is known."""
+    try:
+        look()
+    except DRIVER_ERRORS:
+        return Check(name, Standing.UNKNOWN, "the database does not answer", "see that it runs")
+    except GatewayError as error:
+        away = isinstance(error, StoreUnavailable | DatabaseUnavailable)
+        told, _, own_mend = error.message.partition(": ")
+        standing = Standing.UNKNOWN if away else Standing.BAD
+        return Check(name, standing, told, own_mend if away or mend is None else mend)
+    return Check(name, Standing.OK, found)
+
+
+@contextmanager
+def _reading(url: str) -> Iterator[sa.Connection]:
+    engine = open_engine(url, threads=1)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _sound(url: str, chain: Chain) -> None:
+    path = sa.make_url(url).database if url.startswith("sqlite") else None
+    if path is not None and not Path(path).exists():  # which opening it would make
+        raise SettingsRefused(
+            f"`{path}` is not there: restore it from its back-up, or run `consent-gateway db upgrade`"
+        )
+    engine = open_engine(url, threads=1)
+    try:
+        refuse_unless_durable(engine)
+        refuse_unless_current(engine, chain)
+    finally:
+        engine.dispose()
+
+
+def _fits(store: CustomerStore) -> None:
+    faults = store.faults()
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        told, _, mend = faults[0].partition(": ")
+        raise CatalogueMismatch(f"{told}{more}: {mend}")
+
+
+def _sealed_fields(report: ScanReport) -> Iterator[Check]:
+    """One line for each sealed field, and one more for each cause that its values are not protected for."""
+    part = "" if report.looked == report.records else f", of {report.looked} records out of {report.records}"
+    bad = {one.field for one in report.unprotected}
+    for field, opened in report.opened.items():
+        if field not in bad:
+            yield Check(
+                f"sealed field {field}", Standing.OK, f"{opened} values open under their person and class{part}"
+            )
+    for one in report.unprotected:
+        found = f"{one.values} values {MEANINGS[one.cause]}, first {', '.join(one.examples)}{part}"
+        yield Check(f"sealed field {one.field}", Standing.BAD, found, one.mend)
+
+
+def _record(patient: Patient, diagnosis: Diagnosis) -> None:
+    now = patient.clock.now()
+    detail = {
+        "standing": diagnosis.standing.value,
+        "read": str(diagnosis.looked),
+        "unprotected": str(sum(one.values for one in diagnosis.unprotected)),
+    }
+    patient.recorder.record(Entry(new_id("sys", now), EntryKind.SYSTEM, now, action="doctor", detail=detail))
