@@ -15,6 +15,7 @@ from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.errors import NotFound
 from consent_gateway.people import directory, enrolment
 from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.people.tables import IDENTIFIERS, PEOPLE
 from consent_gateway.ports import Page, StoredIdentity, StoredRecord
 from consent_gateway.vocabulary import ANY_PURPOSE, EventKind, Evidence, Identifier, NewConsentEvent
@@ -53,16 +54,19 @@ def row(key: str, *identities: tuple[str, str], **attributes: str) -> StoredIden
 def service(engine: sa.Engine, store: Shelf, indexes: Any, clock: Any = None) -> Enrolment:
     """Enrolment with the real ledger and audit queue."""
     named = {
-        "email": SimpleNamespace(identity="email", attribute=None),
-        "cards.number": SimpleNamespace(identity="loyalty_number", attribute=None),
-        "country": SimpleNamespace(identity=None, attribute="country"),
-        "born": SimpleNamespace(identity=None, attribute="birth_date"),
+        "id": SimpleNamespace(identity=None, attribute=None, collection="people", column="id"),
+        "email": SimpleNamespace(identity="email", attribute=None, collection="people", column="email"),
+        "cards.number": SimpleNamespace(identity="loyalty_number", attribute=None, collection="cards", column="number"),
+        "country": SimpleNamespace(identity=None, attribute="country", collection="people", column="country"),
+        "born": SimpleNamespace(identity=None, attribute="birth_date", collection="people", column="born"),
     }
+    root = SimpleNamespace(name="people", primary_key="id")
     return Enrolment(
         engine=engine,
         store=store,  # type: ignore[arg-type]
-        catalogue=SimpleNamespace(fields=named),  # type: ignore[arg-type]
+        catalogue=SimpleNamespace(fields=named, root=root),  # type: ignore[arg-type]
         indexes=indexes,
+        tags=SuppressionTags(bytes(range(32)), "DE"),
         ledger=EnrolledLedger(),
         record_in=record_in,
         clock=clock or StillClock(),
