@@ -129,7 +129,7 @@ def leave(connection: sa.Connection, data_subject: str, tags: SuppressionTags) -
     """Take an erased person out of the directory and put what they were known by on the list.
 
     An identifier that someone else holds too is not listed, for that person stays a customer; it is listed when the
-    last of its holders is erased. The person's row stays, empty, for their ledger hangs on it. Raises `Conflict` for
+    last of its holders is erased. The person's row stays, for their ledger hangs on it, with the country alone. Raises `Conflict` for
     an identifier that was linked without a tag. Call it in a transaction that has `hold_for_erasure`.
     """
     held = connection.execute(_held_by(data_subject)).all()
@@ -149,7 +149,8 @@ def leave(connection: sa.Connection, data_subject: str, tags: SuppressionTags) -
     for table in _OF_A_PERSON:
         connection.execute(sa.delete(table).where(table.c.data_subject == data_subject))
     emptied = sa.update(PEOPLE).where(PEOPLE.c.data_subject == data_subject)
-    connection.execute(emptied.values(store_key=None, jurisdiction=None, minor_born=None))
+    # The country stays, so that a decision about the person goes on to say that they were erased.
+    connection.execute(emptied.values(store_key=None, minor_born=None))
     return Left(len(listed), len(held) - len(alone))
 
 
@@ -186,9 +187,10 @@ class SuppressionList:
         counted = sa.select(SUPPRESSIONS.c.kind, sa.func.count()).group_by(SUPPRESSIONS.c.kind)
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                return dict(connection.execute(counted.order_by(SUPPRESSIONS.c.kind)).tuples())
+                rows = connection.execute(counted.order_by(SUPPRESSIONS.c.kind)).all()
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the suppression list could not be read: ask again") from error
+        return {row[0]: row[1] for row in rows}
 
     def lift(self, kind: str, value: str, *, reference: str, by: str) -> str:
         """Take one identifier, or store key, off the list for someone who comes back by own act; returns the entry id.
