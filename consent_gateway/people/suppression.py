@@ -129,8 +129,8 @@ def leave(connection: sa.Connection, data_subject: str, tags: SuppressionTags) -
     """Take an erased person out of the directory and put what they were known by on the list.
 
     An identifier that someone else holds too is not listed, for that person stays a customer; it is listed when the
-    last of its holders is erased. The person's row stays, for their ledger hangs on it, with the country alone. Raises `Conflict` for
-    an identifier that was linked without a tag. Call it in a transaction that has `hold_for_erasure`.
+    last of its holders is erased. The person's row stays, for their ledger hangs on it, with the country alone. Raises
+    `Conflict` for an identifier that was linked without a tag. Call it in a transaction that has `hold_for_erasure`.
     """
     held = connection.execute(_held_by(data_subject)).all()
     alone = [row for row in held if not row.shared]
