@@ -103,6 +103,12 @@ class ConsentNotRaised(GatewayError):
     code = "consent_not_raised"
 
 
+class Suppressed(GatewayError):
+    """The identifier belongs to someone who was erased: nothing may bring them back but their own act."""
+
+    code = "suppressed"
+
+
 class NotFound(GatewayError):
     """Nothing is known under this id, or the caller may not know that there is."""
 

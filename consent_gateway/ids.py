@@ -4,10 +4,14 @@ An id is a prefix and 26 characters of Crockford base 32: 48 bits of millisecond
 together in an index, and 80 random bits, so that nobody can guess one.
 """
 
+import re
 import secrets
 from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#=+-]*")
+"""A pointer to evidence elsewhere. No space and no at-sign: it is no place for a name or an address."""
+
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)  # ten bits at a time
 
 

@@ -32,6 +32,7 @@ from consent_gateway.key_accounts import AccountForKeys
 from consent_gateway.migrate import refuse_unless_current, upgrade
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.suppression import SuppressionList, SuppressionTags
 from consent_gateway.policy import Policies, archive, load_policies
 from consent_gateway.ports import Clock
 from consent_gateway.protection.keys import KeyRing
@@ -42,6 +43,7 @@ from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.protection.upkeep import KeyUpkeep
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.settings import Settings, prepare_directories
+from consent_gateway.shredding import Shredding
 from consent_gateway.store_scan import StoreScan
 from consent_gateway.wiring_keys import make_root_key, open_key_provider
 from consent_gateway.writes import Writes
@@ -49,7 +51,7 @@ from consent_gateway.writes import Writes
 _LOG = logging.getLogger(__name__)
 _SEAL_SECONDS = 1.0
 _MIGRATION_SECONDS = 3600
-_PURGE_SECONDS = 300.0
+_ROUND_SECONDS = 300.0
 _UPKEEP_SECONDS = 60  # a block of the key table of ten million people takes longer to read than a request may
 
 
@@ -79,6 +81,8 @@ class Services:
     choices: Choices
     enrolment: Enrolment
     seal_existing: SealExisting
+    suppressions: SuppressionList
+    shredding: Shredding
     registry: Registry
     tokens: Tokens
     assertions: Assertions
@@ -144,6 +148,7 @@ class _Parts:
     held: HeldConnections
     keyring: KeyRing
     indexes: BlindIndex
+    tags: SuppressionTags
     store: SqlStore
     sealing: Sealing
     facts: FactsReader
@@ -179,6 +184,7 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         held=held,
         keyring=keyring,
         indexes=BlindIndex(keyring.index_key, settings.phone_region),
+        tags=SuppressionTags(keyring.service_key("suppression"), settings.phone_region),
         store=store,
         sealing=Sealing(keyring, policies.catalogue.key_classes),
         facts=FactsReader(held),
@@ -235,6 +241,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         choices=_choices(parts),
         enrolment=enrolment,
         seal_existing=_seal_existing(parts),
+        suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
+        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
         assertions=Assertions(parts.engine, parts.clock),
@@ -252,6 +260,7 @@ def _enrolment(parts: _Parts) -> Enrolment:
         store=parts.store,
         catalogue=parts.policies.catalogue,
         indexes=parts.indexes,
+        tags=parts.tags,
         ledger=EnrolledLedger(),
         record_in=record_in,
         clock=parts.clock,
@@ -300,6 +309,7 @@ def _choices(parts: _Parts) -> Choices:
         engine=parts.engine,
         facts=parts.facts,
         indexes=parts.indexes,
+        tags=parts.tags,
         record_in=record_in,
         clock=parts.clock,
         purposes=tuple(purposes),
@@ -337,33 +347,35 @@ def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock
 
 
 class Background:
-    """The background worker's rounds: seal what was recorded, purge what has expired."""
+    """The background worker's rounds: seal what was recorded, finish erasures cut short, purge what has expired."""
 
-    def __init__(self, sealer: Sealer, purges: tuple[Callable[[], int], ...]) -> None:
+    def __init__(self, sealer: Sealer, rounds: tuple[Callable[[], int], ...]) -> None:
         self._sealer = sealer
-        self._purges = purges
+        self._rounds = rounds
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop. Raises `LogDamaged` rather than seal onto a log that does not verify."""
-        purging = threading.Thread(target=self._purge, args=(stop,), name="purge", daemon=True)
-        purging.start()
+        beside = threading.Thread(target=self._upkeep, args=(stop,), name="upkeep", daemon=True)
+        beside.start()
         self._sealer.run(stop, _SEAL_SECONDS)
-        purging.join()
+        beside.join()
 
-    def _purge(self, stop: threading.Event) -> None:
-        while not stop.wait(_PURGE_SECONDS):
-            for purge in self._purges:
+    def _upkeep(self, stop: threading.Event) -> None:
+        while True:  # at once when the worker starts, for it may have been killed in the middle of something
+            for upkeep in self._rounds:
                 try:
-                    purge()
+                    upkeep()
                 except GatewayError:
-                    _LOG.exception("what has expired could not be purged and will be tried again")
+                    _LOG.exception("a round of upkeep failed and will be tried again")
+            if stop.wait(_ROUND_SECONDS):
+                return
 
 
 def open_background(settings: Settings) -> Background:
     """The background worker over databases that are there already."""
     services = open_services(settings)
     purges = (services.tokens.purge, services.assertions.purge, services.idempotency.purge)
-    return Background(open_sealer(settings, services), purges)
+    return Background(open_sealer(settings, services), (services.shredding.resume, *purges))
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

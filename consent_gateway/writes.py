@@ -21,6 +21,7 @@ from consent_gateway.errors import (
     GatewayError,
     InputRefused,
     StoreUnavailable,
+    Suppressed,
 )
 from consent_gateway.gateway import Gateway, Line, decision_entry
 from consent_gateway.ids import new_id
@@ -33,6 +34,7 @@ from consent_gateway.protection.sealing import Sealing
 from consent_gateway.vocabulary import Action, Caller, Effect, Facts, JsonValue
 
 UNKNOWN_OUTCOME = "unknown"
+SUPPRESSED_OUTCOME = "suppressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,9 @@ class Writes:
         """Change fields of one record.
 
         Raises `FieldsRefused` naming each field without a basis, `ConsentNotRaised` for a column that mirrors a
-        consent, `InputRefused` for one that is not writable, `Conflict` where the record changed in between,
-        `NotFound` for an unknown person, `ProtectionRefused` for a sealed field whose key class the purpose does not
-        open; in each case nothing was written.
+        consent, `InputRefused` for one that is not writable, `Suppressed` for an identifier of an erased person,
+        `Conflict` where the record changed in between, `NotFound` for an unknown person, `ProtectionRefused` for a
+        sealed field whose key class the purpose does not open; in each case nothing was written.
         """
         self._refuse_unwritable(query.changes)
         self._enrolment.refuse_unreadable(query.changes)
@@ -104,6 +106,7 @@ class Writes:
         known = line.known
         if known is None or known.store_key is None:
             raise self._refused(line, query.person)
+        self._refuse_suppressed(line, query.changes)
         intent = self._intent(line)
         try:
             values = self._sealing.sealed(query.changes, known.data_subject, self._gateway.grant(line))
@@ -132,6 +135,7 @@ class Writes:
                 )
         line = self._gateway.decided_for(caller, request, facts)
         self._refuse_without_basis(line, PersonRef(data_subject="new"))
+        self._refuse_suppressed(line, query.values)
         intent = self._intent(line)
         try:
             store_key = self._store.create(query.values)
@@ -173,6 +177,14 @@ class Writes:
     def _refuse_without_basis(self, line: Line, person: PersonRef) -> None:
         if any(verdict.effect is not Effect.ALLOW for verdict in line.decision.verdicts.values()):
             raise self._refused(line, person)
+
+    def _refuse_suppressed(self, line: Line, values: Mapping[str, JsonValue]) -> None:
+        """Only who may write the fields for the purpose gets this far, so that nobody else learns who was erased."""
+        try:
+            self._enrolment.refuse_suppressed(values)
+        except Suppressed:
+            self._recorder.record(decision_entry(line, outcome=SUPPRESSED_OUTCOME))
+            raise
 
     def _refused(self, line: Line, person: PersonRef) -> FieldsRefused:
         """The refusal is recorded before it is told."""
@@ -234,6 +246,9 @@ class Writes:
                     now=now,
                 )
                 record_in(connection, self._outcome(line, intent, "written", data_subject))
+        except Suppressed:  # a key the store gave again, or an erasure at this moment: the record stays unenrolled
+            self._recorder.record(self._outcome(line, intent, SUPPRESSED_OUTCOME, data_subject))
+            raise
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the record was written, but its outcome could not be recorded") from error
         return data_subject

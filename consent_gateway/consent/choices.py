@@ -27,6 +27,7 @@ from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.directory import PersonRef, by_store_keys, exists, find, pre_register
 from consent_gateway.people.linking import Index
+from consent_gateway.people.suppression import SuppressionTags, refuse_opening
 from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
@@ -99,6 +100,7 @@ class Choices:
         engine: sa.Engine,
         facts: FactsReader,
         indexes: BlindIndex,
+        tags: SuppressionTags,
         record_in: Callable[[sa.Connection, Entry], None],
         clock: Clock,
         purposes: Collection[str],
@@ -107,6 +109,7 @@ class Choices:
         self._engine = engine
         self._facts = facts
         self._indexes = indexes
+        self._tags = tags
         self._record_in = record_in
         self._clock = clock
         self._purposes = frozenset(purposes)
@@ -123,8 +126,8 @@ class Choices:
         A restricting choice by an identifier that nobody holds is kept for the person who will, and by one that
         several people share binds them all. Raises `InputRefused`, `IdentifierRefused` or `UnknownPurpose` for a
         malformed choice, `CallerNotPermitted` for one the client may not report, `ConsentNotRaised` for an opening
-        one without its evidence, `Conflict` for an opening one by a shared identifier, `NotFound`,
-        `DatabaseUnavailable`; in each case nothing was recorded.
+        one without its evidence, `Conflict` for an opening one by a shared identifier, `Suppressed` for one by an
+        identifier of an erased person, `NotFound`, `DatabaseUnavailable`; in each case nothing was recorded.
         """
         self._refuse_unpermitted(caller, choice)
         index = self._index(choice.person)
@@ -203,6 +206,7 @@ class Choices:
         return importing.Importer(
             engine=self._engine,
             indexes=self._indexes,
+            tags=self._tags,
             record_in=self._record_in,
             clock=self._clock,
             purposes=self._purposes,
@@ -250,12 +254,23 @@ class Choices:
         return None if person.identifier is None else (person.identifier.kind, self._indexes.of(person.identifier))
 
     def _whom(self, connection: sa.Connection, choice: NewChoice, index: Index | None, now: datetime) -> Sequence[str]:
-        if index is None:
-            return [_id(choice.person)]
-        holders = pre_register(connection, index, now=now)
-        if len(holders) > 1 and choice.kind in OPENING:
-            raise Conflict("several people use this identifier: name the one who chose by `data_subject`")
-        return [holder.data_subject for holder in holders]
+        identifier = choice.person.identifier
+        tag = None if identifier is None else self._tags.of(identifier)
+        people = [_id(choice.person)] if index is None else self._holders(connection, index, tag, now)
+        if choice.kind in OPENING:
+            if len(people) > 1:
+                raise Conflict("several people use this identifier: name the one who chose by `data_subject`")
+            refuse_opening(connection, people, tag)
+        return people
+
+    def _holders(self, connection: sa.Connection, index: Index, tag: str | None, now: datetime) -> list[str]:
+        """Who holds the identifier once nothing can change that: an erasure may let go of it while we wait for it.
+
+        The choice would else be recorded for the erased person, whom nobody finds by it any more.
+        """
+        first = [holder.data_subject for holder in pre_register(connection, index, now=now, tag=tag)]
+        ledger.lock(connection, first)
+        return [holder.data_subject for holder in pre_register(connection, index, now=now, tag=tag)]
 
     def _known(self, person: PersonRef, index: Index | None) -> Known:
         known = self._facts.by_index(*index) if index else self._facts.by_id(_id(person))

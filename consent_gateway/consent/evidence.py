@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 from consent_gateway.errors import ConsentNotRaised, FieldFault, InputRefused
+from consent_gateway.ids import REFERENCE
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, PERSON_WIDE, EventKind, How, NewConsentEvent
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -24,12 +25,10 @@ EXPANDABLE = frozenset(
 
 _HOWS = frozenset(get_args(How))
 _NOTICE_FREE = frozenset({"import", "signal"})  # another system of record, or a signal of its own standard
-_BY_REFERENCE = frozenset({"spoken", "paper"})
+_BYREFERENCE = frozenset({"spoken", "paper"})
 # Acts of the company's officers and facts of a sale: nobody is shown a notice, but there is a file to point to.
 _ACTS = frozenset({EventKind.LIFT_RESTRICTION, EventKind.ERASURE_CANCEL, EventKind.LIFT_LEGAL_HOLD, EventKind.IMPLIED})
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# No space and no at-sign: a reference points to evidence and is no place for a name or an address.
-_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#=+-]*")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
@@ -85,11 +84,11 @@ def _text_faults(event: NewConsentEvent) -> list[FieldFault]:
         faults.append(FieldFault("/how", f"not a way of recording: use one of {', '.join(sorted(_HOWS))}"))
     for pointer, pattern, value, length in (
         ("/channel", _WORD, evidence.channel, 64),
-        ("/recorded_by", _REFERENCE, evidence.recorded_by, 64),
-        ("/notice", _REFERENCE, evidence.notice, 64),
-        ("/notice_version", _REFERENCE, evidence.notice_version, 32),
+        ("/recorded_by", REFERENCE, evidence.recorded_by, 64),
+        ("/notice", REFERENCE, evidence.notice, 64),
+        ("/notice_version", REFERENCE, evidence.notice_version, 32),
         ("/language", _LANGUAGE, evidence.language, 35),
-        ("/reference", _REFERENCE, evidence.reference, 128),
+        ("/reference", REFERENCE, evidence.reference, 128),
     ):
         if value is not None and not _fits(pattern, value, length):
             faults.append(FieldFault(pointer, f"at most {length} characters of the kind an identifier has"))
@@ -108,7 +107,7 @@ def _check_opening(event: NewConsentEvent) -> None:
         return
     if evidence.notice and evidence.notice_version and evidence.language:
         return
-    if evidence.reference and (evidence.how in _BY_REFERENCE or event.kind in _ACTS):
+    if evidence.reference and (evidence.how in _BYREFERENCE or event.kind in _ACTS):
         return
     raise ConsentNotRaised(
         f"`{event.kind.value}` needs the evidence of what the person was shown: give `notice`, `notice_version` and"

@@ -19,10 +19,11 @@ from consent_gateway.consent.evidence import check, expand
 from consent_gateway.consent.lines import Line, read_line
 from consent_gateway.consent.tables import CONSENT_EVENTS, PERSON_STATE
 from consent_gateway.database import DRIVER_ERRORS, to_micros
-from consent_gateway.errors import ConsentNotRaised, DatabaseUnavailable, GatewayError, InputRefused
+from consent_gateway.errors import ConsentNotRaised, DatabaseUnavailable, GatewayError, InputRefused, Suppressed
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.directory import by_store_keys, find, pre_register
 from consent_gateway.people.linking import Index, chunks, held
+from consent_gateway.people.suppression import SuppressionTags, opening_refused, suppressed
 from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, PERSON_WIDE, NewConsentEvent
 
@@ -75,6 +76,7 @@ class _Read:
     number: int
     line: Line
     index: Index | None
+    tag: str  # of the identifier or the store key, on the suppression list
 
 
 class Importer:
@@ -85,6 +87,7 @@ class Importer:
         *,
         engine: sa.Engine,
         indexes: BlindIndex,
+        tags: SuppressionTags,
         record_in: Callable[[sa.Connection, Entry], None],
         clock: Clock,
         purposes: Collection[str],
@@ -93,6 +96,7 @@ class Importer:
     ) -> None:
         self._engine = engine
         self._indexes = indexes
+        self._tags = tags
         self._record_in = record_in
         self._clock = clock
         self._purposes = frozenset(purposes)
@@ -129,7 +133,10 @@ class Importer:
                 for each in expand(event, self._any):
                     check(each, now)
                 index = (line.identifier.kind, self._indexes.of(line.identifier)) if line.identifier else None
-                reads.append(_Read(number, line, index))
+                tag = (
+                    self._tags.of(line.identifier) if line.identifier else self._tags.of_store_key(line.store_key or "")
+                )
+                reads.append(_Read(number, line, index, tag))
             except (InputRefused, ConsentNotRaised) as error:
                 tally.refuse(number, error)
         return sorted(reads, key=lambda read: read.line.event.occurred_at)
@@ -137,12 +144,14 @@ class Importer:
     def _record(self, connection: sa.Connection, reads: Sequence[_Read], now: datetime) -> "_Outcome":
         outcome = _Outcome()
         people = self._people(connection, reads, now)
-        everyone = sorted({person for found in people.values() for person in found})
-        ledger.lock(connection, everyone)
-        marks, erased = _present(connection, everyone)
+        ledger.lock(connection, _everyone(people))
+        people = self._people(connection, reads, now)  # whom an erasure let go of while we waited holds nothing more
+        ledger.lock(connection, _everyone(people))
+        marks, erased = _present(connection, _everyone(people))
+        listed = suppressed(connection, [read.tag for read in reads])
         events: list[NewConsentEvent] = []
         for read in reads:
-            refusal = _refusal(read, people[read.number], erased)
+            refusal = _refusal(read, people[read.number], erased, listed)
             if refusal is not None:
                 outcome.refused.append((read.number, refusal))
                 continue
@@ -195,8 +204,16 @@ def _present(connection: sa.Connection, people: Sequence[str]) -> tuple[set[_Mar
     return marks, erased
 
 
-def _refusal(read: _Read, people: Sequence[str], erased: set[str]) -> GatewayError | None:
+def _everyone(people: Mapping[int, Sequence[str]]) -> list[str]:
+    return sorted({person for found in people.values() for person in found})
+
+
+def _refusal(read: _Read, people: Sequence[str], erased: set[str], listed: Collection[str]) -> GatewayError | None:
     opening = read.line.event.kind in OPENING
+    if read.tag in listed and opening:
+        return opening_refused()
+    if read.tag in listed and read.index is None:
+        return Suppressed("the person behind this `store_key` was erased: name whoever chose by `identifier`")
     if not people:
         return InputRefused("no person has this `store_key`: enrol the store's people first")
     if opening and len(people) > 1:

@@ -6,7 +6,7 @@ known by a choice alone, made before there was a record: when the record appears
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import sqlalchemy as sa
@@ -14,7 +14,16 @@ import sqlalchemy as sa
 from consent_gateway.database import to_micros
 from consent_gateway.errors import Conflict, FieldFault, InputRefused, NotFound
 from consent_gateway.ids import random_id
-from consent_gateway.people.linking import Carry, Index, add_holder, chunks, held, insert_ignoring, link_all
+from consent_gateway.people.linking import (
+    Carry,
+    Index,
+    Tags,
+    add_holder,
+    chunks,
+    held,
+    insert_ignoring,
+    link_all,
+)
 from consent_gateway.people.tables import PEOPLE, SHARED_IDENTIFIERS
 from consent_gateway.vocabulary import Identifier
 
@@ -37,7 +46,7 @@ class NewPerson:
     """A person of the store, ready to be enrolled or refreshed.
 
     `minor_born` is the day of birth of someone who may be a minor; where `birth_known` is False the store did not
-    say, and a day known from before is kept.
+    say, and a day known from before is kept. `tags` are the suppression tags of the identifiers.
     """
 
     store_key: str
@@ -45,6 +54,7 @@ class NewPerson:
     minor_born: date | None = None
     birth_known: bool = True
     identifiers: tuple[Index, ...] = ()
+    tags: Tags = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +129,12 @@ def exists(connection: sa.Connection, data_subject: str) -> bool:
     return connection.execute(query).one_or_none() is not None
 
 
-def pre_register(connection: sa.Connection, index: Index, *, now: datetime) -> tuple[Holder, ...]:
+def pre_register(
+    connection: sa.Connection, index: Index, *, now: datetime, tag: str | None = None
+) -> tuple[Holder, ...]:
     """The holders of an identifier; where there is none, a new person known by this identifier alone.
+
+    `tag` is the identifier's suppression tag, kept with it.
 
     They have no store key and no residence until a record appears, so nothing can be read of them meanwhile.
     """
@@ -129,7 +143,7 @@ def pre_register(connection: sa.Connection, index: Index, *, now: datetime) -> t
         return holders
     person = random_id("ds")
     connection.execute(sa.insert(PEOPLE), [_new_row(person, None, now)])
-    add_holder(connection, person, index)
+    add_holder(connection, person, index, tag)
     holders = find(connection, index)
     if all(holder.data_subject != person for holder in holders):  # another writer was first
         connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.data_subject == person))
@@ -174,7 +188,8 @@ def enrol_many(connection: sa.Connection, people: Sequence[NewPerson], *, now: d
         known |= _rows(connection, [person.store_key for person in chunk if person.store_key not in known])
         people_ids = [known[person.store_key].data_subject for person in chunk]
         pairs = [(key, index) for key, person in zip(people_ids, chunk, strict=True) for index in person.identifiers]
-        fresh, common = link_all(connection, pairs, carry)
+        tags = {index: tag for person in chunk for index, tag in person.tags.items()}
+        fresh, common = link_all(connection, pairs, carry, tags)
         ids += people_ids
         linked, shared = linked + fresh, shared + common
     return Enrolled(tuple(ids), added, adopted, changed, linked, shared)

@@ -1,7 +1,9 @@
 """Brings the store's people into the directory, page by page; reads identities and residence and keeps no value.
 
 What cannot be read in a row is counted by kind and the person is enrolled all the same: a mistyped telephone
-number must not keep a customer from objecting by e-mail.
+number must not keep a customer from objecting by e-mail. Who was erased stays out: a record that comes with a store
+key or an identifier of the suppression list is left out and counted, and a person who is enrolled already is not given
+such an identifier.
 """
 
 from collections import Counter
@@ -14,12 +16,20 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.database import DRIVER_ERRORS
-from consent_gateway.errors import DatabaseUnavailable, FieldFault, IdentifierRefused, InputRefused, NotFound
+from consent_gateway.errors import (
+    DatabaseUnavailable,
+    FieldFault,
+    IdentifierRefused,
+    InputRefused,
+    NotFound,
+    Suppressed,
+)
 from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
-from consent_gateway.people.directory import NewPerson, enrol_many, minority
-from consent_gateway.people.linking import unlink_others
+from consent_gateway.people.directory import NewPerson, by_store_keys, enrol_many, minority
+from consent_gateway.people.linking import Index, unlink_others
 from consent_gateway.people.residence import Unreadable, is_member, jurisdiction, minor_born
+from consent_gateway.people.suppression import SuppressionTags, hold_for_enrolment, suppressed
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
 from consent_gateway.vocabulary import Identifier, JsonValue
@@ -45,7 +55,10 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run came to. `unreadable` counts values that could not be read, by kind or attribute."""
+    """What a run came to. `unreadable` counts values that could not be read, by kind or attribute.
+
+    `suppressed` are records left out because their person was erased, `withheld` such identifiers of other people.
+    """
 
     read: int = 0
     added: int = 0
@@ -54,6 +67,8 @@ class Report:
     linked: int = 0
     shared: int = 0
     joined: int = 0
+    suppressed: int = 0
+    withheld: int = 0
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -70,6 +85,13 @@ class Newcomer:
 class _Reading:
     person: NewPerson
     member: bool
+    store_tag: str
+
+    def without(self, listed: Collection[str]) -> "_Reading":
+        """The same without the identifiers that are on the suppression list."""
+        tags = self.person.tags
+        kept = tuple(index for index in self.person.identifiers if tags[index] not in listed)
+        return replace(self, person=replace(self.person, identifiers=kept))
 
 
 class Enrolment:
@@ -82,6 +104,7 @@ class Enrolment:
         store: CustomerStore,
         catalogue: Catalogue,
         indexes: BlindIndex,
+        tags: SuppressionTags,
         ledger: Ledger,
         record_in: Callable[[sa.Connection, Entry], None],
         clock: Clock,
@@ -89,12 +112,16 @@ class Enrolment:
         self._engine = engine
         self._store = store
         self._indexes = indexes
+        self._tags = tags
         self._ledger = ledger
         self._record_in = record_in
         self._clock = clock
         fields = catalogue.fields
         self._kinds = {name: each.identity for name, each in fields.items() if each.identity is not None}
         self._attributes = {name: each.attribute for name, each in fields.items() if each.attribute is not None}
+        root = catalogue.root
+        at_root = ((name, each) for name, each in fields.items() if each.collection == root.name)
+        self._key_field = next((name for name, each in at_root if each.column == root.primary_key), None)
 
     def run(self, progress: Progress) -> Report:
         """Enrol every person of the store, a page a transaction.
@@ -137,12 +164,33 @@ class Enrolment:
                 fault = FieldFault(f"/record/{name}", error.message)
                 raise InputRefused("an identifier is not well-formed", (fault,)) from error
 
+    def refuse_suppressed(self, values: Mapping[str, JsonValue]) -> None:
+        """Refuse values that would bring back an erased person. Raises `Suppressed` naming the field, as `refresh`.
+
+        For values that `refuse_unreadable` has passed.
+        """
+        tags = {
+            name: self._tags.of(Identifier(kind, _text(values[name])))
+            for name, kind in self._kinds.items()
+            if values.get(name) is not None
+        }
+        if self._key_field is not None and values.get(self._key_field) is not None:
+            tags[self._key_field] = self._tags.of_store_key(_text(values[self._key_field]))
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                listed = suppressed(connection, tags.values())
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("the suppression list could not be read: try again") from error
+        for name, tag in tags.items():
+            if tag in listed:
+                raise _refused(f"`{name}` is an identifier")
+
     def refresh(self, connection: sa.Connection, store_key: str, changed: Collection[str] = ()) -> str:
         """Enrol one record anew after it changed, in the caller's transaction, and return the person's id.
 
         Identifiers of `changed` fields that the record no longer holds are taken from the person: a mistyped address
         must not stay shared with the one whose address it is. Raises `NotFound` where the store has no such record,
-        `StoreUnavailable`.
+        `Suppressed` for a new one of an erased person, `StoreUnavailable`.
         """
         record = self._store.read(store_key, (*self._kinds, *self._attributes), _ALL_ROWS)
         if record is None:
@@ -154,7 +202,10 @@ class Enrolment:
         reading = self._reading(store_key, identities, attributes, Counter())
         if changed:
             reading = replace(reading, person=_no_older(reading.person, minority(connection, store_key)))
-        person = self._enrol(connection, [reading], self._clock.now())[0][0]
+        enrolled = self._enrol(connection, [reading], self._clock.now())[0]
+        if not enrolled:
+            raise _refused("the record holds an identifier")
+        person = enrolled[0]
         kinds = {self._kinds[name] for name in changed if name in self._kinds}
         unlink_others(connection, person, kinds, reading.person.identifiers)
         return person
@@ -175,12 +226,18 @@ class Enrolment:
             linked=before.linked + page.linked,
             shared=before.shared + page.shared,
             joined=before.joined + page.joined,
+            suppressed=before.suppressed + page.suppressed,
+            withheld=before.withheld + page.withheld,
             unreadable=unreadable,
         )
 
     def _enrol(
         self, connection: sa.Connection, readings: Sequence[_Reading], now: datetime
     ) -> tuple[tuple[str, ...], Report]:
+        """The ids of the people enrolled, without those left out, and what it came to."""
+        hold_for_enrolment(connection)
+        read = len(readings)
+        readings, withheld = self._allowed(connection, readings)
         people = [reading.person for reading in readings]
 
         def carry(within: sa.Connection, early: str, person: str) -> bool:
@@ -189,8 +246,34 @@ class Enrolment:
         done = enrol_many(connection, people, now=now, carry=carry)
         members = [person for person, each in zip(done.data_subjects, readings, strict=True) if each.member]
         joined = self._ledger.join_programme(connection, members, now)
-        report = Report(len(people), done.added, done.adopted, done.changed, done.linked, done.shared, joined)
+        report = Report(
+            read=read,
+            added=done.added,
+            adopted=done.adopted,
+            changed=done.changed,
+            linked=done.linked,
+            shared=done.shared,
+            joined=joined,
+            suppressed=read - len(people),
+            withheld=withheld,
+        )
         return done.data_subjects, report
+
+    def _allowed(self, connection: sa.Connection, readings: Sequence[_Reading]) -> tuple[list[_Reading], int]:
+        """The readings that may be enrolled, and how many identifiers were taken from them."""
+        tags = [tag for each in readings for tag in (each.store_tag, *each.person.tags.values())]
+        listed = suppressed(connection, tags)
+        if not listed:
+            return list(readings), 0
+        known = by_store_keys(connection, [each.person.store_key for each in readings])
+        allowed, withheld = [], 0
+        for each in readings:
+            kept = each.without(listed)
+            taken = len(each.person.identifiers) - len(kept.person.identifiers)
+            if each.store_tag not in listed and (not taken or each.person.store_key in known):
+                allowed.append(kept)
+                withheld += taken
+        return allowed, withheld
 
     def _reading(
         self,
@@ -199,10 +282,11 @@ class Enrolment:
         attributes: Mapping[str, str],
         unreadable: Counter[str],
     ) -> _Reading:
-        indexes = []
+        indexes: dict[Index, str] = {}
         for kind, value in identities:
+            identifier = Identifier(kind, value)
             try:
-                indexes.append((kind, self._indexes.of(Identifier(kind, value))))
+                indexes[kind, self._indexes.of(identifier)] = self._tags.of(identifier)
             except IdentifierRefused:
                 unreadable[kind] += 1
         place, born, birth_known = None, None, False
@@ -215,8 +299,15 @@ class Enrolment:
                 born, birth_known = minor_born(attributes["birth_date"], self._clock.now().date()), True
         except Unreadable:
             unreadable["birth_date"] += 1
-        person = NewPerson(store_key, place, born, birth_known, tuple(indexes))
-        return _Reading(person, "member" in attributes and is_member(attributes["member"]))
+        person = NewPerson(store_key, place, born, birth_known, tuple(indexes), indexes)
+        member = "member" in attributes and is_member(attributes["member"])
+        return _Reading(person, member, self._tags.of_store_key(store_key))
+
+
+def _refused(what: str) -> Suppressed:
+    return Suppressed(
+        f"{what} of someone who was erased: the operator lifts the suppression when they come back by their own act"
+    )
 
 
 def _no_older(person: NewPerson, known: date | None) -> NewPerson:
@@ -246,6 +337,7 @@ def _text(value: JsonValue) -> str:
 def _entry(page: Report, now: datetime) -> Entry:
     counts = {"read": page.read, "added": page.added, "adopted": page.adopted, "changed": page.changed}
     counts |= {"linked": page.linked, "shared": page.shared, "joined": page.joined}
+    counts |= {"suppressed": page.suppressed, "withheld": page.withheld}
     return Entry(
         entry_id=new_id("enr", now),
         kind=EntryKind.PERSON,

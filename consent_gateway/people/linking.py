@@ -19,6 +19,11 @@ Carry = Callable[[sa.Connection, str, str], bool]
 True if it did and the identifier may follow; False if `early` must stay a holder of its own, as one erased must.
 """
 
+Tags = Mapping[Index, str]
+"""The suppression tag of each identifier that is linked; see `suppression`."""
+
+NO_TAGS: Tags = MappingProxyType({})
+
 BATCH = 500  # people, or identifiers of one kind, that one statement handles
 _T = TypeVar("_T")
 
@@ -30,6 +35,7 @@ class Held:
     data_subject: str
     store_key: str | None
     shared: bool
+    tagged: bool = True  # has its suppression tag
 
     @property
     def early(self) -> bool:
@@ -50,14 +56,24 @@ def insert_ignoring(table: sa.Table) -> Mapping[str, sa.Insert]:
 _INSERT_IDENTIFIERS = insert_ignoring(IDENTIFIERS)
 _INSERT_SHARED = insert_ignoring(SHARED_IDENTIFIERS)
 _HELD = (
-    sa.select(IDENTIFIERS.c.blind_index, IDENTIFIERS.c.data_subject, IDENTIFIERS.c.shared, PEOPLE.c.store_key)
+    sa.select(
+        IDENTIFIERS.c.blind_index,
+        IDENTIFIERS.c.data_subject,
+        IDENTIFIERS.c.shared,
+        PEOPLE.c.store_key,
+        IDENTIFIERS.c.suppression_tag.is_not(None).label("tagged"),
+    )
     .join(PEOPLE, PEOPLE.c.data_subject == IDENTIFIERS.c.data_subject)
     .where(
         IDENTIFIERS.c.kind == sa.bindparam("of_kind", type_=sa.String()),
         IDENTIFIERS.c.blind_index.in_(sa.bindparam("indexes", expanding=True, type_=sa.String())),
     )
 )
-
+_TAG = (
+    sa.update(IDENTIFIERS)
+    .where(IDENTIFIERS.c.kind == sa.bindparam("of_kind"), IDENTIFIERS.c.blind_index == sa.bindparam("of_index"))
+    .values(suppression_tag=sa.bindparam("tag"))
+)
 _SHARES = sa.select(SHARED_IDENTIFIERS.c.kind).where(
     *(column == sa.bindparam(column.name) for column in SHARED_IDENTIFIERS.primary_key)
 )
@@ -72,12 +88,17 @@ def held(connection: sa.Connection, indexes: Sequence[Index]) -> dict[Index, Hel
     for kind, wanted in by_kind.items():
         for chunk in chunks(list(wanted)):
             for row in connection.execute(_HELD, {"of_kind": kind, "indexes": chunk}):
-                found[kind, row.blind_index] = Held(row.data_subject, row.store_key, row.shared)
+                found[kind, row.blind_index] = Held(row.data_subject, row.store_key, row.shared, bool(row.tagged))
     return found
 
 
-def link_all(connection: sa.Connection, pairs: Sequence[tuple[str, Index]], carry: Carry) -> tuple[int, int]:
+def link_all(
+    connection: sa.Connection, pairs: Sequence[tuple[str, Index]], carry: Carry, tags: Tags = NO_TAGS
+) -> tuple[int, int]:
     """Link identifiers to people, given as (data_subject, index); returns how many were new and how many got shared.
+
+    `tags` are kept with the identifiers, also with those that stood there without: one that has none cannot be
+    suppressed, so its holder cannot be erased.
 
     Two writers that bring the same identifier at once end with one row and a shared mark: the unique index lets one
     of them in, and the other then reads what the first has committed.
@@ -87,9 +108,12 @@ def link_all(connection: sa.Connection, pairs: Sequence[tuple[str, Index]], carr
         return 0, 0
     before = held(connection, [index for _, index in wanted])
     fresh = [(person, index) for person, index in wanted if index not in before]
+    bare = {index for index, holder in before.items() if not holder.tagged and index in tags}
+    if bare:
+        connection.execute(_TAG, [{"of_kind": index[0], "of_index": index[1], "tag": tags[index]} for index in bare])
     insert = _INSERT_IDENTIFIERS[connection.dialect.name]
     if fresh:
-        connection.execute(insert, [_row(person, index) | {"shared": False} for person, index in fresh])
+        connection.execute(insert, [_fresh(person, index, tags.get(index)) for person, index in fresh])
         before |= held(connection, [index for _, index in fresh])
     shared = 0
     for person, index in wanted:
@@ -99,9 +123,9 @@ def link_all(connection: sa.Connection, pairs: Sequence[tuple[str, Index]], carr
     return linked, shared
 
 
-def add_holder(connection: sa.Connection, person: str, index: Index) -> None:
+def add_holder(connection: sa.Connection, person: str, index: Index, tag: str | None = None) -> None:
     """Link an identifier that nobody holds; where someone else was first, theirs stays."""
-    connection.execute(_INSERT_IDENTIFIERS[connection.dialect.name], [_row(person, index) | {"shared": False}])
+    connection.execute(_INSERT_IDENTIFIERS[connection.dialect.name], [_fresh(person, index, tag)])
 
 
 def unlink_others(connection: sa.Connection, person: str, kinds: Collection[str], kept: Collection[Index]) -> int:
@@ -151,6 +175,10 @@ def _meet(connection: sa.Connection, before: dict[Index, Held], person: str, ind
         connection.execute(sa.update(IDENTIFIERS).where(*at).values(shared=True))
         before[index] = Held(holder.data_subject, holder.store_key, shared=True)
     return 1
+
+
+def _fresh(person: str, index: Index, tag: str | None) -> dict[str, object]:
+    return _row(person, index) | {"shared": False, "suppression_tag": tag}
 
 
 def _row(person: str, index: Index) -> dict[str, object]:

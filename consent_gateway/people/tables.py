@@ -1,4 +1,4 @@
-"""Tables of the people room: one row a person, their identifiers as blind indexes, provenance of their fields."""
+"""Tables of the people room: people, their identifiers as blind indexes, provenance of fields, who was erased."""
 
 import sqlalchemy as sa
 
@@ -22,6 +22,8 @@ IDENTIFIERS = sa.Table(
     sa.Column("blind_index", sa.String(64), primary_key=True),  # keyed, never the value
     sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), nullable=False, index=True),
     sa.Column("shared", sa.Boolean, nullable=False, default=False),  # more than one person uses it
+    # What stands on the suppression list once the person is erased: at that time nobody has the value any more.
+    sa.Column("suppression_tag", sa.String(32)),
     sqlite_with_rowid=False,
 )
 
@@ -45,4 +47,31 @@ FIELD_PROVENANCE = sa.Table(
     sa.Column("client_id", sa.String(64), nullable=False),
     sa.Column("purpose", sa.String(64), nullable=False),
     sa.Column("recorded_at", sa.BigInteger, nullable=False),
+)
+
+SUPPRESSIONS = sa.Table(
+    "suppressions",
+    METADATA,
+    sa.Column("tag", sa.String(32), primary_key=True),  # keyed, covers the kind; see `suppression`
+    sa.Column("kind", sa.String(32), nullable=False),  # of identifier, or `store_key`
+    # No person and no time: with either, whoever knows the address could find the erased person's ledger by it.
+    sqlite_with_rowid=False,
+)
+
+SHREDDINGS = sa.Table(
+    "shreddings",
+    METADATA,
+    sa.Column("shredding_id", sa.String(32), primary_key=True),  # also the id of the audit entry of the intent
+    sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), nullable=False, unique=True),
+    sa.Column("reference", sa.String(128), nullable=False),  # to the request it answers
+    sa.Column("requested_by", sa.String(64), nullable=False),
+    sa.Column("begun_at", sa.BigInteger, nullable=False),
+    sa.Column("suppressed", sa.Integer, nullable=False),  # identifiers and store key put on the suppression list
+    sa.Column("shared", sa.Integer, nullable=False),  # identifiers that others use, and so are not on it
+    sa.Column("fingerprint", sa.String(32)),  # this and the rest: null until the keys are destroyed and it is recorded
+    sa.Column("shard", sa.Integer),
+    sa.Column("epoch", sa.Integer),
+    sa.Column("destroyed_at", sa.BigInteger),
+    sa.Column("finished_at", sa.BigInteger, index=True),
+    sa.Column("outcome_entry", sa.String(32)),
 )

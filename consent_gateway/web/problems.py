@@ -105,6 +105,14 @@ KINDS: tuple[ProblemKind, ...] = (
         "Read again and repeat with the new version, or repeat the same call a moment later.",
     ),
     ProblemKind(
+        "suppressed",
+        409,
+        "The person was erased",
+        "The identifier or record belongs to someone who was erased, and the call would bring them back.",
+        "Leave it. If they come back by their own act, the operator lifts the suppression. A withdrawal, refusal, "
+        "objection or opt-out by the identifier is still recorded.",
+    ),
+    ProblemKind(
         "payload_too_large",
         413,
         "The body is too large",

@@ -13,6 +13,7 @@ from consent_gateway.errors import (
     ConsentNotRaised,
     IdentifierRefused,
     NotFound,
+    Suppressed,
     UnknownPurpose,
 )
 from consent_gateway.people.directory import PersonRef
@@ -39,7 +40,7 @@ _FLAGS = (
     auth=Scope.CONSENTS_WRITE,
     body=schemas.ConsentSchema,
     answers=(Answer(201, "The choice is recorded and binds every later call.", answer_schemas.RecordedSchema),),
-    raises=(UnknownPurpose, IdentifierRefused, ConsentNotRaised, Conflict, NotFound, AuditUnavailable),
+    raises=(UnknownPurpose, IdentifierRefused, ConsentNotRaised, Conflict, Suppressed, NotFound, AuditUnavailable),
     idempotent=True,
     example={
         "identifier": {"kind": "email", "value": "ada@example.com"},

@@ -15,6 +15,7 @@ from consent_gateway.errors import (
     NotFound,
     ProtectionRefused,
     StoreUnavailable,
+    Suppressed,
     UnknownField,
     UnknownPurpose,
 )
@@ -36,7 +37,7 @@ _READS = (
     KeysUnavailable,
     ProtectionRefused,
 )
-_WRITES = (*_READS, FieldsRefused, ConsentNotRaised, Conflict)
+_WRITES = (*_READS, FieldsRefused, ConsentNotRaised, Conflict, Suppressed)
 _RECORD = (Answer(200, "What may go out of the record.", answer_schemas.RecordAnswerSchema),)
 _LONGEST_VERSION = 128
 

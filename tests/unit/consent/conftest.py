@@ -13,6 +13,7 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.database import HeldConnections
 from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
 from tests.conftest import NOON, StillClock
@@ -68,6 +69,7 @@ def choices(gateway_engine: sa.Engine, reader: FactsReader, indexes: BlindIndex,
         engine=gateway_engine,
         facts=reader,
         indexes=indexes,
+        tags=SuppressionTags(bytes(range(32)), "DE"),
         record_in=record_in,
         clock=clock,
         purposes=PURPOSES,

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.suppression import SuppressionTags
 
 
 class Carried:
@@ -33,3 +34,9 @@ def carry() -> Carried:
 def indexes() -> BlindIndex:
     """Blind indexes under fixed keys, for German telephone numbers."""
     return BlindIndex(lambda kind, version: hashlib.sha256(f"{kind}{version}".encode()).digest(), "DE")
+
+
+@pytest.fixture
+def tags() -> SuppressionTags:
+    """Suppression tags under a fixed key, for German telephone numbers."""
+    return SuppressionTags(bytes(range(32)), "DE")

@@ -12,13 +12,16 @@ from consent_gateway.audit.recorder import record_in
 from consent_gateway.audit.tables import AUDIT_QUEUE
 from consent_gateway.consent import ledger
 from consent_gateway.consent.enrolled import EnrolledLedger
-from consent_gateway.errors import NotFound
+from consent_gateway.errors import NotFound, Suppressed
 from consent_gateway.people import directory, enrolment
 from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.suppression import SuppressionTags, leave
 from consent_gateway.people.tables import IDENTIFIERS, PEOPLE
 from consent_gateway.ports import Page, StoredIdentity, StoredRecord
 from consent_gateway.vocabulary import ANY_PURPOSE, EventKind, Evidence, Identifier, NewConsentEvent
 from tests.conftest import NOON, StillClock
+
+TAGS = SuppressionTags(bytes(range(32)), "DE")
 
 
 class Shelf:
@@ -53,16 +56,19 @@ def row(key: str, *identities: tuple[str, str], **attributes: str) -> StoredIden
 def service(engine: sa.Engine, store: Shelf, indexes: Any, clock: Any = None) -> Enrolment:
     """Enrolment with the real ledger and audit queue."""
     named = {
-        "email": SimpleNamespace(identity="email", attribute=None),
-        "cards.number": SimpleNamespace(identity="loyalty_number", attribute=None),
-        "country": SimpleNamespace(identity=None, attribute="country"),
-        "born": SimpleNamespace(identity=None, attribute="birth_date"),
+        "id": SimpleNamespace(identity=None, attribute=None, collection="people", column="id"),
+        "email": SimpleNamespace(identity="email", attribute=None, collection="people", column="email"),
+        "cards.number": SimpleNamespace(identity="loyalty_number", attribute=None, collection="cards", column="number"),
+        "country": SimpleNamespace(identity=None, attribute="country", collection="people", column="country"),
+        "born": SimpleNamespace(identity=None, attribute="birth_date", collection="people", column="born"),
     }
+    root = SimpleNamespace(name="people", primary_key="id")
     return Enrolment(
         engine=engine,
         store=store,  # type: ignore[arg-type]
-        catalogue=SimpleNamespace(fields=named),  # type: ignore[arg-type]
+        catalogue=SimpleNamespace(fields=named, root=root),  # type: ignore[arg-type]
         indexes=indexes,
+        tags=TAGS,
         ledger=EnrolledLedger(),
         record_in=record_in,
         clock=clock or StillClock(),
@@ -198,3 +204,63 @@ def test_a_newcomer_is_judged_before_enrolment(gateway_engine: sa.Engine, indexe
         {"country": "de", "born": "2012-03-04", "email": "a@example.com", "other": None}
     )
     assert (newcomer.jurisdiction, newcomer.minor_born) == ("DE", date(2012, 3, 4))
+
+
+def erase(engine: sa.Engine, store_key: str) -> None:
+    """Take a person out of the directory as an erasure does."""
+    with engine.begin() as connection:
+        leave(connection, directory.by_store_keys(connection, [store_key])[store_key], TAGS)
+
+
+def test_who_was_erased_is_left_out_and_counted(gateway_engine: sa.Engine, indexes: Any) -> None:
+    """A record with the erased person's store key, or a new one with an identifier of theirs, is not enrolled."""
+    shelf = Shelf(row("1", ("email", "a@example.com"), country="DE"), row("2", country="DE"))
+    enrol = service(gateway_engine, shelf, indexes)
+    enrol.run(silent)
+    erase(gateway_engine, "1")
+    shelf.rows = [row("1", country="DE"), row("2", country="DE"), row("3", ("email", "A@EXAMPLE.com"), country="DE")]
+    report = enrol.run(silent)
+    assert (report.read, report.added, report.suppressed, report.withheld) == (3, 0, 2, 0)
+    assert set(people(gateway_engine)) == {"2", None}
+    for store_key in ("1", "3"):
+        with gateway_engine.begin() as connection, pytest.raises(Suppressed):
+            enrol.refresh(connection, store_key)
+
+
+def test_a_customer_is_not_given_an_erased_identifier(gateway_engine: sa.Engine, indexes: Any) -> None:
+    """Someone enrolled whose record comes to hold such an identifier stays a customer and is refreshed without it."""
+    shelf = Shelf(row("1", ("email", "a@example.com"), country="DE"), row("2", country="DE"))
+    enrol = service(gateway_engine, shelf, indexes)
+    enrol.run(silent)
+    erase(gateway_engine, "1")
+    shelf.rows = [row("2", ("email", "a@example.com"), ("email", "b@example.com"), country="FR")]
+    report = enrol.run(silent)
+    assert (report.changed, report.linked, report.suppressed, report.withheld) == (1, 1, 0, 1)
+    with gateway_engine.begin() as connection:
+        found = directory.find(connection, ("email", indexes.of(Identifier("email", "a@example.com"))))
+    assert found == ()
+
+
+def test_values_of_erased_people_are_refused_by_name(gateway_engine: sa.Engine, indexes: Any) -> None:
+    """A write of such an identifier or store key is refused naming the field and no value; others pass."""
+    enrol = service(gateway_engine, Shelf(row("1", ("email", "canary@example.com"), country="DE")), indexes)
+    enrol.run(silent)
+    enrol.refuse_suppressed({"email": "canary@example.com", "id": 1})
+    erase(gateway_engine, "1")
+    for name, value in (("email", "Canary@example.com"), ("id", 1)):
+        with pytest.raises(Suppressed, match=name) as refused:
+            enrol.refuse_suppressed({name: value})
+        assert "canary" not in refused.value.message.lower()
+    enrol.refuse_suppressed({"email": "b@example.com", "id": 2, "country": "DE"})
+
+
+def test_enrolling_again_gives_old_identifiers_their_tag(gateway_engine: sa.Engine, indexes: Any) -> None:
+    """An identifier that stands without a tag gets it at the next run, so that its holder can be erased."""
+    enrol = service(gateway_engine, Shelf(row("1", ("email", "a@example.com"), country="DE")), indexes)
+    enrol.run(silent)
+    with gateway_engine.begin() as connection:
+        connection.execute(sa.update(IDENTIFIERS).values(suppression_tag=None))
+    assert enrol.run(silent).linked == 0
+    with gateway_engine.begin() as connection:
+        tag = connection.execute(sa.select(IDENTIFIERS.c.suppression_tag)).scalar_one()
+    assert tag == TAGS.of(Identifier("email", "a@example.com"))
