@@ -20,7 +20,7 @@ from consent_gateway.ports import CustomerStore, Page, StoredRecord
 from consent_gateway.protection.fields import is_sealed, key_id_of, open_sealed, refused_format
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import KeyGrant
-from consent_gateway.protection.tokens import REFUSED_VERSION, TokenKind, has_shape
+from consent_gateway.protection.tokens import REFUSED_VERSION, TokenKind, looks_like_token
 from consent_gateway.vocabulary import JsonValue
 
 Progress = Callable[[int, int], None]
@@ -170,7 +170,7 @@ class StoreScan:
 def _unsealed(value: JsonValue) -> Cause:
     if refused_format(value) is not None:
         return Cause.EARLIER_FORMAT
-    return Cause.UNKNOWN_FORMAT if isinstance(value, str) and has_shape(value) else Cause.PLAIN_TEXT
+    return Cause.UNKNOWN_FORMAT if isinstance(value, str) and looks_like_token(value) else Cause.PLAIN_TEXT
 
 
 def _sealed_values(record: StoredRecord, classes: Mapping[str, str]) -> Iterator[tuple[str, JsonValue]]:

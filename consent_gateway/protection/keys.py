@@ -10,7 +10,7 @@ whether any were destroyed or an epoch was closed elsewhere, and forgets what it
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,23 +30,31 @@ from consent_gateway.protection.primitives import KEY_BYTES
 from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
 from consent_gateway.vocabulary import COMPANY
 
-_CHUNK = 1000  # people whose keys are made in one transaction
+_CHUNK = 1000  # people whose keys are made in one transaction, or read in one page
 _ATTEMPTS = 3  # at reading what a closing or a rotation replaces in between
 
+_WRAPPED = (
+    PERSON_KEYS.c.epoch,
+    PERSON_KEYS.c.shard,
+    PERSON_KEYS.c.key_id,
+    PERSON_KEYS.c.wrapped,
+    SHARD_KEYS.c.wrapped,
+    EPOCHS.c.wrapped,
+)
+_JOINED = PERSON_KEYS.outerjoin(
+    SHARD_KEYS, sa.and_(SHARD_KEYS.c.epoch == PERSON_KEYS.c.epoch, SHARD_KEYS.c.shard == PERSON_KEYS.c.shard)
+).outerjoin(EPOCHS, EPOCHS.c.epoch == PERSON_KEYS.c.epoch)
+_SHARD, _ID = sa.bindparam("shard", type_=sa.Integer()), sa.bindparam("data_subject", type_=sa.String())
 _PERSON = (
-    sa.select(
-        PERSON_KEYS.c.epoch,
-        PERSON_KEYS.c.shard,
-        PERSON_KEYS.c.key_id,
-        PERSON_KEYS.c.wrapped,
-        SHARD_KEYS.c.wrapped,
-        EPOCHS.c.wrapped,
-    )
-    .outerjoin(
-        SHARD_KEYS, sa.and_(SHARD_KEYS.c.epoch == PERSON_KEYS.c.epoch, SHARD_KEYS.c.shard == PERSON_KEYS.c.shard)
-    )
-    .outerjoin(EPOCHS, EPOCHS.c.epoch == PERSON_KEYS.c.epoch)
-    .where(PERSON_KEYS.c.shard == sa.bindparam("shard"), PERSON_KEYS.c.data_subject == sa.bindparam("data_subject"))
+    sa.select(*_WRAPPED).select_from(_JOINED).where(PERSON_KEYS.c.shard == _SHARD, PERSON_KEYS.c.data_subject == _ID)
+)
+_PAGE = (
+    sa.select(PERSON_KEYS.c.data_subject, *_WRAPPED)
+    .select_from(_JOINED)
+    .where(sa.tuple_(PERSON_KEYS.c.shard, PERSON_KEYS.c.data_subject) > sa.tuple_(_SHARD, _ID))
+    .where(PERSON_KEYS.c.wrapped.is_not(None))
+    .order_by(PERSON_KEYS.c.shard, PERSON_KEYS.c.data_subject)
+    .limit(_CHUNK)
 )
 
 
@@ -61,6 +69,7 @@ class KeyRing:
         self._named = NamedKeys(provider, self._database, tenant, clock)
         self._read_person = self._database.prepared(_PERSON)
         self._keys = Hierarchy(tenant)
+        self._read_page = self._database.prepared(_PAGE)
         self._people = PersonKeyCache(clock)
         self._watch = Watch(self._database, clock)
         self._opened: dict[bytes, bytes] = {}  # wrapped epoch and shard keys -> keys: at most 4,097 an epoch
@@ -95,6 +104,19 @@ class KeyRing:
         self._open_epoch()  # outside the transactions below, for the provider may be slow
         for start in range(0, len(wanted), _CHUNK):
             self._create_chunk(wanted[start : start + _CHUNK])
+
+    def everybody(self) -> Iterator[PersonKeys]:
+        """The keys of every person who has some, shard by shard, read a thousand at a time and kept nowhere.
+
+        For a look-up by what only a seed can tell; about ten seconds for a million people.
+        """
+        shard, last = -1, ""
+        while rows := self._read_page.rows(shard=shard, data_subject=last):
+            for data_subject, *row in rows:
+                keys = self._open_or_again(data_subject, tuple(row))
+                if keys is not None:
+                    yield keys
+            last, shard = rows[-1][0], rows[-1][2]
 
     def destroy(self, data_subject: str) -> DestroyedKey:
         """Empty the person's row, durably, and forget their keys; the second call gives the evidence of the first.
@@ -131,6 +153,13 @@ class KeyRing:
     def token_key(self, purpose: str, recipient: str | None) -> NamedKey:
         """The key of reversible tokens of one purpose and recipient; another than the domain's pseudonym key."""
         return self._named.key("token", _domain(purpose, recipient))
+
+    def handed_out_key(self, kind: str, purpose: str, recipient: str | None, key_id: str | None) -> NamedKey:
+        """The key of this domain with this id, or its present one for None; never makes one.
+
+        Raises `ProtectionRefused` where the domain has no such key and `KeysUnavailable` where it was retired.
+        """
+        return self._named.existing(kind, _domain(purpose, recipient), key_id)
 
     def index_key(self, kind: str, version: int) -> bytes:
         """The blind-index key of one identifier kind under one version of its normalisation rule."""
@@ -199,6 +228,16 @@ class KeyRing:
                 self._people.put(keys, generation)
                 return keys
         raise KeysUnavailable("the keys of this person change again and again: try again later")
+
+    def _open_or_again(self, data_subject: str, found: tuple[Any, ...]) -> PersonKeys | None:
+        """What a page held, or what stands there now; None where the person was erased in between."""
+        try:
+            return self._open(data_subject, found)
+        except KeysUnavailable:
+            try:
+                return self._opened_person(data_subject)
+            except KeysDestroyed:
+                return None
 
     def _read_row(self, data_subject: str) -> tuple[Any, ...] | None:
         rows = self._read_person.rows(shard=shard_of(data_subject), data_subject=data_subject)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consent_gateway.database import to_micros
-from consent_gateway.errors import KeysUnavailable
+from consent_gateway.errors import KeysUnavailable, ProtectionRefused
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.material import NamedKey, draw_key, draw_key_id
@@ -62,6 +62,24 @@ class NamedKeys:
         secret = self._provider.unwrap(wrapped, self._context(kind, name, version, key_id))
         with self._lock:
             return self._made.setdefault((kind, *parts), NamedKey(key_id, secret))
+
+    def existing(self, kind: str, parts: tuple[str | int, ...], key_id: str | None) -> NamedKey:
+        """The key of this kind, name and id, or the present one for None; never makes one.
+
+        Raises `ProtectionRefused` where this name has no such key and `KeysUnavailable` where it was retired.
+        """
+        name = json.dumps(parts, separators=(",", ":"))
+        c = NAMED_KEYS.c
+        statement = sa.select(c.version, c.key_id, c.wrapped, c.retired_at).where(c.kind == kind, c.name == name)
+        chosen = c.retired_at.is_(None) if key_id is None else c.key_id == key_id
+        with self._database.reading() as connection:
+            found = connection.execute(statement.where(chosen).order_by(c.version.desc()).limit(1)).first()
+        if found is None:
+            raise ProtectionRefused("no such key belongs to this purpose and recipient: name those it was made for")
+        if found.retired_at is not None:
+            raise KeysUnavailable("the key of this token was retired: it cannot be turned back any more")
+        secret = self._provider.unwrap(found.wrapped, self._context(kind, name, found.version, found.key_id))
+        return NamedKey(found.key_id, secret)
 
     def _offer(self, kind: str, name: str) -> None:
         key_id = draw_key_id()

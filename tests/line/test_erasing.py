@@ -20,7 +20,7 @@ from consent_gateway.gateway import ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.shredding import Shredded
 from consent_gateway.vocabulary import OPENING, Caller, EventKind, Identifier
-from consent_gateway.wiring import Services, open_sealer, open_services
+from consent_gateway.wiring import Services, every_class, open_sealer, open_services
 from consent_gateway.writes import CreateQuery, WriteQuery
 from tests.conftest import NOON, StillClock
 from tests.line.conftest import Line
@@ -246,11 +246,12 @@ def test_a_sealed_value_does_not_open_after_the_act(line: Line) -> None:
     """What the store still holds of an erased person in a sealed column is noise from then on."""
     line.services.seal_existing.run(lambda _done, _total: None)
     who = id_of(line, 12)
-    sealed = line.services.sealing.sealed({"allergies": "nuts"}, who)
-    assert line.services.sealing.opened(sealed, who) == {"allergies": "nuts"}
+    operator = every_class(line.services.policies)
+    sealed = line.services.sealing.sealed({"allergies": "nuts"}, who, operator)
+    assert line.services.sealing.opened(sealed, who, operator) == {"allergies": "nuts"}
     shred(line, 12)
     with pytest.raises(KeysUnavailable):
-        line.services.sealing.opened(sealed, who)
+        line.services.sealing.opened(sealed, who, operator)
 
 
 def test_log_and_ledger_stay_whole(line: Line) -> None:
