@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import click
 
@@ -112,6 +113,7 @@ class _Bars:
         self._open = ExitStack()
         self._what: str | None = None
         self._done = 0
+        self._bar: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +126,7 @@ class _Bars:
             return
         if what != self._what:
             self._open.close()
-            bar = click.progressbar(length=total, label=f"{what:10}", file=click.get_text_stream("stderr"))
+            bar = click.progressbar(length=total, label=f"{what:10}", file=sys.stderr)
             self._bar = self._open.enter_context(bar)
             self._what, self._done = what, 0
         self._bar.update(done - self._done)

@@ -5,6 +5,7 @@ closed is gone, so no superseded epoch is in it.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -108,7 +109,7 @@ class Backups:
         PERSON_KEYS.create(target)
         for done, rows in every_person(live):
             insert_rows(target, PERSON_KEYS, rows)
-            digest.add(PERSON_KEYS.name, rows)
+            digest.add_people(rows)
             people += sum(row[5] is not None for row in rows)
             progress("back-up", done, SHARDS)
         made = replace(about, digest=digest.hex(), people=people, destroyed=mark(live, "destroyed"))
@@ -135,7 +136,7 @@ class Backups:
                 self._try_named(connection)
                 people = 0
                 for done, rows in every_person(connection):
-                    digest.add(PERSON_KEYS.name, rows)
+                    digest.add_people(rows)
                     people += self._try_people(rows, shard_keys, about.epoch)
                     progress("verify", done, SHARDS)
         except sa.exc.DBAPIError as error:
@@ -237,7 +238,8 @@ def _sorted(table: sa.Table, rows: list[RawRow]) -> list[RawRow]:
 
 @contextmanager
 def _file(path: Path, mode: str) -> Iterator[Connection]:
-    engine = sa.create_engine(f"sqlite:///file:{quote(str(path))}?mode={mode}&uri=true", poolclass=sa.pool.NullPool)
+    address = f"file:{quote(str(path))}?mode={mode}"
+    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True), poolclass=sa.NullPool)
     try:
         with engine.connect() as connection:
             if mode != "ro":  # nobody reads the file before it is whole, flushed and renamed

@@ -64,8 +64,10 @@ class EpochSteps:
             old_key, new_key = self._epoch_key(connection, old), self._epoch_key(connection, new)
             c = SHARD_KEYS.c
             shards = connection.execute(sa.select(c.shard, c.wrapped).where(c.epoch == old).order_by(c.shard)).all()
+        fresh = self._fresh_shard_keys([row.shard for row in shards], new, new_key)
         for done, (shard, wrapped) in enumerate(shards, 1):
-            self._rewrap_shard(shard, (old, self._keys.open_shard(old_key, shard, old, wrapped)), (new, new_key))
+            old_shard_key = self._keys.open_shard(old_key, shard, old, wrapped)
+            self._rewrap_shard(shard, (old, old_shard_key), (new, fresh[shard]))
             self._at("shard")
             self._progress("re-wrap", done, len(shards))
         return {"shards": len(shards)}
@@ -76,7 +78,7 @@ class EpochSteps:
             rows = living_of_shard(connection, shard, old[0])
         if not rows:
             return
-        changes = self._rewrapped(rows, old, (new[0], self._fresh_shard_key(shard, *new)), shard)
+        changes = self._rewrapped(rows, old, new, shard)
         with self._database.transaction() as connection:
             rewrap_rows(connection, shard, new[0], changes)
 
@@ -84,28 +86,34 @@ class EpochSteps:
         self, rows: Sequence[RawRow], old: tuple[int, bytes], new: tuple[int, bytes], shard: int
     ) -> list[tuple[str, bytes, bytes]]:
         before, after = self._keys.people(old[1], old[0]), self._keys.people(new[1], new[0])
-        changes = []
+        changes: list[tuple[str, bytes, bytes]] = []
         for data_subject, wrapped in rows:
             try:
-                both = before.open(data_subject, wrapped)
+                changes.append((data_subject, wrapped, after.wrap(data_subject, before.open(data_subject, wrapped))))
             except KeysUnavailable as error:
                 raise KeysUnavailable(
                     f"the keys of `{data_subject}` in shard {shard} do not open, and closing would make that final:"
                     " restore their row from a back-up, or erase them, then run this again"
                 ) from error
-            changes.append((data_subject, wrapped, after.wrap(data_subject, both)))
         return changes
 
-    def _fresh_shard_key(self, shard: int, epoch: int, epoch_key: bytes) -> bytes:
-        """The shard's key in the new epoch: ours, or that of whoever enrolled somebody there before."""
-        c = SHARD_KEYS.c
-        fresh = self._keys.wrap_shard(epoch_key, shard, epoch, draw_key())
-        row = {"epoch": epoch, "shard": shard, "wrapped": fresh, "created_at": to_micros(self._clock.now())}
+    def _fresh_shard_keys(self, shards: Sequence[int], epoch: int, epoch_key: bytes) -> dict[int, bytes]:
+        """These shards' keys in the new epoch: ours, or those of whoever enrolled somebody there before."""
+        now, c = to_micros(self._clock.now()), SHARD_KEYS.c
+        fresh = [
+            {
+                "epoch": epoch,
+                "shard": shard,
+                "wrapped": self._keys.wrap_shard(epoch_key, shard, epoch, draw_key()),
+                "created_at": now,
+            }
+            for shard in shards
+        ]
         with self._database.transaction() as connection:
-            connection.execute(self._database.insert_if_absent(SHARD_KEYS), row)
-        with self._database.reading() as connection:
-            kept = connection.execute(sa.select(c.wrapped).where(c.epoch == epoch, c.shard == shard)).scalar_one()
-        return self._keys.open_shard(epoch_key, shard, epoch, kept)
+            if fresh:
+                connection.execute(self._database.insert_if_absent(SHARD_KEYS), fresh)
+            kept = connection.execute(sa.select(c.shard, c.wrapped).where(c.epoch == epoch)).all()
+        return {row.shard: self._keys.open_shard(epoch_key, row.shard, epoch, row.wrapped) for row in kept}
 
     def drop_old(self, job: Job) -> State:
         """The old epoch's key and its shards' are emptied, and the back-up that allows it is named."""

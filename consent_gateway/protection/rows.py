@@ -8,7 +8,7 @@ and handed to the driver as text with plain tuples. Nothing else in the room doe
 import hashlib
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -19,11 +19,12 @@ from consent_gateway.protection.tables import PERSON_KEYS
 
 _BLOCK = 32  # shards read at a time: of ten million people about 78,000 rows
 
-RawRow = Sequence[Any]
+RawRow = tuple[Any, ...]
 """A row as the driver gives it, in the order of the table's columns: integers, strings, bytes and None."""
 
 _p = PERSON_KEYS.c
-_REWRAP = (
+_GIVEN = ("of_shard", "whose", "old", "new", "to_epoch")
+_REWRAP_ONE = (
     sa.update(PERSON_KEYS)
     .where(
         _p.shard == sa.bindparam("of_shard"),
@@ -31,6 +32,20 @@ _REWRAP = (
         _p.wrapped == sa.bindparam("old"),
     )
     .values(wrapped=sa.bindparam("new"), epoch=sa.bindparam("to_epoch"))
+)
+_ARRAYS = (
+    sa.func.unnest(
+        sa.bindparam("whose", type_=postgresql.ARRAY(sa.Text)),
+        sa.bindparam("old", type_=postgresql.ARRAY(sa.LargeBinary)),
+        sa.bindparam("new", type_=postgresql.ARRAY(sa.LargeBinary)),
+    )
+    .table_valued(sa.column("whose", sa.Text), sa.column("old", sa.LargeBinary), sa.column("new", sa.LargeBinary))
+    .render_derived(name="given")
+)
+_REWRAP_MANY = (
+    sa.update(PERSON_KEYS)
+    .where(_p.shard == sa.bindparam("of_shard"), _p.data_subject == _ARRAYS.c.whose, _p.wrapped == _ARRAYS.c.old)
+    .values(wrapped=_ARRAYS.c.new, epoch=sa.bindparam("to_epoch"))
 )
 
 
@@ -43,18 +58,13 @@ def rewrap_rows(connection: Connection, shard: int, epoch: int, changes: Sequenc
         return
     if connection.dialect.name == "postgresql":  # one statement; there an `executemany` is a message for every row
         people, old, new = (list(column) for column in zip(*changes, strict=True))
-        bytes_, texts = postgresql.ARRAY(sa.LargeBinary), postgresql.ARRAY(sa.Text)
-        given = sa.func.unnest(
-            sa.literal(people, texts), sa.literal(old, bytes_), sa.literal(new, bytes_)
-        ).table_valued(sa.column("whose", sa.Text), sa.column("old", sa.LargeBinary), sa.column("new", sa.LargeBinary))
-        same = (_p.shard == shard, _p.data_subject == given.c.whose, _p.wrapped == given.c.old)
-        connection.execute(sa.update(PERSON_KEYS).where(*same).values(wrapped=given.c.new, epoch=epoch))
+        text, _ = _compiled(connection, _REWRAP_MANY)
+        given = {"of_shard": shard, "whose": people, "old": old, "new": new, "to_epoch": epoch}
+        connection.exec_driver_sql(text, given)
         return
-    rows = [
-        {"of_shard": shard, "whose": whose, "old": old, "new": new, "to_epoch": epoch} for whose, old, new in changes
-    ]
-    text, order = _compiled(connection, _REWRAP)
-    connection.exec_driver_sql(text, [tuple(row[name] for name in order) for row in rows])
+    text, order = _compiled(connection, _REWRAP_ONE)
+    in_order = itemgetter(*map(_GIVEN.index, order))
+    connection.exec_driver_sql(text, [in_order((shard, whose, old, new, epoch)) for whose, old, new in changes])
 
 
 def living_of_shard(connection: Connection, shard: int, epoch: int) -> list[RawRow]:
@@ -82,7 +92,7 @@ def insert_rows(connection: Connection, table: sa.Table, rows: Sequence[RawRow])
         connection.execute(sa.insert(table), [dict(zip(names, row, strict=True)) for row in rows])
         return
     text, _ = _compiled(connection, sa.insert(table))
-    connection.exec_driver_sql(text, [tuple(row) for row in rows])
+    connection.exec_driver_sql(text, list(rows))
 
 
 def raw_rows(connection: Connection, statement: sa.Select[Any]) -> list[RawRow]:
@@ -91,23 +101,42 @@ def raw_rows(connection: Connection, statement: sa.Select[Any]) -> list[RawRow]:
     given: Any = compiled.params
     if compiled.positiontup is not None:
         given = tuple(compiled.params[name] for name in compiled.positiontup)
-    return list(connection.exec_driver_sql(str(compiled), given).all())
+    result = connection.exec_driver_sql(str(compiled), given)
+    rows = result.cursor.fetchall()  # SQLAlchemy's own rows cost as much again
+    result.close()
+    return cast("list[RawRow]", rows)
 
 
 class Digest:
-    """SHA-256 over rows, each as the text of its tuple in Python: the same for what both databases hold."""
+    """SHA-256 over rows as lines of text: the table's name, then each value after a bar, bytes as hexadecimal digits
+    and null as nothing. No value holds a bar or a line's end, so no two tables give the same text.
+    """
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def add(self, table: str, rows: Sequence[RawRow]) -> None:
         """Take in the next rows of a table; how they are cut into calls makes no difference."""
-        if rows:
-            self._hash.update("".join([f"{table}{tuple(row)!r}\n" for row in rows]).encode())
+        lines = [table + "".join([f"|{_text(value)}" for value in row]) for row in rows]
+        self._hash.update("".join([line + "\n" for line in lines]).encode())
+
+    def add_people(self, rows: Sequence[RawRow]) -> None:
+        """The same for keys of people, of whom there are many."""
+        lines = [
+            f"person_keys|{a}|{b}|{c}|{d}|{e}|{'' if f is None else f.hex()}|{g}|{'' if h is None else h}\n"
+            for a, b, c, d, e, f, g, h in rows
+        ]
+        self._hash.update("".join(lines).encode())
 
     def hex(self) -> str:
         """64 hexadecimal digits."""
         return self._hash.hexdigest()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return "" if value is None else str(value)
 
 
 def _compiled(connection: Connection, statement: sa.Update | sa.Insert) -> tuple[str, list[str]]:
