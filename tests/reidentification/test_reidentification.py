@@ -1,11 +1,24 @@
 """Turning tokens back over HTTP: asked, signed by a second person, told once; every other way is refused."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from consent_gateway.audit.export import export
 from consent_gateway.audit.reidentification_proof import prove
+from consent_gateway.audit.signer import open_signer
+from consent_gateway.cli.audit import audit
+from consent_gateway.consent.choices import NewChoice
 from consent_gateway.officers.registry import Role
+from consent_gateway.people.directory import PersonRef
+from consent_gateway.protection.transforms import pseudonym_of_value
+from consent_gateway.reidentification.canonical import canonical, commitment
+from consent_gateway.vocabulary import Caller, EventKind, Identifier
 from tests.reidentification.conftest import APPROVES, ASKS, House, person
 
 
@@ -197,10 +210,6 @@ def test_an_unknown_token_and_a_refused_person_look_alike(house: House) -> None:
 
 def withdrawn(house: House, purpose: str) -> str:
     """The address of a person who takes consent to the purpose back now."""
-    from consent_gateway.consent.choices import NewChoice
-    from consent_gateway.people.directory import PersonRef
-    from consent_gateway.vocabulary import Caller, EventKind, Identifier
-
     caller = Caller("till", "till", frozenset({purpose}), frozenset({"company"}), frozenset({"consents:write"}))
     who = PersonRef(identifier=Identifier("email", person(2)))
     house.services.choices.record(
@@ -253,8 +262,6 @@ def test_what_cannot_stand_is_refused_when_it_is_asked(house: House, different: 
 
 def test_a_one_way_pseudonym_is_refused_by_what_it_is(house: House) -> None:
     """A pseudonym of a value says itself that nothing turns it back."""
-    from consent_gateway.protection.transforms import pseudonym_of_value
-
     one_way = str(pseudonym_of_value("x", "email", b"k" * 32, "abcd", "default"))
     refused = house.ask(house.officer(ASKS), one_way)
     assert (refused.status, "one-way" in refused.body["detail"]) == (400, True)
@@ -276,3 +283,42 @@ def test_a_burst_halts_the_officer_until_an_operator_clears_it(house: House) -> 
     house.clock.pass_by(seconds=1)
     assert house.ask(requester, house.token(person(0))).status == 201
     assert house.reveal(requester, grant).status == 200
+
+
+def test_the_export_alone_proves_it_with_the_file_that_lies_in_it(house: House, tmp_path: Path) -> None:
+    """The exported folder's own script verifies without this software, the command says the same; a change is found."""
+    requester, approver = house.officer(ASKS), house.officer(APPROVES)
+    assert house.reveal(requester, house.granted(requester, approver, house.token(person(0)))).status == 200
+    house.leaves()
+    settings, origin = house.deployment.settings, house.services.issuer
+    vkey = open_signer(settings.log_key_file, settings.log_origin).vkey
+    folder = tmp_path / "export"
+    export(house.services.engine, folder, vkey, house.clock.now())
+    script = [sys.executable, "-I", "reidentification_proof.py", ".", "--origin", origin]
+    alone = subprocess.run(script, cwd=folder, capture_output=True, text=True, check=False)
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert alone.stdout.endswith("verified\n")
+    arguments = ["verify-reidentifications", str(folder), "--origin", origin, "--vkey", str(vkey)]
+    told = CliRunner().invoke(audit, [*arguments, "--json"])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.output)["reidentifications"]["reveals"] >= 1
+    assert CliRunner().invoke(audit, [*arguments[:3], "https://elsewhere.example", *arguments[4:]]).exit_code == 1
+    entries = folder / "entries.ndjson"
+    entries.write_bytes(entries.read_bytes().replace(b'"case_id":"case-4711"', b'"case_id":"case-4712"'))
+    changed = subprocess.run(script, cwd=folder, capture_output=True, text=True, check=False)
+    assert changed.returncode == 1
+    assert "the request is not the one of its hash" in changed.stdout
+
+
+def test_a_result_can_be_shown_later_to_be_the_one_in_the_log(house: House) -> None:
+    """With the salt of the answer the requester can show which tokens, text and results the digests stand for."""
+    requester, approver = house.officer(ASKS), house.officer(APPROVES)
+    token = house.token(person(0))
+    request_id = house.granted(requester, approver, token)
+    told = house.reveal(requester, request_id).body
+    salt = bytes.fromhex(told["salt"])
+    asked, _approve, _decide, reveal = (one["detail"] | {"n": ""} for one in house.entries(request_id))
+    assert asked["token_001"] == commitment(salt, "token", token, "email", "")
+    assert asked["text_sha256"] == commitment(salt, "text", "the parcel of Ada Lovelace went astray")
+    results = canonical([[one["data_subject"], one["value"]] for one in told["results"]])
+    assert reveal["result_sha256"] == commitment(salt, "result", results)
