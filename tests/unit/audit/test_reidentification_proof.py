@@ -88,6 +88,7 @@ class Story:
     rp_id: str = RP_ID
     count: int = 7
     at: datetime = NOON
+    signed: bytes | None = None  # the challenge that was signed, where it is not the request's
 
     def officers(self) -> list[Entry]:
         """Who they are, and the approver's passkey."""
@@ -116,7 +117,11 @@ class Story:
 
     def assertion(self) -> tuple[bytes, bytes, bytes]:
         """Authenticator data, client data and signature."""
-        said = {"type": "webauthn.get", "challenge": b64(challenge_of(self.request())), "origin": self.origin}
+        said = {
+            "type": "webauthn.get",
+            "challenge": b64(self.signed or challenge_of(self.request())),
+            "origin": self.origin,
+        }
         client = json.dumps(said).encode()
         data = hashlib.sha256(self.rp_id.encode()).digest() + bytes([self.flags]) + self.count.to_bytes(4)
         return data, client, self.key.sign(data + hashlib.sha256(client).digest())
@@ -287,6 +292,7 @@ def test_what_must_not_happen_is_found(es256: Key, name: str) -> None:
         ("does not hold the role", {"roles": {ADA: "auditor", GRACE: "approve_reidentification"}}),
         ("role that there is not", {"roles": {ADA: "reidentify", GRACE: "approver"}}),
         ("more tokens than", {"tokens": 11}),
+        ("another request was signed", {"signed": b"x" * 32}),
         ("nobody was present", {"flags": 0x04}),
         ("was not verified", {"flags": 0x01}),
         ("another origin", {"origin": "https://elsewhere.example"}),

@@ -14,6 +14,7 @@ from consent_gateway.audit.chain import opened
 from consent_gateway.audit.tables import AUDIT_QUEUE
 from consent_gateway.cli.officers import officers as commands
 from consent_gateway.errors import AssertionRefused, Conflict, InputRefused, NotFound
+from consent_gateway.officers import passkeys
 from consent_gateway.officers.challenges import Challenges
 from consent_gateway.officers.enrolment import Enrolment
 from consent_gateway.officers.passkeys import RelyingParty
@@ -167,6 +168,18 @@ def test_a_copied_passkey_is_refused(desk: Desk) -> None:
     desk.sessions.begin(passkey.get(desk.sessions.options(), count=9))
     refused(lambda: desk.sessions.begin(passkey.get(desk.sessions.options(), count=9)))
     desk.sessions.begin(passkey.get(desk.sessions.options(), count=10))
+
+
+def test_of_two_answers_of_one_count_at_once_one_stands(desk: Desk) -> None:
+    """Both verified against the count before them: the second to be written finds it moved, and is refused."""
+    passkey = desk.enrolled()
+    challenges = [desk.challenges.make("sign-in") for _ in range(2)]
+    answers = [passkey.get(desk.party.request_options(one), count=5) for one in challenges]
+    verified = [desk.party.asserted(*both) for both in zip(answers, challenges, strict=True)]
+    with desk.engine.begin() as connection:
+        passkeys.count(connection, verified[0])
+    with pytest.raises(AssertionRefused), desk.engine.begin() as connection:
+        passkeys.count(connection, verified[1])
 
 
 def test_garbage_is_refused_and_never_a_fault(desk: Desk) -> None:

@@ -28,10 +28,8 @@ def test_terms_hold_from_their_day_on() -> None:
     later += " most_tokens: 1, requests_per_hour: 1}\n"
     rules = policies_from(shipped(("terms:\n", later))).documents.reidentification
     assert rules.on(date(2026, 10, 31)) is None
-    minutes = [
-        terms.grant_minutes for day in ((2026, 11, 1), (2026, 12, 31), (2027, 1, 1)) if (terms := rules.on(date(*day)))
-    ]
-    assert minutes == [15, 15, 5]
+    days = date(2026, 11, 1), date(2026, 12, 31), date(2027, 1, 1)
+    assert [terms.grant_minutes for day in days if (terms := rules.on(day))] == [15, 15, 5]
 
 
 def test_without_the_file_nothing_may_be_turned_back() -> None:
