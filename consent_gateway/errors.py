@@ -87,6 +87,36 @@ class CallerNotPermitted(GatewayError):
     code = "caller_not_permitted"
 
 
+class SignInStale(Unauthenticated):
+    """The officer's sign-in is older than this call allows."""
+
+    code = "sign_in_stale"
+
+
+class AssertionRefused(GatewayError):
+    """A passkey, an enrolment code or what a passkey signed did not verify; nothing was changed."""
+
+    code = "assertion_refused"
+
+
+class OfficerNotPermitted(GatewayError):
+    """The officer does not hold the role of this call, or may not act on a request of their own."""
+
+    code = "officer_not_permitted"
+
+
+class OfficerHalted(GatewayError):
+    """Too many re-identifications in an hour: the officer is halted until an operator clears the alarm."""
+
+    code = "officer_halted"
+
+
+class ReidentificationRefused(GatewayError):
+    """Nothing may be told of what these tokens stand for, or they stand for nothing here; which, is not told."""
+
+    code = "reidentification_refused"
+
+
 class FieldsRefused(GatewayError):
     """A write named fields that have no basis for its purpose; `refused` gives the reason for each."""
 

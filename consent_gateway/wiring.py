@@ -23,6 +23,7 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.database import STATEMENT_SECONDS, HeldConnections, open_engine, refuse_unless_durable
+from consent_gateway.desk import Desk, open_desk
 from consent_gateway.doctor import Doctor, Patient
 from consent_gateway.errors import GatewayError, SettingsRefused
 from consent_gateway.explain import Explain
@@ -89,6 +90,7 @@ class Services:
     idempotency: Idempotency
     explain: Explain
     health: Health
+    desk: Desk
     clock: Clock
     issuer: str
 
@@ -249,6 +251,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
         health=_health(parts, settings),
+        desk=open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings),
         clock=parts.clock,
         issuer=settings.issuer,
     )
@@ -374,7 +377,12 @@ class Background:
 def open_background(settings: Settings) -> Background:
     """The background worker over databases that are there already."""
     services = open_services(settings)
-    purges = (services.tokens.purge, services.assertions.purge, services.idempotency.purge)
+    purges = (
+        services.tokens.purge,
+        services.assertions.purge,
+        services.idempotency.purge,
+        *services.desk.purges,
+    )
     return Background(open_sealer(settings, services), (services.shredding.resume, *purges))
 
 

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, settings
 import consent_gateway.audit.tables
 import consent_gateway.callers.tables
 import consent_gateway.consent.tables
+import consent_gateway.officers.tables
 import consent_gateway.people.tables
-import consent_gateway.policy.archive  # noqa: F401 - each import registers its room's tables
+import consent_gateway.policy.archive
+import consent_gateway.reidentification.tables  # noqa: F401 - each import registers its room's tables
 from consent_gateway.database import METADATA, open_engine
 
 if TYPE_CHECKING:

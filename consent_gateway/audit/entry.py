@@ -140,3 +140,9 @@ def _refuse_unsafe(body: bytes) -> None:
     text = body.decode()
     if _UNSAFE.search(text) or any(escaped not in '"\\' for escaped in _ESCAPE.findall(text)):
         raise InputRefused("the audit entry holds control characters: send printable text")
+
+
+def spread(name: str, text: str) -> dict[str, str]:
+    """A text that is longer than a detail may be, over details `name_1`, `name_2` and so on, in order."""
+    parts = range(0, max(len(text), 1), MAX_DETAIL_CHARACTERS)
+    return {f"{name}_{at}": text[start : start + MAX_DETAIL_CHARACTERS] for at, start in enumerate(parts, 1)}

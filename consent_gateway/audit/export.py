@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import sqlalchemy as sa
 
-from consent_gateway.audit import verify
+from consent_gateway.audit import reidentification_proof, verify
 from consent_gateway.audit.checkpoint import VerifierKey
 from consent_gateway.audit.entry import written_time
 from consent_gateway.audit.live import raw
@@ -38,6 +38,9 @@ To verify it: python verify.py . --vkey VKEY
   package `cryptography`.
   --earlier FILE also shows that nothing that this earlier checkpoint.txt covered was changed since. Keep
   checkpoint.txt of this folder for the next audit.
+
+To verify every re-identification in it: python reidentification_proof.py . --origin URL
+  URL is the gateway's address as its officers' browsers see it.
 
 entries.ndjson       the log's entries, one a line, byte for byte as they were sealed
 leaf-hashes.txt      the hash of each, in hex, one a line
@@ -98,7 +101,8 @@ def export(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files = _copy(connection, folder, first, last) | _evidence(connection, folder, (first, last, size), note)
         files |= _write(folder / "vkey.txt", f"{key}\n") | _write(folder / "README.txt", _README)
-        files |= _write(folder / "verify.py", Path(verify.__file__).read_text())
+        for source in (Path(verify.__file__), Path(reidentification_proof.__file__)):
+            files |= _write(folder / source.name, source.read_text())
         node = node_reader(connection)
         manifest = {
             "format": 1,

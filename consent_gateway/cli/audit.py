@@ -15,6 +15,7 @@ from consent_gateway.audit.export import Exported, export
 from consent_gateway.audit.live import verify_database
 from consent_gateway.audit.log import checkpoint_note
 from consent_gateway.audit.recorder import record_alone
+from consent_gateway.audit.reidentification_proof import prove_folder
 from consent_gateway.audit.signer import KEY_FILE, open_signer
 from consent_gateway.audit.verify import LogKey, Report, Unusable, text_or_file, verify_folder
 from consent_gateway.database import open_engine
@@ -96,6 +97,28 @@ def checkpoint(database: str | None, *, as_json: bool) -> None:
     finally:
         engine.dispose()
     click.echo(json.dumps({"note": note}) if as_json else note, nl=as_json)
+
+
+@audit.command("verify-reidentifications")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--origin", metavar="URL", help="the gateway's address as officers' browsers see it; by default ISSUER")
+@_state
+@_vkey
+@_json
+def verify_reidentifications(
+    folder: Path, origin: str | None, state: Path | None, vkey: str | None, *, as_json: bool
+) -> None:
+    """Verify an exported FOLDER and every re-identification in it; exit code 1 means that one does not verify."""
+    report = verified(folder, None, log_key(vkey, state), ())
+    try:
+        proof = prove_folder(folder, read_settings().issuer if origin is None else origin)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputRefused("cannot verify: the folder is not an export of an audit log") from error
+    if as_json:
+        click.echo(json.dumps({"log": report.as_json(), "reidentifications": proof.as_json()}))
+    else:
+        click.echo(f"{report.as_text()}\n{proof.as_text()}")
+    sys.exit(0 if report.ok and proof.ok else 1)
 
 
 def verified(folder: Path | None, database: str | None, key: VerifierKey, earlier: Sequence[str]) -> Report:

@@ -11,6 +11,7 @@ from typing import Any
 
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
+from consent_gateway.policy.reidentification import Reidentification
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
 
 EVERYWHERE = "everywhere"
@@ -187,6 +188,7 @@ class Documents:
     notices: Mapping[str, Notice]
     packs: Mapping[str, Pack]
     catalogue: Catalogue
+    reidentification: Reidentification = field(default_factory=Reidentification)
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

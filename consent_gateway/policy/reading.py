@@ -21,6 +21,7 @@ from consent_gateway.policy.documents import (
     Transform,
 )
 from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.reidentification import read_reidentification
 from consent_gateway.policy.schemas import (
     CategoriesSchema,
     ChannelsSchema,
@@ -35,7 +36,7 @@ from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("notices",)
+OPTIONAL = ("notices", "reidentification")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -55,6 +56,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         notices=reading.keyed(named["notices"], NoticesSchema(), "notices", "purpose", _notice),
         packs=_packs([document for path, document in parsed.items() if path.startswith("packs/")], findings),
         catalogue=(read_catalogue(catalogue, findings) if catalogue else None) or NOTHING,
+        reidentification=read_reidentification(named["reidentification"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 

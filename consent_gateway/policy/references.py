@@ -12,8 +12,9 @@ from consent_gateway.policy.expand import expand, known_threshold
 from consent_gateway.policy.facts import AGES
 from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import REASON_RANK
+from consent_gateway.policy.reidentification import unknown_words
 from consent_gateway.policy.schemas import BETWEEN
-from consent_gateway.vocabulary import Effect
+from consent_gateway.vocabulary import COMPANY, Effect
 
 _CODE = re.compile(r"^[A-Z]{2,3}(?:-[A-Z0-9]{1,3})?$")
 _BARS = ("parent", "minor_opt_in", "prohibited", "bar", "transfer")
@@ -50,6 +51,7 @@ class ReferenceCheck:
         for pack in self._documents.packs.values():
             self._pack(pack)
         self._overlaps()
+        self._reidentification()
 
     def _fault(self, path: str, line: int, what: str, mend: str) -> None:
         self._findings.append(Finding(path, line, what, mend))
@@ -66,6 +68,13 @@ class ReferenceCheck:
             self._known(purpose.categories, self._documents.categories, "category", path, purpose.line)
         for notice in self._documents.notices.values():
             self._known([notice.purpose], self._documents.purposes, "purpose", "notices.yaml", notice.line)
+
+    def _reidentification(self) -> None:
+        documents = self._documents
+        recipients = {COMPANY: None, **documents.recipients}
+        self._findings.extend(
+            unknown_words(documents.reidentification, documents.channels, documents.purposes, recipients)
+        )
 
     def _recipients(self) -> None:
         for recipient in self._documents.recipients.values():

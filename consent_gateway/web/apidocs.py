@@ -65,6 +65,7 @@ class Section:
     summary: str
     paragraphs: tuple[str, ...]
     scope: str | None
+    officer: str | None  # the role of a signed-in officer that the call needs, `any` for every one
     parameters: tuple[Member, ...]
     body: str | None
     curl: str | None
@@ -117,6 +118,7 @@ def _section(method: str, path: str, operation: Mapping[str, Any], server: str) 
     content = operation.get("requestBody", {}).get("content", {})
     media: Mapping[str, Any] = next(iter(content.values()), {})
     scopes = [scope for way in operation["security"] for scope in way.get("oauth2", ())]
+    roles = [way["officer"] for way in operation["security"] if "officer" in way]
     return Section(
         anchor=anchor(method, path),
         method=method,
@@ -124,6 +126,7 @@ def _section(method: str, path: str, operation: Mapping[str, Any], server: str) 
         summary=operation["summary"],
         paragraphs=tuple(operation.get("description", "").split("\n\n")) if operation.get("description") else (),
         scope=scopes[0] if scopes else None,
+        officer=(roles[0] or ["any"])[0] if roles else None,
         parameters=tuple(_parameter(parameter) for parameter in operation["parameters"]),
         body=_link(media.get("schema", {})),
         curl=_curl(method, server + path, operation["parameters"], media.get("example")),

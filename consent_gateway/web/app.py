@@ -7,7 +7,7 @@ from flask import Flask
 
 from consent_gateway import __version__
 from consent_gateway.web import apidocs, openapi, problems, security
-from consent_gateway.web.api import consents, customers, decisions, system
+from consent_gateway.web.api import consents, customers, decisions, officers, reidentifications, system
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
@@ -18,6 +18,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *customers.OPERATIONS,
     *decisions.OPERATIONS,
     *consents.OPERATIONS,
+    *officers.OPERATIONS,
+    *reidentifications.OPERATIONS,
     *system.OPERATIONS,
 )
 """Every route there is."""

@@ -12,7 +12,7 @@ from consent_gateway import errors
 from consent_gateway.callers.registry import Scope
 from consent_gateway.web import answer_schemas
 from consent_gateway.web.fields import Anything, Moment, Names, Scalar
-from consent_gateway.web.operations import IDEMPOTENCY_HEADER, JSON, Operation
+from consent_gateway.web.operations import IDEMPOTENCY_HEADER, JSON, OfficerAuth, Operation
 from consent_gateway.web.problems import PROBLEM_TYPE, ProblemKind, kind_named, kind_of
 
 _SCALARS = ["string", "number", "boolean", "null"]
@@ -57,6 +57,10 @@ def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
     causes: set[type[errors.GatewayError]] = set(op.raises)
     if isinstance(op.auth, Scope):
         causes |= {errors.Unauthenticated, errors.CallerNotPermitted, errors.DatabaseUnavailable}
+    if isinstance(op.auth, OfficerAuth):
+        causes |= {errors.Unauthenticated, errors.DatabaseUnavailable}
+        causes |= {errors.OfficerNotPermitted} if op.auth.role else set()
+        causes |= {errors.SignInStale} if op.auth.fresh_seconds else set()
     if op.body is not None:
         codes |= {"payload_too_large", "unsupported_media_type"}
     if op.form is not None:
@@ -75,7 +79,7 @@ def _operation(op: Operation) -> dict[str, Any]:
         "summary": op.summary,
         "parameters": _parameters(op),
         "responses": _responses(op),
-        "security": [{"oauth2": [op.auth.value]}] if isinstance(op.auth, Scope) else _public_security(op),
+        "security": _operation_security(op),
     }
     if op.description:
         described["description"] = op.description
@@ -88,7 +92,11 @@ def _operation(op: Operation) -> dict[str, Any]:
     return described
 
 
-def _public_security(op: Operation) -> list[dict[str, list[str]]]:
+def _operation_security(op: Operation) -> list[dict[str, list[str]]]:
+    if isinstance(op.auth, Scope):
+        return [{"oauth2": [op.auth.value]}]
+    if isinstance(op.auth, OfficerAuth):
+        return [{"officer": [op.auth.role.value] if op.auth.role else []}]  # OpenAPI 3.1: roles of a bearer scheme
     return [] if op.form is None else [{"client": []}, {}]
 
 
@@ -123,7 +131,7 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 def _responses(op: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for answer in op.answers:
-        content = {answer.content_type: _media(answer.schema, None)}
+        content = {} if answer.status == 204 else {answer.content_type: _media(answer.schema, None)}
         responses[str(answer.status)] = {"description": answer.description, "content": content}
     by_status: dict[int, list[ProblemKind]] = {}
     for kind in problem_kinds(op):
@@ -138,6 +146,7 @@ def _responses(op: Operation) -> dict[str, Any]:
 def _security(spec: APISpec) -> None:
     flow = {"tokenUrl": "/oauth/token", "scopes": {scope.value: scope.name.lower() for scope in Scope}}
     spec.components.security_scheme("oauth2", {"type": "oauth2", "flows": {"clientCredentials": flow}})
+    spec.components.security_scheme("officer", {"type": "http", "scheme": "bearer"})
     spec.components.security_scheme("client", {"type": "http", "scheme": "basic"})
 
 

@@ -18,6 +18,8 @@ from marshmallow import Schema
 from consent_gateway.callers.idempotency import StoredAnswer
 from consent_gateway.callers.registry import Scope
 from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, Unauthenticated
+from consent_gateway.officers.registry import Role
+from consent_gateway.officers.sessions import SignedIn
 from consent_gateway.vocabulary import Caller
 from consent_gateway.web import auth, bodies
 from consent_gateway.web.fields import ID
@@ -37,13 +39,21 @@ class Public:
 
 
 @dataclass(frozen=True, slots=True)
+class OfficerAuth:
+    """A signed-in officer who holds the role (None: any officer) and whose sign-in is not older than the seconds."""
+
+    role: Role | None = None
+    fresh_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One documented kind of success, or of an error that is not a problem document."""
 
     status: int
     description: str
     schema: type[Schema] | None = None
-    content_type: str = JSON
+    content_type: str = JSON  # of a 204 there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,14 @@ class Call:
     authenticated: Caller | None
     body: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
+    signed_in: SignedIn | None = None
+
+    @property
+    def officer(self) -> SignedIn:
+        """The officer; only a route of `OfficerAuth` has one."""
+        if self.signed_in is None:
+            raise Unauthenticated("this call has no officer")
+        return self.signed_in
 
     @property
     def caller(self) -> Caller:
@@ -84,7 +102,7 @@ class Operation:
     path: str
     summary: str
     description: str
-    auth: Scope | Public
+    auth: Scope | Public | OfficerAuth
     answers: tuple[Answer, ...]
     handler: Handler
     body: type[Schema] | None = None
@@ -140,17 +158,22 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
 
     def view(**path: str) -> Response:
         request = request_ctx.request  # once: the proxy looks the context up at every use
-        caller = None
+        caller, officer = None, None
         if isinstance(op.auth, Scope):
             caller = auth.authenticate(services.tokens, request, op.auth)
             g.client_id = caller.client_id
+        elif isinstance(op.auth, OfficerAuth):
+            officer = auth.authenticate_officer(
+                services.desk.sessions, services.clock, request, op.auth.role, op.auth.fresh_seconds
+            )
+            g.client_id = officer.officer_id
         if not all(map(_IS_ID, path.values())):
             raise NotFound("nothing is known under this id")
         query = _query(request, query_schema, op)
         body: Mapping[str, Any] = {}
         if body_schema is not None:
             body = bodies.checked(body_schema, bodies.read_json(request, op.most_bytes))
-        call = Call(services, site, request, path, caller, body, query)
+        call = Call(services, site, request, path, caller, body, query, officer)
         key = request.headers.get(IDEMPOTENCY_HEADER) if op.idempotent else None
         return op.handler(call) if key is None else _once(op, call, key)
 

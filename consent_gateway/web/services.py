@@ -11,6 +11,7 @@ from consent_gateway.callers.idempotency import Idempotency
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import Choices
+from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import Caller
@@ -83,6 +84,11 @@ class Services(Protocol):
     @property
     def health(self) -> Health:
         """Whether the gateway lives and can serve."""
+        ...
+
+    @property
+    def desk(self) -> Desk:
+        """What officers work with."""
         ...
 
     @property

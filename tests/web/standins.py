@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +34,11 @@ from consent_gateway.gateway import (
     ReadQuery,
 )
 from consent_gateway.ids import new_id
+from consent_gateway.officers.challenges import Challenges
+from consent_gateway.officers.enrolment import Enrolment
+from consent_gateway.officers.passkeys import RelyingParty
+from consent_gateway.officers.registry import Officers
+from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
@@ -268,6 +274,7 @@ class StandIns:
     idempotency: Idempotency
     explain: MemoryExplain
     health: MemoryHealth
+    desk: Any
     issuer: str = ISSUER
 
     def client(self, client_id: str = "web-shop", **different: Any) -> str | None:
@@ -293,6 +300,17 @@ class StandIns:
         return self.tokens.issue(client, scopes or None).token
 
 
+def _desk(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
+    """Real officers and ceremonies; re-identification has tests of its own over the whole gateway."""
+    party, challenges = RelyingParty(engine, ISSUER), Challenges(engine, clock, KEY)
+    officers = Officers(engine, clock, KEY)
+    return SimpleNamespace(
+        officers=officers,
+        enrolment=Enrolment(engine, clock, officers, party, challenges),
+        sessions=Sessions(engine, clock, party, challenges, KEY),
+    )
+
+
 def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> StandIns:
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
@@ -312,4 +330,5 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> Sta
         idempotency=Idempotency(engine, clock, KEY),
         explain=MemoryExplain(),
         health=MemoryHealth(),
+        desk=_desk(engine, clock),
     )

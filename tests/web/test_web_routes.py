@@ -4,6 +4,7 @@ import html
 import json
 import re
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,15 +12,18 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from consent_gateway.callers.registry import Scope
+from consent_gateway.officers.registry import Role
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import OPERATIONS
-from consent_gateway.web.operations import Public
+from consent_gateway.web.operations import OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
+from tests.officers import Officer, Passkey
 from tests.web.standins import Post, StandIns
 
 ROUTES = [
+    "DELETE /v1/officers/sessions",
     "GET /.well-known/oauth-authorization-server",
     "GET /docs",
     "GET /docs/errors",
@@ -31,6 +35,7 @@ ROUTES = [
     "GET /v1/customers/{data_subject}",
     "GET /v1/customers/{data_subject}/consents",
     "GET /v1/decisions/{decision_id}",
+    "GET /v1/reidentifications/{request_id}",
     "PATCH /v1/customers/{data_subject}",
     "POST /oauth/token",
     "POST /v1/consents",
@@ -39,6 +44,15 @@ ROUTES = [
     "POST /v1/customers/lookup",
     "POST /v1/decisions",
     "POST /v1/decisions/batch",
+    "POST /v1/officers/enrolments",
+    "POST /v1/officers/enrolments/options",
+    "POST /v1/officers/sessions",
+    "POST /v1/officers/sessions/options",
+    "POST /v1/reidentifications",
+    "POST /v1/reidentifications/{request_id}/approve",
+    "POST /v1/reidentifications/{request_id}/approve/options",
+    "POST /v1/reidentifications/{request_id}/deny",
+    "POST /v1/reidentifications/{request_id}/reveal",
 ]
 
 PUBLIC = {
@@ -51,6 +65,10 @@ PUBLIC = {
     "GET /static/docs.css",
     "GET /static/icon.svg",
     "POST /oauth/token",
+    "POST /v1/officers/enrolments",
+    "POST /v1/officers/enrolments/options",
+    "POST /v1/officers/sessions",
+    "POST /v1/officers/sessions/options",
 }
 PAGES = ("/docs", "/docs/errors")
 
@@ -72,11 +90,11 @@ def test_flask_routes_exactly_the_declared_operations(app: Flask) -> None:
 
 
 def test_public_routes_are_those_listed_here_and_say_why() -> None:
-    """A route without authentication is one of this list and gives its reason; each other one names a scope."""
+    """A route without authentication is one of this list and says why; each other names a scope or an officer."""
     public = {f"{op.method} {op.path}": op.auth for op in OPERATIONS if isinstance(op.auth, Public)}
     assert set(public) == PUBLIC
     assert all(auth.why for auth in public.values())
-    assert all(isinstance(op.auth, Scope | Public) for op in OPERATIONS)
+    assert all(isinstance(op.auth, Scope | Public | OfficerAuth) for op in OPERATIONS)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC])
@@ -101,6 +119,55 @@ def test_every_other_route_refuses_a_token_without_its_scope(http: FlaskClient, 
     assert "ask the operator to register the scope, then for a new token" in answer.get_json()["detail"]
 
 
+OFFICERS = [op for op in OPERATIONS if isinstance(op.auth, OfficerAuth)]
+
+
+@pytest.mark.parametrize("op", OFFICERS, ids=lambda op: op.name)
+def test_a_client_token_is_no_officer_token_and_the_reverse(http: FlaskClient, services: StandIns, op: Any) -> None:
+    """A route for officers takes no client's token, whatever its scopes, and no client's route an officer's."""
+    path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
+    client = {"Authorization": f"Bearer {services.token()}"}
+    assert http.open(path, method=op.method, json={}, headers=client).status_code == 401
+    officer = {"Authorization": f"Bearer {signed_in(http, services, *Role)}"}
+    assert http.post("/v1/decisions", json={}, headers=officer).status_code == 401
+
+
+@pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.role], ids=lambda op: op.name)
+def test_every_route_of_a_role_refuses_all_other_roles(http: FlaskClient, services: StandIns, op: Any) -> None:
+    """An officer with every role but the route's is refused by the name of that role."""
+    token = signed_in(http, services, *(set(Role) - {op.auth.role}))
+    path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
+    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
+    assert op.auth.role.value in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.fresh_seconds], ids=lambda op: op.name)
+def test_every_route_that_wants_a_fresh_sign_in_refuses_an_old_one(
+    http: FlaskClient, services: StandIns, op: Any
+) -> None:
+    """One second past its bound the sign-in is too old, told as RFC 9470 does."""
+    token = signed_in(http, services, *Role)
+    services.clock.pass_by(seconds=op.auth.fresh_seconds + 1)
+    path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
+    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.get_json()["code"]) == (401, "sign_in_stale")
+    assert 'error="insufficient_user_authentication"' in answer.headers["WWW-Authenticate"]
+
+
+def signed_in(http: FlaskClient, services: StandIns, *roles: Role) -> str:
+    """The token of a fresh officer with these roles."""
+
+    def send(method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+        answer = http.open(path, method=method, json=body)
+        return SimpleNamespace(status=answer.status_code, body=answer.get_json())
+
+    officer = Officer(send, Passkey(services.issuer))
+    assert officer.enrol(services.desk.officers.add("ada", roles)[1]).status == 201
+    assert officer.sign_in().status == 201
+    return officer.token
+
+
 def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
     """OpenAPI's paths, methods and security are those declared, and every answer's schema exists."""
     document = http.get("/openapi.json").get_json()
@@ -113,6 +180,8 @@ def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
         security = document["paths"][op.path][op.method.lower()]["security"]
         if isinstance(op.auth, Scope):
             assert security == [{"oauth2": [op.auth.value]}]
+        elif isinstance(op.auth, OfficerAuth):
+            assert security == [{"officer": [op.auth.role.value] if op.auth.role else []}]
         else:
             assert {} in security or security == []
     names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
