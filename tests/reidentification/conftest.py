@@ -13,7 +13,7 @@ from consent_gateway.audit.chain import opened
 from consent_gateway.audit.tables import AUDIT_LOG
 from consent_gateway.demo.cast import CAST
 from consent_gateway.officers.registry import Role
-from consent_gateway.protection.transforms import token_of_value
+from consent_gateway.protection.reversible import Place, stable_token
 from consent_gateway.vocabulary import COMPANY
 from consent_gateway.web.app import create_app
 from consent_gateway.wiring import Services, open_sealer, open_services
@@ -78,8 +78,8 @@ class House:
     ) -> str:
         """A reversible token of a value, as a read for this purpose and recipient would hand it out."""
         key = self.services.keyring.token_key(purpose, recipient)
-        domain = (self.deployment.settings.tenant, purpose, recipient)
-        return str(token_of_value(value, field, domain, key.secret, key.key_id))
+        place = Place(self.deployment.settings.tenant, purpose, recipient, field)
+        return str(stable_token(value, place, key.secret, key.key_id, 64))
 
     def ask(self, officer: Officer, *tokens: str, **different: Any) -> Reply:
         """Ask to turn tokens of e-mail addresses back."""
