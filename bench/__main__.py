@@ -1,7 +1,8 @@
 """`make bench`: what enforcement costs, measured side by side in one run, on SQLite and PostgreSQL.
 
 Prints ratios of a gated read to a bare endpoint that reads the same row of the same store, the cost of each step
-of the line, and decisions a second. `--quick` takes under a minute. Nothing here asserts: figures are read, not tested.
+of the line, the CPU of authentication and protection, and decisions a second. `--quick` takes under a minute. Nothing
+here asserts: figures are read, not tested.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 from bench.decisions import decisions_a_second
 from bench.fields import COLUMNS, PURPOSE
 from bench.load import Load, run
+from bench.protection import protection_costs
 from bench.servers import bare_server
 from bench.steps import step_costs
 from tests.deployment import Deployment, deploy, free_port, running, start_postgresql
@@ -43,7 +45,7 @@ def main() -> None:
             place = Path(folder) / kind
             deployment = deploy(place, databases, customers)
             _compare(kind, deployment, given.connections, seconds, rounds)
-            for line in step_costs(deployment):
+            for line in (*step_costs(deployment), *protection_costs(deployment, 500 if given.quick else 3000)):
                 print("   " + line)
             print()
     for line in decisions_a_second(given.quick):

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -169,13 +170,19 @@ def _close(parts: "_Parts | Services") -> None:
 def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     policies = load_policies(settings.policies)
     engine, key_engine = open_databases(settings)
-    keyring = KeyRing(open_key_provider(settings), key_engine, settings.tenant, clock)
+    with ExitStack() as opened:  # what was opened is let go where a later part does not open
+        opened.callback(engine.dispose)
+        opened.callback(key_engine.dispose)
+        keyring = KeyRing(open_key_provider(settings), key_engine, settings.tenant, clock)
+        opened.callback(keyring.close)
+        version_key = keyring.service_key("record-version")
+        opened.pop_all()
     held = HeldConnections(engine)
     store = SqlStore(
         settings.store_url,
         policies.catalogue,
         timeout=settings.store_timeout_ms / 1000,
-        version_key=keyring.service_key("record-version"),
+        version_key=version_key,
         threads=settings.threads,
     )
     return _Parts(

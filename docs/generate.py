@@ -15,9 +15,11 @@ from consent_gateway.audit.entry import EntryKind
 from consent_gateway.cli import cli
 from consent_gateway.consent.choices import ADMINISTRATIVE
 from consent_gateway.policy.case_files import CONTEXT, STATES
+from consent_gateway.policy.catalogue import FieldMetaSchema
 from consent_gateway.policy.facts import FACTS
 from consent_gateway.policy.ir import REASON_RANK, Stage
 from consent_gateway.policy.schemas import KINDS as RULE_KINDS
+from consent_gateway.policy.schemas import PurposeSchema
 from consent_gateway.protection.registry import REGISTRY, Parameter
 from consent_gateway.settings import PREFIX, VARIABLES
 from consent_gateway.vocabulary import OPENING, PERSON_WIDE, ChoiceStatus, Effect, EventKind, Reason
@@ -247,7 +249,17 @@ def policy_page() -> str:
         "[write a policy](../how-to/write-a-policy.md); what carries an effect out: [transforms](transforms.md).",
         "",
     )
-    return _page("Policy words", intro, _effects_and_kinds(), _facts(), _reasons(), _events(), _transforms(), _cases())
+    return _page(
+        "Policy words",
+        intro,
+        _effects_and_kinds(),
+        _members(),
+        _facts(),
+        _reasons(),
+        _events(),
+        _transforms(),
+        _cases(),
+    )
 
 
 def _meanings(title: str, head: str, known: Iterable[str], told: Mapping[str, str]) -> Iterator[str]:
@@ -259,6 +271,11 @@ def _effects_and_kinds() -> Iterator[str]:
     yield from _meanings("Effects, from open to closed", "Effect", (one.word for one in Effect), words.EFFECTS)
     yield from _meanings("Kinds of rule", "Kind", RULE_KINDS, words.KINDS)
     yield from _meanings("Stages of bars, in order of precedence", "Stage", (one.word for one in Stage), words.STAGES)
+
+
+def _members() -> Iterator[str]:
+    yield from _meanings("Members of a purpose", "Member", PurposeSchema().fields, words.PURPOSE_MEMBERS)
+    yield from _meanings("What stands under `meta` of a field", "Member", FieldMetaSchema().fields, words.FIELD_MEMBERS)
 
 
 def _facts() -> Iterator[str]:

@@ -13,6 +13,32 @@ EFFECTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+PURPOSE_MEMBERS: Mapping[str, str] = MappingProxyType(
+    {
+        "key": "the word that calls, registrations and rules name it by",
+        "name": "its name, as people read it",
+        "description": "what it is for, in a sentence for the customer",
+        "dpv": "its term in W3C DPV 2.3",
+        "fideslang": "its data use in Fideslang 3.1",
+        "categories": "the categories it may touch, each with what lies below it; any other is withheld",
+        "groups": "the words by which packs speak of it, as `group:choice`",
+        "key_classes": "the key classes a call for it can open, if its client is registered for it; default none",
+    }
+)
+
+FIELD_MEMBERS: Mapping[str, str] = MappingProxyType(
+    {
+        "protection": "`sealed`: encrypted in the store's own column",
+        "key_class": "of a sealed field, and only there: the class of the key that seals it, a word of at most 32 of"
+        " `a`–`z`, `0`–`9` and `_`",
+        "writable": "`true`: channels may write it, root collection only",
+        "retention": "how long the store keeps it, as `P3Y`",
+        "attribute": "what of the person a decision reads from it: `country`, `region`, `birth_date`, `member`",
+        "mirrors_consent": "the purpose whose choice it copies; closed to writes for good",
+        "transforms": "how an effect is carried out for this field, where it differs from `transforms.yaml`",
+    }
+)
+
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "contract": "opens without a choice, because a contract needs it; `when` may ask for facts (`[member]`)",

@@ -13,8 +13,11 @@ import yaml
 
 from consent_gateway.cli import cli
 from consent_gateway.policy import load_policies
+from consent_gateway.policy.catalogue import FieldMetaSchema
+from consent_gateway.policy.checks import check_policies
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.schemas import KINDS as RULE_KINDS
+from consent_gateway.policy.schemas import PurposeSchema
 from consent_gateway.settings import PREFIX, VARIABLES
 from consent_gateway.vocabulary import ChoiceStatus, Effect, EventKind, Reason
 from consent_gateway.web.app import OPERATIONS
@@ -75,6 +78,8 @@ def test_no_meaning_outlives_its_word() -> None:
     assert set(words.EFFECTS) == {one.word for one in Effect}
     assert set(words.STAGES) == {one.word for one in Stage}
     assert set(words.KINDS) == set(RULE_KINDS)
+    assert set(words.PURPOSE_MEMBERS) == set(PurposeSchema().fields)
+    assert set(words.FIELD_MEMBERS) == set(FieldMetaSchema().fields)
 
 
 def anchors(page: Path) -> set[str]:
@@ -219,7 +224,9 @@ def test_the_example_catalogue_stands(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "policies", policies)
     blocks = fences(DOCS / "how-to" / "own-database.md", "yaml")
     (policies / "catalogue.yaml").write_text("".join(blocks), encoding="utf-8")
-    catalogue = load_policies(policies).catalogue
+    loaded = load_policies(policies)
+    assert [one for one in check_policies(loaded) if "key class" in one.what] == []
+    catalogue = loaded.catalogue
     assert catalogue.root.name == "person"
     assert "purchases.card_last4" in catalogue.fields
 

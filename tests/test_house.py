@@ -143,3 +143,23 @@ def test_migrations_are_numbered_and_end_in_the_head_file() -> None:
         versions = sorted((ROOT / "migrations" / chain / "versions").glob("[0-9]*.py"))
         assert [path.name[:4] for path in versions] == [f"{n:04d}" for n in range(1, len(versions) + 1)]
         assert (ROOT / "migrations" / chain / "HEAD").read_text(encoding="utf-8").strip() == versions[-1].stem
+
+
+def test_a_persons_data_key_is_only_ever_derived_from() -> None:
+    """Nothing takes a person's raw data key but to derive a key for one use from it, with `expand`."""
+    found = []
+    for path in SOURCES:
+        if path.parent.name in ("policy", "web"):  # there `data_key` is a schema's word for a member
+            continue
+        module = tree(path)
+        derived = {
+            id(call.args[0])
+            for call in ast.walk(module)
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "expand" and call.args
+        }
+        found += [
+            f"{path.name}:{node.lineno}"
+            for node in ast.walk(module)
+            if isinstance(node, ast.Attribute) and node.attr == "data_key" and id(node) not in derived
+        ]
+    assert not found

@@ -15,7 +15,7 @@ _EXIT = {Standing.OK: 0, Standing.BAD: 1, Standing.UNKNOWN: 3}
 
 @click.command()
 @click.option(
-    "--sample", type=click.IntRange(min=1), help="Look at about this many records, spread evenly, not at all."
+    "--sample", type=click.IntRange(min=1), help="Read at most this many records, spread evenly over the store."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def doctor(*, sample: int | None, as_json: bool) -> None:

@@ -119,8 +119,8 @@ class _TransformsField(fields.Field[Any]):
         return {effect.deserialize(word): _TransformField().deserialize(entry) for word, entry in given.items()}
 
 
-class _FieldMetaSchema(Schema):
-    """Ours, so a key that is not known is a fault."""
+class FieldMetaSchema(Schema):
+    """What stands under `meta` of a field; ours, so a key that is not known is a fault."""
 
     protection = Word("protection", {"sealed": "sealed"}, load_default=None, allow_none=True)
     key_class = KeyClass(load_default=None, allow_none=True)
@@ -136,7 +136,7 @@ class _FieldSchema(_Open):
     data_categories = Words(load_default=(), allow_none=True)
     retention = fields.String(load_default=None, allow_none=True)
     fides_meta = fields.Nested(_FieldFidesSchema, load_default=None, allow_none=True)
-    meta = fields.Nested(_FieldMetaSchema, load_default=None, allow_none=True)
+    meta = fields.Nested(FieldMetaSchema, load_default=None, allow_none=True)
     fields_ = fields.List(fields.Nested("_FieldSchema"), data_key="fields", load_default=list, allow_none=True)
 
 
@@ -179,7 +179,7 @@ class _Build:
 
     def field(self, given: dict[str, Any], collection: str, inherited: tuple[str, ...], place: Place) -> Field:
         fides = given["fides_meta"] or _FieldFidesSchema().load({})
-        meta = given["meta"] or _FieldMetaSchema().load({})
+        meta = given["meta"] or FieldMetaSchema().load({})
         categories = given["data_categories"] or inherited
         for nested in given["fields_"] or ():  # a column with inner fields is as closed as its most closed part
             categories = tuple(dict.fromkeys((*categories, *_nested_categories(nested))))

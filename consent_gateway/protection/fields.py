@@ -12,6 +12,7 @@ from consent_gateway.protection.values import decoded, encoded
 from consent_gateway.vocabulary import JsonValue
 
 _KIND = TokenKind.SEALED_FIELD
+_WORD = _KIND.value
 
 
 def seal(value: JsonValue, field: str, data_subject: str, key: ClassKey) -> str:
@@ -26,12 +27,12 @@ def open_sealed(text: str, field: str, data_subject: str, key: ClassKey) -> Json
     Raises `KeysUnavailable` for text that was altered, moved to another field, person or key class, that was sealed
     in a format which is read no more, or that is no sealed value.
     """
-    refused = refused_format(text)
-    if refused is not None:
-        raise KeysUnavailable(f"what is kept in `{field}` was {refused}")
     try:
         token = parse(text)
     except ProtectionRefused as error:
+        refused = refused_format(text)
+        if refused is not None:
+            raise KeysUnavailable(f"what is kept in `{field}` was {refused}") from error
         raise KeysUnavailable(f"what is kept in `{field}` is not a sealed value: restore or seal it again") from error
     if token.kind is not _KIND or token.key_id != key.key_id:
         raise KeysUnavailable(f"what is kept in `{field}` was sealed under another key: restore that key")
@@ -45,7 +46,7 @@ def is_sealed(text: JsonValue) -> bool:
 
 def key_id_of(text: JsonValue) -> str | None:
     """The key id written in text that looks sealed; None for anything else."""
-    if not isinstance(text, str) or not text.startswith(f"{_KIND.value}{PRESENT_VERSION[_KIND]}."):
+    if not isinstance(text, str) or not text.startswith(f"{_WORD}{PRESENT_VERSION[_KIND]}."):
         return None
     try:
         token = parse(text)
@@ -65,4 +66,4 @@ def refused_format(text: JsonValue) -> str | None:
 def _associated(field: str, data_subject: str, key: ClassKey, version: int) -> bytes:
     if data_subject != key.data_subject:
         raise KeysUnavailable("this key is another person's: fetch the key of the person meant")
-    return bind("sealed", _KIND.value, key.tenant, data_subject, field, key.key_class, version, key.key_id)
+    return bind("sealed", _WORD, key.tenant, data_subject, field, key.key_class, version, key.key_id)

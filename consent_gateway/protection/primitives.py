@@ -29,12 +29,11 @@ FF1_LEAST = 1_000_000
 
 def bind(*parts: str | int | bytes) -> bytes:
     """One byte string of several parts, each preceded by its length, so that no two lists give the same bytes."""
-    out = bytearray()
+    out: list[bytes] = []
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode()
-        out += len(raw).to_bytes(4, "big")
-        out += raw
-    return bytes(out)
+        out += (len(raw).to_bytes(4, "big"), raw)
+    return b"".join(out)
 
 
 def mac(key: bytes, message: bytes) -> bytes:

@@ -30,9 +30,7 @@ class Sealing:
         not hold, null or not, and `KeysUnavailable` where a value does not open: one that stands there unsealed is
         refused too, for nobody vouches for it.
         """
-        if not self._concerned(values):
-            return dict(values)
-        return _Record(self, data_subject, grant, _open, self._keyring.person_keys).turned(values)
+        return self._turned(values, data_subject, grant, _open, self._keyring.person_keys)
 
     def sealed(self, values: Mapping[str, JsonValue], data_subject: str, grant: KeyGrant) -> dict[str, JsonValue]:
         """The record as it is to be kept: sealed fields as token text, whatever they look like; null stays null.
@@ -40,34 +38,42 @@ class Sealing:
         A person who never had keys gets some; one whose keys were destroyed is refused, and so is a field whose class
         the grant does not hold.
         """
-        if not self._concerned(values):
-            return dict(values)
-        return _Record(self, data_subject, grant, seal, self._keyring.create).turned(values)
+        return self._turned(values, data_subject, grant, seal, self._keyring.create)
 
-    def class_of(self, field: str) -> str | None:
-        """The key class of a sealed field; None for a field that is not sealed."""
-        return self._classes.get(field)
-
-    def is_collection(self, name: str) -> bool:
-        """Whether a child collection has sealed fields."""
-        return name in self._collections
-
-    def _concerned(self, values: Mapping[str, JsonValue]) -> bool:
-        return any(name in self._classes or name in self._collections for name in values)
-
-
-class _Record:
-    """One record on its way: fetches the person's keys and derives each class key once, where a value needs it."""
-
-    def __init__(
+    def _turned(
         self,
-        sealing: Sealing,
+        values: Mapping[str, JsonValue],
         data_subject: str,
         grant: KeyGrant,
         turn: _Turn,
         fetch: Callable[[str], PersonKeys],
-    ) -> None:
-        self._sealing = sealing
+    ) -> dict[str, JsonValue]:
+        turned = dict(values)
+        one = _Turning(data_subject, grant, turn, fetch)
+        for name in self._classes.keys() & values.keys():
+            turned[name] = one.value(values[name], name, self._classes[name])
+        for name in self._collections & values.keys():
+            rows = values[name]
+            if isinstance(rows, list):
+                turned[name] = [self._row(name, row, one) for row in rows]
+        return turned
+
+    def _row(self, collection: str, row: JsonValue, one: "_Turning") -> JsonValue:
+        if not isinstance(row, dict):
+            return row
+        turned = dict(row)
+        for column, value in row.items():
+            name = f"{collection}.{column}"
+            key_class = self._classes.get(name)
+            if key_class is not None:
+                turned[column] = one.value(value, name, key_class)
+        return turned
+
+
+class _Turning:
+    """The keys for one record: the person's are fetched and each class key derived once, where a value needs it."""
+
+    def __init__(self, data_subject: str, grant: KeyGrant, turn: _Turn, fetch: Callable[[str], PersonKeys]) -> None:
         self._data_subject = data_subject
         self._grant = grant
         self._turn = turn
@@ -75,28 +81,7 @@ class _Record:
         self._person: PersonKeys | None = None
         self._keys: dict[str, ClassKey] = {}
 
-    def turned(self, values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        turned = dict(values)
-        for name, value in values.items():
-            key_class = self._sealing.class_of(name)
-            if key_class is not None:
-                turned[name] = self._value(value, name, key_class)
-            elif isinstance(value, list) and self._sealing.is_collection(name):
-                turned[name] = [self._row(name, row) for row in value]
-        return turned
-
-    def _row(self, collection: str, row: JsonValue) -> JsonValue:
-        if not isinstance(row, dict):
-            return row
-        turned = dict(row)
-        for column, value in row.items():
-            name = f"{collection}.{column}"
-            key_class = self._sealing.class_of(name)
-            if key_class is not None:
-                turned[column] = self._value(value, name, key_class)
-        return turned
-
-    def _value(self, value: JsonValue, field: str, key_class: str) -> JsonValue:
+    def value(self, value: JsonValue, field: str, key_class: str) -> JsonValue:
         if key_class not in self._grant.classes:  # before null is looked at: a refusal must not tell what is empty
             raise ProtectionRefused(
                 f"`{field}` lies under the key class `{key_class}`, which this purpose does not open:"

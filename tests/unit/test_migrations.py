@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 import consent_gateway.protection.tables  # noqa: F401 - registers the key tables
 from consent_gateway.database import KEY_METADATA, METADATA, open_engine
 from consent_gateway.errors import SettingsRefused
-from consent_gateway.migrate import Chain, downgrade, refuse_unless_current, upgrade
+from consent_gateway.migrate import Chain, bundled, downgrade, refuse_unless_current, upgrade
 
 CHAINS: list[tuple[Chain, sa.MetaData]] = [("gateway", METADATA), ("keys", KEY_METADATA)]
 

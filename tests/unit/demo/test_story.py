@@ -161,3 +161,20 @@ def test_stopping_ends_the_gateway(built: tuple[DemoState, dict[str, str]]) -> N
     assert running.wait() is not None
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def test_the_doctor_finds_a_fresh_demo_sound(built: tuple[DemoState, dict[str, str]]) -> None:
+    """On a state just built the real command reads every record, names every check and exits with 0."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONSENT_GATEWAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "consent_gateway", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**inherited, **built[1]},
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"read {CUSTOMERS} of {CUSTOMERS} records" in done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) >= 12
+    assert all(line.startswith("ok ") for line in lines)
