@@ -151,7 +151,7 @@ def _evidence(evidence: Shredded) -> str:
             f"erased {evidence.data_subject} for {evidence.reference}, begun {evidence.begun_at.isoformat()}",
             f"data key {evidence.fingerprint}, shard {evidence.shard}, epoch {evidence.epoch}",
             f"destroyed {evidence.destroyed_at.isoformat()}",
-            f"{evidence.suppressed} identifiers suppressed; {evidence.shared} are not, for others use them too",
+            f"{evidence.suppressed} identifiers and keys suppressed; {evidence.shared} not, for others use them",
             f"audit entries: intent {evidence.shredding_id}, outcome {evidence.outcome_entry}",
             OLDER_BACKUPS,
         ]
