@@ -106,7 +106,7 @@ class KeyRing:
     def everybody(self) -> Iterator[PersonKeys]:
         """The keys of every person who has some, by id, read a thousand at a time and kept nowhere.
 
-        For a look-up by what only a seed can tell; about ten seconds for a million people.
+        For a look-up by what only a seed can tell; 10 to 20 seconds for a million people.
         """
         last = ""
         while rows := self._read_page.rows(after=last):
