@@ -108,7 +108,7 @@ class KeyRing:
     def everybody(self) -> Iterator[PersonKeys]:
         """The keys of every person who has some, shard by shard, read a thousand at a time and kept nowhere.
 
-        For a look-up by what only a seed can tell; about ten seconds for a million people.
+        For a look-up by what only a seed can tell; 10 to 20 seconds for a million people.
         """
         shard, last = -1, ""
         while rows := self._read_page.rows(shard=shard, data_subject=last):

@@ -1,6 +1,6 @@
 """Performing a decision: what is asked goes out as asked, and whatever is not understood stops the answer."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -90,7 +90,7 @@ def test_an_age_is_of_the_time_of_the_request(performer: Performer) -> None:
     assert performer.perform({"born": "1980-01-01"}, decided, later) == {"born": "50-59"}
 
 
-@pytest.mark.parametrize("transform", ["pseudonym.subject", "pseudonym.value", "token.det"])
+@pytest.mark.parametrize("transform", ["pseudonym.subject", "pseudonym.value", "token.det", "email.alias"])
 def test_a_pseudonym_belongs_to_its_domain(performer: Performer, transform: str) -> None:
     """The same person and value have one pseudonym within a purpose and recipient, and another in every other."""
     decided = decision(id=verdict(Effect.PSEUDONYMISE, transform))
@@ -103,7 +103,38 @@ def test_a_pseudonym_belongs_to_its_domain(performer: Performer, transform: str)
     assert all(pseudonym(*domain) == pseudonym(*domain) for domain in domains)
     assert pseudonym("ads", None) == pseudonym("ads", "company")
     same = pseudonym("ads", None) == pseudonym("ads", None, "ds_b")
-    assert same is (transform != "pseudonym.subject")
+    assert same is (transform not in ("pseudonym.subject", "email.alias"))
+
+
+def test_a_random_token_is_another_every_time(performer: Performer, keyring: KeyRing) -> None:
+    """No two random tokens of the same value are alike; all show the domain's key id and none the person's."""
+    decided = decision(id=verdict(Effect.PSEUDONYMISE, "token.rand"))
+    made = [str(performer.perform({"id": "c-1"}, decided, SCOPE)["id"]) for _ in range(20)]
+    assert len({text[20:] for text in made}) == 20
+    key_id = keyring.token_key("analytics", "ad_partner").key_id
+    assert {text.split(".")[1] for text in made} == {key_id}
+    assert key_id != keyring.person_keys("ds_a").key_id
+    assert performer.perform({"id": None}, decided, SCOPE) == {"id": None}
+
+
+def test_a_date_moves_with_its_person_and_domain(performer: Performer) -> None:
+    """All dates of a person move alike within a domain, and otherwise elsewhere or for another person."""
+    decided = decision(a=verdict(Effect.PSEUDONYMISE, "date.shift"), b=verdict(Effect.PSEUDONYMISE, "date.shift"))
+    values: dict[str, Any] = {"a": "2026-02-01", "b": "2026-02-11T10:00:00Z"}
+
+    def moved(*scope: Any) -> tuple[int, int]:
+        safe = performer.perform(values, decided, TransformScope(*scope))
+        days = [
+            (date.fromisoformat(str(safe[name])[:10]) - date.fromisoformat(str(values[name])[:10])).days
+            for name in "ab"
+        ]
+        return days[0], days[1]
+
+    scopes = [("p", recipient, f"ds_{number}") for number in range(8) for recipient in ("r", "s", "t")]
+    found = [moved(*scope) for scope in scopes]
+    assert all(one == other for one, other in found)
+    assert len({one for one, _ in found}) > 10
+    assert found == [moved(*scope) for scope in scopes]
 
 
 def test_a_seed_in_the_scope_spares_the_look_up(performer: Performer, keyring: KeyRing) -> None:
