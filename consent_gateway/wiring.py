@@ -151,6 +151,7 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
     with engine.begin() as connection:
         archive.save(connection, policies, clock.now())
     keyring = KeyRing(open_key_provider(settings), key_engine, settings.tenant, clock)
+    keyring.load()
     held = HeldConnections(engine)
     store = SqlStore(
         settings.store_url,

@@ -7,16 +7,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consent_gateway.database import from_micros
-from consent_gateway.ports import KeyProviderCapabilities
+from consent_gateway.ports import KeyProvider, KeyProviderCapabilities
 from consent_gateway.protection.tables import EPOCHS, NAMED_KEYS, PERSON_KEYS, SHARD_KEYS
 
 ALGORITHMS: tuple[tuple[str, str, str], ...] = (
-    ("AES-256-GCM", "sealed fields; root wrap of the file provider", "NIST SP 800-38D"),
+    ("AES-256-GCM", "sealed fields; root wrap of the providers file, openbao, vault and aws", "NIST SP 800-38D"),
     ("AES-256-KW", "keys of people under their shard, of shards under their epoch", "RFC 3394"),
     ("HKDF-SHA-256 (expand)", "wrapping keys bound to tenant, person or shard, and epoch", "RFC 5869"),
     ("HMAC-SHA-256", "pseudonyms, blind indexes, fingerprints", "RFC 2104"),
     ("AES-256-SIV", "reversible tokens; determinism is the point, an exception to ASVS 5.0 appendix C", "RFC 5297"),
-    ("SHA-256", "check characters of tokens, choice of shard: no secret", "FIPS 180-4"),
+    ("SHA-256", "check characters of tokens, choice of shard, context told to KMS: no secret", "FIPS 180-4"),
 )
 """Algorithm, what it is used for here, where it is specified (ASVS 5.0, 11.1.2)."""
 
@@ -47,16 +47,21 @@ class NamedKeyEntry:
 
 @dataclass(frozen=True, slots=True)
 class KeyInventory:
-    """Everything in the key database, without a key."""
+    """Everything in the key database, without a key.
+
+    What is wrapped under a root version that was retired can be read by nobody after `provider.destruction_delay_days`,
+    the erasure horizon. `root_versions` still unwrap; the last is the present one.
+    """
 
     tenant: str
     provider: KeyProviderCapabilities
+    root_versions: tuple[int, ...]
     epochs: tuple[EpochCount, ...]
     named: tuple[NamedKeyEntry, ...]
     algorithms: tuple[tuple[str, str, str], ...] = ALGORITHMS
 
 
-def take_inventory(connection: Connection, tenant: str, provider: KeyProviderCapabilities) -> KeyInventory:
+def take_inventory(connection: Connection, tenant: str, provider: KeyProvider) -> KeyInventory:
     """Count what the key database holds; two scans of the table of people, so not for a request's path."""
     shards = _count_by_epoch(connection, SHARD_KEYS.c.epoch)
     people = _count_by_epoch(connection, PERSON_KEYS.c.epoch, PERSON_KEYS.c.wrapped.is_not(None))
@@ -88,7 +93,13 @@ def take_inventory(connection: Connection, tenant: str, provider: KeyProviderCap
         )
         for row in connection.execute(every.order_by(n.kind, n.name, n.version))
     )
-    return KeyInventory(tenant=tenant, provider=provider, epochs=epochs, named=named)
+    return KeyInventory(
+        tenant=tenant,
+        provider=provider.describe(),
+        root_versions=tuple(provider.versions()),
+        epochs=epochs,
+        named=named,
+    )
 
 
 def _count_by_epoch(

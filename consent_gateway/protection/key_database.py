@@ -53,6 +53,20 @@ class KeyDatabase:
             return sqlite.insert(table).on_conflict_do_nothing()
         return postgresql.insert(table).on_conflict_do_nothing()
 
+    def erase_deleted(self, connection: Connection) -> None:
+        """Have SQLite overwrite with zeros what this connection empties, rather than leave it in free pages."""
+        if self.is_sqlite:
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+    def empty_log(self) -> None:
+        """Fold SQLite's write-ahead log into the file and cut it to nothing, for it holds pages as they were before.
+
+        A reader that is under way keeps SQLite from cutting; the next call or restart does it then.
+        """
+        if self.is_sqlite:
+            with self.reading() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Give the held connections back; to be called when no thread reads any more."""
         self._held.close()

@@ -30,6 +30,7 @@ from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
 from consent_gateway.vocabulary import COMPANY
 
 SHARDS = 4096
+_DOMAIN_KINDS = ("pseudonym", "token")
 _CHUNK = 1000  # people whose keys are made in one transaction
 
 _PERSON = (
@@ -105,8 +106,7 @@ class KeyRing:
         """
         row_of = PERSON_KEYS.c.data_subject == data_subject
         with self._database.transaction() as connection:
-            if self._database.is_sqlite:
-                connection.exec_driver_sql("PRAGMA secure_delete=ON")  # zeros, not free pages that still hold the key
+            self._database.erase_deleted(connection)
             connection.execute(
                 PERSON_KEYS.update()
                 .where(row_of, PERSON_KEYS.c.wrapped.is_not(None))
@@ -117,8 +117,7 @@ class KeyRing:
         self._people.forget(data_subject)
         if found is None:
             raise NotFound("this person has no keys to destroy")
-        if self._database.is_sqlite:
-            self._empty_sqlite_log()
+        self._database.empty_log()
         return DestroyedKey(data_subject, found.fingerprint, found.shard, found.epoch, from_micros(found.destroyed_at))
 
     # -- keys that belong to no one person
@@ -130,6 +129,31 @@ class KeyRing:
     def token_key(self, purpose: str, recipient: str | None) -> NamedKey:
         """The key of reversible tokens of one purpose and recipient; another than the domain's pseudonym key."""
         return self._named.key("token", _domain(purpose, recipient))
+
+    def domain_versions(self, kind: str, purpose: str, recipient: str | None) -> tuple[NamedKey, ...]:
+        """The versions of a domain's `pseudonym` or `token` key that still read what is old, newest first."""
+        return self._named.versions(kind, _domain(purpose, recipient))
+
+    def handed_out_key(self, kind: str, purpose: str, recipient: str | None, key_id: str | None) -> NamedKey:
+        """The key of this domain with this id, or its present one for None; never makes one.
+
+        Raises `ProtectionRefused` where the domain has no such key and `KeysUnavailable` where it was retired.
+        """
+        return self._named.existing(kind, _domain(purpose, recipient), key_id)
+
+    def rotate_domain(self, purpose: str, recipient: str | None) -> tuple[NamedKey, ...]:
+        """New versions of a domain's pseudonym and token key, under one number; old tokens still reverse.
+
+        Raises `NotFound` where the domain has no key yet. Other processes use the new ones within 60 seconds.
+        """
+        return self._named.rotate_together(_DOMAIN_KINDS, _domain(purpose, recipient))
+
+    def retire_domain(self, purpose: str, recipient: str | None, version: int) -> tuple[str, ...]:
+        """Delete both keys of a version of a domain: nobody can reverse or link its tokens again. Returns their ids.
+
+        Raises `Conflict` for the present version and `NotFound` for none. Other processes forget within 60 seconds.
+        """
+        return self._named.retire_together(_DOMAIN_KINDS, _domain(purpose, recipient), version)
 
     def index_key(self, kind: str, version: int) -> bytes:
         """The blind-index key of one identifier kind under one version of its normalisation rule."""
@@ -148,6 +172,18 @@ class KeyRing:
             self._named.forget()
             with self._lock:
                 self._opened.clear()
+
+    def load(self) -> None:
+        """Unwrap the keys of every open epoch and every named key, in the provider's batches; makes nothing.
+
+        To be called at a start: no request then waits for the provider, and a root that is gone is found at once.
+        """
+        with self._database.reading() as connection:
+            statement = sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped).where(EPOCHS.c.closed_at.is_(None))
+            epochs = [(row.wrapped, self._epoch_context(row.epoch)) for row in connection.execute(statement)]
+        for (wrapped, _), key in zip(epochs, self._provider.unwrap_many(epochs), strict=True):
+            self._opened_once(wrapped, key)
+        self._named.load()
 
     def check(self) -> None:
         """Raise `KeysUnavailable` where the provider does not open the present epoch or a present named key.
@@ -169,7 +205,7 @@ class KeyRing:
     def inventory(self) -> KeyInventory:
         """How many keys of what kind there are, without a key: for `keys status` and the algorithm inventory."""
         with self._database.reading() as connection:
-            return take_inventory(connection, self.tenant, self._provider.describe())
+            return take_inventory(connection, self.tenant, self._provider)
 
     # -- inside
 
@@ -190,14 +226,6 @@ class KeyRing:
         keys = PersonKeys(self.tenant, data_subject, key_id, both[:KEY_BYTES], both[KEY_BYTES:])
         self._people.put(keys, generation)
         return keys
-
-    def _empty_sqlite_log(self) -> None:
-        """Fold the write-ahead log into the file and cut it to nothing, for it holds the page as it was before.
-
-        A reader that is under way keeps SQLite from cutting; the next destruction or restart does it then.
-        """
-        with self._database.reading() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _opened_once(self, wrapped: bytes, key: bytes) -> bytes:
         with self._lock:
