@@ -21,6 +21,7 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.database import HeldConnections, open_engine, refuse_unless_durable
+from consent_gateway.domain_keys import DomainKeys
 from consent_gateway.errors import GatewayError, SettingsRefused
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
@@ -71,6 +72,7 @@ class Services:
     choices: Choices
     enrolment: Enrolment
     seal_existing: SealExisting
+    domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
     assertions: Assertions
@@ -212,6 +214,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         choices=_choices(parts),
         enrolment=enrolment,
         seal_existing=_seal_existing(parts),
+        domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
         assertions=Assertions(parts.engine, parts.clock),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import click
 
+from consent_gateway.cli.keys_domains import retire_domain, retoken, rotate_domain
 from consent_gateway.protection.inventory import KeyInventory
 from consent_gateway.protection.keys import KeyRing
 
@@ -40,6 +41,21 @@ def status(services: Callable[[], Services], *, as_json: bool) -> None:
     click.echo(_told(inventory))
 
 
+@keys.group()
+def rotate() -> None:
+    """Replace a key by a new version of it."""
+
+
+@keys.group()
+def retire() -> None:
+    """Destroy an old version of a key."""
+
+
+rotate.add_command(rotate_domain)
+retire.add_command(retire_domain)
+keys.add_command(retoken)
+
+
 def _told_time(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
@@ -51,11 +67,12 @@ def _told(inventory: KeyInventory) -> str:
     lines = [
         f"tenant {inventory.tenant}",
         (
-            f"provider: {'hardware' if provider.hardware_backed else 'software'},"
-            f" destroys within {provider.destruction_delay_days} days,"
+            f"provider {provider.kind}: {'hardware' if provider.hardware_backed else 'software'},"
+            f" destroys {_told_delay(provider.destruction_delay_days)},"
             f" context {'bound' if provider.context_binding else 'not bound'}"
         ),
     ]
+    lines.append(f"root versions that still unwrap: {', '.join(map(str, inventory.root_versions))}")
     for epoch in inventory.epochs:
         closed = "open" if epoch.closed_at is None else f"closed {epoch.closed_at.isoformat()}"
         lines.append(
@@ -67,3 +84,7 @@ def _told(inventory: KeyInventory) -> str:
         lines.append(f"{entry.kind} {entry.name}: version {entry.version}, id {entry.key_id}{retired}")
     lines += [f"{name}: {use} ({standard})" for name, use, standard in inventory.algorithms]
     return "\n".join(lines)
+
+
+def _told_delay(days: int) -> str:
+    return "at once" if days == 0 else f"after {days} days (the erasure horizon)"

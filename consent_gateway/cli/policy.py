@@ -11,8 +11,9 @@ from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import Policies, load_policies
 from consent_gateway.policy.case_files import context_bits, context_faults, read_cases, state_bits
 from consent_gateway.policy.cases import Report, Result, run_cases
-from consent_gateway.policy.checks import check_policies
+from consent_gateway.policy.checks import check_obligations, check_policies
 from consent_gateway.policy.explain import Explanation, explain
+from consent_gateway.protection.registry import parameter_faults
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 _TODAY = click.option("--today", help="the day to decide on, as 2026-01-31; the present day if left out")
@@ -35,7 +36,8 @@ def check(directory: Path, *, as_json: bool) -> None:
         findings = [f"{directory}/{finding}" for finding in error.findings] or [error.message]
         summary: dict[str, Any] = {"findings": findings}
     else:
-        findings = [f"{directory}/{finding}" for finding in check_policies(policies)]
+        found = sorted((*check_policies(policies), *check_obligations(policies, parameter_faults)))
+        findings = [f"{directory}/{finding}" for finding in found]
         summary = {"findings": findings, "revision": policies.revision, **_counts(policies)}
     if as_json:
         click.echo(json.dumps(summary))

@@ -4,7 +4,7 @@ The documents passed the reference checks already. Here: rules that never decide
 for, restricting facts that open, fields that no purpose may use, effects that no transform carries out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from consent_gateway.policy.documents import Documents, Rule, covers
@@ -40,6 +40,24 @@ def check_policies(policies: Policies) -> tuple[Finding, ...]:
         *_unusable_fields(documents),
         *_missing_transforms(policies),
     ]
+    return tuple(sorted(set(found)))
+
+
+ObligationFaults = Callable[[str, Mapping[str, object]], Iterable[str]]
+"""What is wrong with a transform's name and parameters, each a sentence with its mend after a colon if it has one."""
+
+
+def check_obligations(policies: Policies, faults_of: ObligationFaults) -> tuple[Finding, ...]:
+    """Every transform that the policy asks for and `faults_of` says cannot be carried out, by file and line."""
+    documents = policies.documents
+    asked = [("transforms.yaml", row.line, row.obligation) for row in documents.transforms]
+    for column in documents.catalogue.fields.values():
+        asked += [(documents.catalogue.path, column.line, one) for one in column.transforms.values()]
+    found = []
+    for path, line, obligation in asked:
+        for fault in faults_of(obligation.transform, dict(obligation.parameters)):
+            what, _, mend = fault.partition(": ")
+            found.append(Finding(path, line, what, mend or "see docs/reference/transforms.md"))
     return tuple(sorted(set(found)))
 
 

@@ -8,7 +8,7 @@ from consent_gateway.errors import KeysUnavailable, ProtectionRefused
 from consent_gateway.protection.material import PersonKeys, draw_nonce
 from consent_gateway.protection.primitives import bind, gcm_decrypt, gcm_encrypt
 from consent_gateway.protection.tokens import PRESENT_VERSION, TokenKind, parse, write
-from consent_gateway.protection.transforms import decoded, encoded
+from consent_gateway.protection.values import decoded, encoded
 from consent_gateway.vocabulary import JsonValue
 
 _KIND = TokenKind.SEALED_FIELD

@@ -11,11 +11,16 @@ from consent_gateway.ports import KeyProvider, KeyProviderCapabilities
 from consent_gateway.protection.tables import EPOCHS, NAMED_KEYS, PERSON_KEYS, SHARD_KEYS
 
 ALGORITHMS: tuple[tuple[str, str, str], ...] = (
-    ("AES-256-GCM", "sealed fields; root wrap of the providers file, openbao, vault and aws", "NIST SP 800-38D"),
+    ("AES-256-GCM", "sealed fields; both layers of random tokens; root wrap of every provider", "NIST SP 800-38D"),
     ("AES-256-KW", "keys of people under their shard, of shards under their epoch", "RFC 3394"),
-    ("HKDF-SHA-256 (expand)", "wrapping keys bound to tenant, person or shard, and epoch", "RFC 5869"),
-    ("HMAC-SHA-256", "pseudonyms, blind indexes, fingerprints", "RFC 2104"),
-    ("AES-256-SIV", "reversible tokens; determinism is the point, an exception to ASVS 5.0 appendix C", "RFC 5297"),
+    ("HKDF-SHA-256 (expand)", "wrapping keys bound to tenant, person or shard, and epoch; keys of one use", "RFC 5869"),
+    ("HMAC-SHA-256", "pseudonyms, alias addresses, date shifts, blind indexes, fingerprints", "RFC 2104"),
+    ("AES-256-SIV", "stable tokens; determinism is the point, an exception to ASVS 5.0: ADR 9", "RFC 5297"),
+    (
+        "FF1 (AES-256)",
+        "texts of the same form; the form is the point, an exception to ASVS 5.0: ADR 9",
+        "NIST SP 800-38G",
+    ),
     ("SHA-256", "check characters of tokens, choice of shard, context told to KMS: no secret", "FIPS 180-4"),
 )
 """Algorithm, what it is used for here, where it is specified (ASVS 5.0, 11.1.2)."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from consent_gateway.errors import GatewayError, ProtectionRefused
+from consent_gateway.protection.declarations import Apply, Dropped, Given, Needs, Parameters
 from consent_gateway.protection.keys import KeyRing
-from consent_gateway.protection.registry import REGISTRY, Apply, Dropped, Given, Needs, Parameters, parameter_faults
+from consent_gateway.protection.registry import REGISTRY, parameter_faults
+from consent_gateway.protection.scrub import Scrubber
 from consent_gateway.vocabulary import COMPANY, Decision, Effect, JsonValue, Obligation, Verdict
 
 _MOST_REMEMBERED = 1024  # lists of obligations; a policy has dozens
@@ -53,6 +55,7 @@ class Performer:
         self._keyring = keyring
         self._tenant = tenant
         self._steps: dict[tuple[Obligation, ...], tuple[_Step, ...]] = {}
+        self._scrubber: Scrubber | None = None  # made when an answer first needs it, for it takes a second
 
     def perform(
         self, values: Mapping[str, JsonValue], decision: Decision, scope: TransformScope
@@ -110,9 +113,10 @@ class Performer:
                 bits |= step.needs
         needs = Needs(bits)
         ring, recipient = self._keyring, COMPANY if scope.recipient is None else scope.recipient
-        seed = scope.seed
-        if seed is None and Needs.SEED in needs:
-            seed = ring.create(scope.data_subject).seed  # made on first use; refused where it was destroyed
+        seed, person = scope.seed, None
+        if Needs.PERSON in needs or (seed is None and Needs.SEED in needs):
+            person = ring.create(scope.data_subject)  # made on first use; refused where they were destroyed
+            seed = person.seed
         return Given(
             tenant=self._tenant,
             purpose=scope.purpose,
@@ -121,7 +125,14 @@ class Performer:
             domain=ring.domain_key(scope.purpose, recipient) if Needs.DOMAIN_KEY in needs else None,
             token=ring.token_key(scope.purpose, recipient) if Needs.TOKEN_KEY in needs else None,
             seed=seed,
+            person=person,
+            scrub=self._scrubbing().scrub if Needs.SCRUBBER in needs else None,
         )
+
+    def _scrubbing(self) -> Scrubber:
+        if self._scrubber is None:
+            self._scrubber = Scrubber()  # two threads at once make two of the same
+        return self._scrubber
 
 
 def _step(obligation: Obligation) -> _Step:

@@ -3,86 +3,22 @@
 `policy check` reads names and parameters through `known_transforms` and `parameter_faults`; `perform` runs them.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from enum import Enum, Flag, auto
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from consent_gateway.errors import ProtectionRefused
-from consent_gateway.protection import transforms
-from consent_gateway.protection.material import NamedKey
+from consent_gateway.protection import aggregate, dates, formats, pseudonyms, reversible, scrub, transforms
+from consent_gateway.protection.declarations import (
+    Condition,
+    Dropped,
+    Given,
+    Needs,
+    Parameter,
+    Parameters,
+    Reversal,
+    Transform,
+)
+from consent_gateway.protection.material import draw_nonce
 from consent_gateway.vocabulary import JsonValue
-
-ParameterValue = str | int
-
-
-class Dropped(Enum):
-    """What a transform returns for a field that leaves the answer altogether."""
-
-    DROPPED = "dropped"
-
-
-class Needs(Flag):
-    """What a transform must be given beside the value."""
-
-    NOTHING = 0
-    DOMAIN_KEY = auto()
-    TOKEN_KEY = auto()
-    SEED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter: one of `words`, or a whole number from `least` to `most`, or any text if neither is given.
-
-    Without a default it must be given.
-    """
-
-    meaning: str
-    words: tuple[str, ...] = ()
-    least: int | None = None
-    most: int | None = None
-    default: ParameterValue | None = None
-
-    def fault(self, value: object) -> str | None:
-        """What is wrong with a value, with the mend; None if nothing."""
-        if self.words:
-            return None if value in self.words else f"must be one of {', '.join(self.words)}"
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if self.least is not None and self.most is not None:
-            fits = whole and isinstance(value, int) and self.least <= value <= self.most
-            return None if fits else f"must be a whole number from {self.least} to {self.most}"
-        return None if whole or isinstance(value, str) else "must be text or a whole number"
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What `perform` gathered for one answer; a member is None where no transform of the answer needs it."""
-
-    tenant: str
-    purpose: str
-    recipient: str
-    today: date
-    domain: NamedKey | None = None
-    token: NamedKey | None = None
-    seed: bytes | None = None
-
-
-Parameters = Mapping[str, ParameterValue]
-Apply = Callable[[JsonValue, str, Given, Parameters], JsonValue | Dropped]
-"""Value, catalogue field name, what was gathered, parameters -> what goes out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transform:
-    """One transform. `parameters` are checked before `apply` ever sees them."""
-
-    name: str
-    meaning: str
-    apply: Apply
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    needs: Needs = Needs.NOTHING
 
 
 def _mask(value: JsonValue, _field: str, _given: Given, parameters: Parameters) -> JsonValue:
@@ -90,10 +26,10 @@ def _mask(value: JsonValue, _field: str, _given: Given, parameters: Parameters) 
 
 
 def _age_band(value: JsonValue, _field: str, given: Given, parameters: Parameters) -> JsonValue:
-    return transforms.age_band(value, int(parameters["width"]), given.today)
+    return dates.age_band(value, int(parameters["width"]), given.today)
 
 
-def _zip(value: JsonValue, _field: str, _given: Given, parameters: Parameters) -> JsonValue:
+def _zip3(value: JsonValue, _field: str, _given: Given, parameters: Parameters) -> JsonValue:
     return transforms.zip_area(value, int(parameters["keep"]))
 
 
@@ -106,7 +42,7 @@ def _amount(value: JsonValue, _field: str, _given: Given, parameters: Parameters
 
 
 def _time(value: JsonValue, _field: str, _given: Given, parameters: Parameters) -> JsonValue:
-    return transforms.time_part(value, str(parameters["unit"]))
+    return dates.time_part(value, str(parameters["unit"]))
 
 
 def _ip(value: JsonValue, _field: str, _given: Given, _parameters: Parameters) -> JsonValue:
@@ -116,21 +52,61 @@ def _ip(value: JsonValue, _field: str, _given: Given, _parameters: Parameters) -
 def _pseudonym_of_person(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
     if value is None:
         return None
-    domain, seed = _key(given.domain), given.seed
-    if seed is None:
-        raise ProtectionRefused("a pseudonym was asked for without a person: nothing may leave")
-    return transforms.pseudonym_of_person(seed, domain.secret, domain.key_id, given.tenant)
+    domain = given.domain_key()
+    return pseudonyms.pseudonym_of_person(given.person_seed(), domain.secret, domain.key_id, given.tenant)
+
+
+def _alias_of_person(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
+    if value is None:
+        return None
+    domain = given.domain_key()
+    return pseudonyms.alias_of_person(given.person_seed(), domain.secret, domain.key_id, given.tenant)
 
 
 def _pseudonym_of_value(value: JsonValue, field: str, given: Given, _parameters: Parameters) -> JsonValue:
-    domain = _key(given.domain)
-    return transforms.pseudonym_of_value(value, field, domain.secret, domain.key_id, given.tenant)
+    domain = given.domain_key()
+    return pseudonyms.pseudonym_of_value(value, field, domain.secret, domain.key_id, given.tenant)
 
 
-def _token(value: JsonValue, field: str, given: Given, _parameters: Parameters) -> JsonValue:
-    key = _key(given.token)
-    domain = (given.tenant, given.purpose, given.recipient)
-    return transforms.token_of_value(value, field, domain, key.secret, key.key_id)
+def _stable_token(value: JsonValue, field: str, given: Given, parameters: Parameters) -> JsonValue:
+    key = given.token_key()
+    return reversible.stable_token(value, _place(field, given), key.secret, key.key_id, int(parameters["pad"]))
+
+
+def _random_token(value: JsonValue, field: str, given: Given, parameters: Parameters) -> JsonValue:
+    key, person = given.token_key(), given.person_keys()
+    return reversible.random_token(
+        value,
+        _place(field, given),
+        key.secret,
+        key.key_id,
+        int(parameters["pad"]),
+        person.data_subject,
+        reversible.hand_out_key(person.data_key, given.tenant, person.data_subject),
+        (draw_nonce(), draw_nonce()),
+    )
+
+
+def _fpe_digits(value: JsonValue, field: str, given: Given, parameters: Parameters) -> JsonValue:
+    place, key = _place(field, given), given.token_key()
+    return formats.fpe(value, place, key.secret, formats.DIGITS, str(parameters["style"]))
+
+
+def _fpe_alnum(value: JsonValue, field: str, given: Given, _parameters: Parameters) -> JsonValue:
+    return formats.fpe(value, _place(field, given), given.token_key().secret, formats.ALNUM)
+
+
+def _date_shift(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
+    days = dates.shift_of_person(given.person_seed(), given.domain_key().secret, given.tenant)
+    return dates.date_shift(value, days)
+
+
+def _scrub(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
+    return given.scrubbing()(value)
+
+
+def _aggregate(value: JsonValue, _field: str, _given: Given, parameters: Parameters) -> JsonValue:
+    return aggregate.aggregate(value, int(parameters["k"]), str(parameters["total"]))
 
 
 def _constant(_value: JsonValue, _field: str, _given: Given, parameters: Parameters) -> JsonValue:
@@ -141,10 +117,12 @@ def _drop(_value: JsonValue, _field: str, _given: Given, _parameters: Parameters
     return Dropped.DROPPED
 
 
-def _key(member: NamedKey | None) -> NamedKey:
-    if member is None:
-        raise ProtectionRefused("a transform was run without its key: nothing may leave")
-    return member
+def _place(field: str, given: Given) -> reversible.Place:
+    return reversible.Place(given.tenant, given.purpose, given.recipient, field)
+
+
+def _extra_of_scrub() -> str | None:
+    return None if scrub.installed() else scrub.MISSING
 
 
 _WIDTH = Parameter("years in a band", least=5, most=20, default=10)
@@ -154,41 +132,122 @@ _STEP = Parameter("size of a band, in the value's own unit", least=2, most=10**1
 _UNIT = Parameter(
     "what is left of the time", words=("year", "quarter", "month", "week", "day", "hour"), default="month"
 )
-_STYLE = Parameter(
+_MASK_STYLE = Parameter(
     "what of a string is shown", words=("all", "email", "phone", "name", "keep_last", "digits"), default="all"
 )
 _KEEP_LAST = Parameter("characters shown by keep_last, never half of what there is", least=1, most=4, default=4)
+_PAD = Parameter("bytes that the value's length is rounded up to", least=16, most=4096, default=64)
+_FPE_STYLE = Parameter("phone: an international number behind +999", words=("plain", "phone"), default="plain")
+_CELL = Parameter("the fewest people a cell may show", least=2, most=1000, default=aggregate.K)
+_TOTAL = Parameter("the member of a mapping that holds its total", default="total")
 
-_EVERY = (
+_MASKS_AND_BANDS = (
     Transform(
         "mask",
         "hides all or most of a string; what is not a string becomes null",
         _mask,
-        {"style": _STYLE, "keep": _KEEP_LAST},
+        {"style": _MASK_STYLE, "keep": _KEEP_LAST},
     ),
-    Transform("generalise.age_band", "age or birth date to a band of years", _age_band, {"width": _WIDTH}),
-    Transform("generalise.zip", "postal code to its area", _zip, {"keep": _KEEP_ZIP}),
+    Transform(
+        "generalise.age_band", "age or birth date to a band of years", _age_band, {"width": _WIDTH}, keeps_type=False
+    ),
+    Transform("generalise.zip3", "postal code to its area", _zip3, {"keep": _KEEP_ZIP}),
     Transform("generalise.geo", "coordinates to a grid", _geo, {"decimals": _DECIMALS}),
     Transform("generalise.amount", "number to the lower bound of its band", _amount, {"step": _STEP}),
     Transform("generalise.time", "time to its year, quarter, month, week, day or hour", _time, {"unit": _UNIT}),
     Transform("ip.truncate", "IP address to its network: /24 of IPv4, /48 of IPv6", _ip),
     Transform(
+        "date.shift",
+        "date moved by -30 to 30 days, the same for all dates of a person in one domain",
+        _date_shift,
+        needs=Needs.DOMAIN_KEY | Needs.SEED,
+    ),
+    Transform(
+        "text.scrub",
+        "free text without e-mail and IP addresses, phone, card and account numbers, and links; finds no names",
+        _scrub,
+        needs=Needs.SCRUBBER,
+        needs_extra=_extra_of_scrub,
+    ),
+    Transform("aggregate.k", "counts without the cells that tell of few", _aggregate, {"k": _CELL, "total": _TOTAL}),
+)
+
+_NAMES_AND_TOKENS = (
+    Transform(
         "pseudonym.subject",
         "stable name of the person in one domain",
         _pseudonym_of_person,
         needs=Needs.DOMAIN_KEY | Needs.SEED,
+        reversal=Reversal.BY_LOOK_UP,
+        unlinkable=(),
+        keeps_type=False,
     ),
     Transform(
-        "pseudonym.value", "stable name of a field's value in one domain", _pseudonym_of_value, needs=Needs.DOMAIN_KEY
+        "email.alias",
+        "stable name of the person in one domain, as an e-mail address that reaches nobody",
+        _alias_of_person,
+        needs=Needs.DOMAIN_KEY | Needs.SEED,
+        reversal=Reversal.BY_LOOK_UP,
+        unlinkable=(),
+        keeps_type=False,
     ),
     Transform(
-        "token.det", "stable token of a field's value in one domain, reversible by key", _token, needs=Needs.TOKEN_KEY
+        "pseudonym.value",
+        "stable name of a field's value in one domain",
+        _pseudonym_of_value,
+        needs=Needs.DOMAIN_KEY,
+        unlinkable=(Condition.DISTINCT,),
+        keeps_type=False,
     ),
-    Transform("constant", "a fixed value in place of any", _constant, {"value": Parameter("what goes out instead")}),
-    Transform("drop", "the field leaves the answer", _drop),
+    Transform(
+        "token.det",
+        "stable token of a field's value in one domain, reversible by key",
+        _stable_token,
+        {"pad": _PAD},
+        needs=Needs.TOKEN_KEY,
+        reversal=Reversal.BY_KEY,
+        unlinkable=(Condition.DISTINCT, Condition.ONE_LENGTH),
+        keeps_type=False,
+    ),
+    Transform(
+        "token.rand",
+        "token of a field's value, another every time, reversible by key until the person's keys are destroyed",
+        _random_token,
+        {"pad": _PAD},
+        needs=Needs.TOKEN_KEY | Needs.PERSON,
+        reversal=Reversal.BY_KEY,
+        unlinkable=(Condition.ONE_LENGTH,),
+        keeps_type=False,
+    ),
+    Transform(
+        "fpe.digits",
+        "text with each digit by another, all else kept; reversible by key",
+        _fpe_digits,
+        {"style": _FPE_STYLE},
+        needs=Needs.TOKEN_KEY,
+        reversal=Reversal.BY_KEY,
+        unlinkable=(Condition.DISTINCT, Condition.ONE_SHAPE),
+    ),
+    Transform(
+        "fpe.alnum",
+        "text with each digit by another and each letter by another of its case, all else kept; reversible by key",
+        _fpe_alnum,
+        needs=Needs.TOKEN_KEY,
+        reversal=Reversal.BY_KEY,
+        unlinkable=(Condition.DISTINCT, Condition.ONE_SHAPE),
+    ),
+    Transform(
+        "constant",
+        "a fixed value in place of any",
+        _constant,
+        {"value": Parameter("what goes out instead")},
+        unlinkable=(),
+        keeps_type=False,
+    ),
+    Transform("drop", "the field leaves the answer", _drop, unlinkable=()),
 )
 
-REGISTRY: Mapping[str, Transform] = MappingProxyType({transform.name: transform for transform in _EVERY})
+REGISTRY: Mapping[str, Transform] = MappingProxyType({one.name: one for one in _MASKS_AND_BANDS + _NAMES_AND_TOKENS})
 """Every transform there is, by the name that policy files use."""
 
 
@@ -198,11 +257,13 @@ def known_transforms() -> Mapping[str, Mapping[str, Parameter]]:
 
 
 def parameter_faults(transform: str, parameters: Mapping[str, object]) -> tuple[str, ...]:
-    """What is wrong with an obligation, in plain sentences for a policy's findings; empty if it can be met."""
+    """What is wrong with an obligation, in plain sentences for a policy's findings; empty if it can be met here."""
     known = REGISTRY.get(transform)
     if known is None:
         return (f"`{transform}` is not a transform: choose one of {', '.join(sorted(REGISTRY))}",)
-    faults = [
+    missing = known.needs_extra()
+    faults = [] if missing is None else [missing]
+    faults += [
         f"`{transform}` has no parameter `{name}`: remove it" for name in parameters if name not in known.parameters
     ]
     for name, parameter in known.parameters.items():

@@ -1,31 +1,21 @@
-"""The transforms themselves: pure functions from a value to what may go out in its place; no key is fetched here.
+"""Masks, and values made coarser: pure functions from a value to what may go out in its place; no key is used here.
 
 Null stays null everywhere but in `constant`. A value that a transform cannot read becomes null, never itself: an
 unexpected form must not pass for a protected one. What each may reveal is stated with it and held by property tests.
 """
 
-import json
 import math
-import unicodedata
-from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from consent_gateway.errors import ProtectionRefused
-from consent_gateway.protection.primitives import bind, expand, mac, siv_decrypt, siv_encrypt
-from consent_gateway.protection.tokens import TokenKind, parse, write
 from consent_gateway.vocabulary import JsonValue
 
 HIDDEN = "***"
 """Stands for any number of hidden characters, so that not even their number is told."""
 
-PSEUDONYM_BYTES = 20  # 160 bits: no two people of one domain collide by chance
-_SIV_KEY_BYTES = 64  # AES-256-SIV
-_OLDEST = 90  # ages from here on are one band (HIPAA 45 CFR 164.514(b)(2)(i)(C))
 _SPARSE_ZIP3 = (  # areas under 20,000 people in the 2000 census: US HHS guidance on 45 CFR 164.514(b)(2)(i)(B)
     "036 059 063 102 203 556 692 790 821 823 830 831 878 879 884 890 893"
 )
-_UNIT_LENGTH = {"year": 4, "month": 7, "day": 10}
 _COORDINATES = {"lat": 90, "latitude": 90, "lon": 180, "lng": 180, "longitude": 180}
 
 
@@ -58,24 +48,6 @@ def _mask_email(value: str) -> str:
 
 def _mask_end(text: str, keep: int) -> str:
     return HIDDEN + text[-keep:] if len(text) > 2 * keep else HIDDEN
-
-
-def age_band(value: JsonValue, width: int, today: date) -> JsonValue:
-    """The band of years of an age (a whole number) or a birth date (ISO 8601): `40-49`, from 90 on `90+`."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        age = value
-    else:
-        moment = _moment(value)
-        if moment is None:
-            return None
-        born = moment[0]
-        age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
-    if not 0 <= age <= 150:
-        return None
-    low = age // width * width
-    return f"{_OLDEST}+" if low + width > _OLDEST else f"{low}-{low + width - 1}"
 
 
 def zip_area(value: JsonValue, keep: int) -> JsonValue:
@@ -136,35 +108,6 @@ def _decimal(text: str) -> Decimal | None:
     return number if number.is_finite() and abs(number) < 10**18 else None
 
 
-def time_part(value: JsonValue, unit: str) -> JsonValue:
-    """An ISO 8601 date or time, cut to its year, quarter, month, week, day or hour as written: `2026-Q4`, `2026-11`."""
-    found = _moment(value)
-    if found is None:
-        return None
-    day, moment = found
-    if unit == "quarter":
-        return f"{day.year:04d}-Q{(day.month + 2) // 3}"
-    if unit == "week":
-        return f"{day.isocalendar().year:04d}-W{day.isocalendar().week:02d}"
-    if unit == "hour":
-        return None if moment is None else f"{day.isoformat()}T{moment.hour:02d}"
-    return day.isoformat()[: _UNIT_LENGTH[unit]]
-
-
-def _moment(value: JsonValue) -> tuple[date, datetime | None] | None:
-    """The day of an ISO 8601 string, and its time where it has one."""
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
-    try:
-        if len(text) == 10:
-            return date.fromisoformat(text), None
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.date(), moment if len(text) > 10 else None
-
-
 def ip_truncate(value: JsonValue) -> JsonValue:
     """An IP address with all but its network zeroed: /24 of IPv4, /48 of IPv6; the zone of an address is dropped."""
     if not isinstance(value, str):
@@ -177,70 +120,3 @@ def ip_truncate(value: JsonValue) -> JsonValue:
         return str(IPv4Address(int(address) >> 8 << 8))
     mapped = address.ipv4_mapped
     return ip_truncate(str(mapped)) if mapped is not None else str(IPv6Address(int(address) >> 80 << 80))
-
-
-def pseudonym_of_person(seed: bytes, domain_key: bytes, key_id: str, tenant: str) -> str:
-    """A stable name for a person in one domain: HMAC of their random seed, 160 bits.
-
-    The same for every field of the domain, another in every other domain, and gone with the seed.
-    """
-    body = mac(domain_key, bind("pseudonym.subject/1", tenant, seed))[:PSEUDONYM_BYTES]
-    return write(TokenKind.PSEUDONYM_OF_PERSON, key_id, body)
-
-
-def pseudonym_of_value(value: JsonValue, field: str, domain_key: bytes, key_id: str, tenant: str) -> JsonValue:
-    """A stable name for a value of one field in one domain: HMAC of field and normalised value, 160 bits."""
-    if value is None:
-        return None
-    body = mac(domain_key, bind("pseudonym.value/1", tenant, field, normalised(value)))[:PSEUDONYM_BYTES]
-    return write(TokenKind.PSEUDONYM_OF_VALUE, key_id, body)
-
-
-def normalised(value: JsonValue) -> bytes:
-    """What counts as the same value: strings by NFC, case folding and single spaces; else canonical JSON."""
-    if isinstance(value, str):
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold())
-        return b"text:" + " ".join(folded.split()).encode("utf-8", "surrogatepass")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return b"json:" + encoded(value)
-
-
-def token_of_value(
-    value: JsonValue, field: str, domain: tuple[str, str, str], token_key: bytes, key_id: str
-) -> JsonValue:
-    """A stable token of a value that the holder of the key can turn back: AES-256-SIV.
-
-    `domain` is tenant, purpose and recipient; a token moved to another domain or field does not open.
-    """
-    if value is None:
-        return None
-    key = expand(token_key, b"token.det/1", _SIV_KEY_BYTES)
-    return write(TokenKind.DETERMINISTIC, key_id, siv_encrypt(key, encoded(value), _where(field, domain, key_id)))
-
-
-def value_of_token(text: str, field: str, domain: tuple[str, str, str], token_key: bytes, key_id: str) -> JsonValue:
-    """Undo `token_of_value`; raises `ProtectionRefused` for another text and `KeysUnavailable` for a moved token."""
-    token = parse(text)
-    if token.kind is not TokenKind.DETERMINISTIC or token.key_id != key_id:
-        raise ProtectionRefused("this token is not of this domain: name the purpose and recipient it was made for")
-    key = expand(token_key, b"token.det/1", _SIV_KEY_BYTES)
-    return decoded(siv_decrypt(key, token.body, _where(field, domain, key_id)))
-
-
-def _where(field: str, domain: tuple[str, str, str], key_id: str) -> tuple[bytes, ...]:
-    return (bind("token.det/1", key_id, *domain, field),)
-
-
-def encoded(value: JsonValue) -> bytes:
-    """Canonical JSON bytes: sorted members, no spaces, ASCII. Raises `ProtectionRefused` for what JSON cannot hold."""
-    try:
-        return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
-    except (ValueError, TypeError, RecursionError):
-        raise ProtectionRefused("a value is not JSON: see that the store's columns hold plain values") from None
-
-
-def decoded(raw: bytes) -> JsonValue:
-    """Undo `encoded`."""
-    value: JsonValue = json.loads(raw)
-    return value

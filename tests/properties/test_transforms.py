@@ -12,13 +12,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consent_gateway.database import KEY_METADATA, open_engine
-from consent_gateway.errors import GatewayError, KeysUnavailable, ProtectionRefused
-from consent_gateway.protection import transforms
+from consent_gateway.errors import KeysUnavailable, ProtectionRefused
+from consent_gateway.protection import dates, pseudonyms, reversible, transforms
 from consent_gateway.protection.fields import is_sealed, open_sealed, seal
 from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import PersonKeys
 from consent_gateway.protection.perform import Performer, TransformScope
+from consent_gateway.protection.reversible import Place
+from consent_gateway.protection.tokens import Token, parse
 from consent_gateway.vocabulary import Decision, Effect, Obligation, Reason, Verdict
 
 TODAY = date(2026, 11, 22)
@@ -76,10 +78,10 @@ def test_a_mask_shows_no_more_than_it_declares(value: str, style: str, keep: int
 def test_two_domains_never_share_a_persons_pseudonym(seed: bytes, one: bytes, other: bytes) -> None:
     """Under two domain keys a person has two pseudonyms; under one, always the same."""
     assume(one != other)
-    first = transforms.pseudonym_of_person(seed, one, "aaaa", "acme")
-    assert first == transforms.pseudonym_of_person(seed, one, "aaaa", "acme")
-    assert first != transforms.pseudonym_of_person(seed, other, "aaaa", "acme")
-    assert first != transforms.pseudonym_of_person(seed, one, "aaaa", "other")
+    first = pseudonyms.pseudonym_of_person(seed, one, "aaaa", "acme")
+    assert first == pseudonyms.pseudonym_of_person(seed, one, "aaaa", "acme")
+    assert first != pseudonyms.pseudonym_of_person(seed, other, "aaaa", "acme")
+    assert first != pseudonyms.pseudonym_of_person(seed, one, "aaaa", "other")
 
 
 @given(SCALARS.filter(lambda value: value is not None), NAMES, NAMES, KEYS, KEYS)
@@ -87,10 +89,10 @@ def test_pseudonyms_of_values_stay_apart(value: Any, field: str, other: str, one
     """A value's pseudonym is another in each field and domain, and shows nothing of the value."""
     assume(one != two and field != other)
     made = {
-        transforms.pseudonym_of_value(value, field, one, "aaaa", "acme"),
-        transforms.pseudonym_of_value(value, other, one, "aaaa", "acme"),
-        transforms.pseudonym_of_value(value, field, two, "aaaa", "acme"),
-        transforms.pseudonym_of_value(value, field, one, "aaaa", "other"),
+        pseudonyms.pseudonym_of_value(value, field, one, "aaaa", "acme"),
+        pseudonyms.pseudonym_of_value(value, other, one, "aaaa", "acme"),
+        pseudonyms.pseudonym_of_value(value, field, two, "aaaa", "acme"),
+        pseudonyms.pseudonym_of_value(value, field, one, "aaaa", "other"),
     }
     assert len(made) == 4
     assert len({len(str(token)) for token in made}) == 1
@@ -101,30 +103,42 @@ def test_spelling_makes_no_other_pseudonym(value: str, respelt: Any) -> None:
     """Case and surrounding space do not change who is meant, as far as case folding tells."""
     assume(respelt(value).casefold().split() == value.casefold().split())
     first, second = (
-        transforms.pseudonym_of_value(text, "email", bytes(32), "aaaa", "acme") for text in (value, respelt(value))
+        pseudonyms.pseudonym_of_value(text, "email", bytes(32), "aaaa", "acme") for text in (value, respelt(value))
     )
     assert first == second
 
 
 @given(JSON.filter(lambda value: value is not None), st.lists(NAMES, min_size=8, max_size=8, unique=True), KEYS)
 def test_a_moved_token_does_not_open(value: Any, names: list[str], key: bytes) -> None:
-    """A reversible token opens in its own field, tenant, purpose and recipient and in no other."""
+    """A reversible token opens in its own field, tenant, purpose and recipient, under its key id, and nowhere else."""
     field, tenant, purpose, recipient, *others = names
-    home = (tenant, purpose, recipient)
-    text = str(transforms.token_of_value(value, field, home, key, "aaaa"))
-    assert transforms.value_of_token(text, field, home, key, "aaaa") == value
+    home = Place(tenant, purpose, recipient, field)
+    stable = parse(str(reversible.stable_token(value, home, key, "aaaa", 64)))
+    nonces = (bytes(12), bytes(range(12)))
+    random = parse(str(reversible.random_token(value, home, key, "aaaa", 64, "ds_a", key[::-1], nonces)))
+    assert reversible.value_of_stable_token(stable, home, key) == value
+    person, inner = reversible.person_of_random_token(random, home, key)
+    assert person == "ds_a"
+    assert reversible.value_of_random_token(random, home, key[::-1], person, inner) == value
     moved = [
-        (others[0], home),
-        (field, (others[1], purpose, recipient)),
-        (field, (tenant, others[2], recipient)),
-        (field, (tenant, purpose, others[3])),
-        (field, (purpose, tenant, recipient)),
+        Place(tenant, purpose, recipient, others[0]),
+        Place(others[1], purpose, recipient, field),
+        Place(tenant, others[2], recipient, field),
+        Place(tenant, purpose, others[3], field),
+        Place(purpose, tenant, recipient, field),
     ]
-    for there, domain in moved:
+    for there in moved:
+        with pytest.raises(ProtectionRefused):
+            reversible.value_of_stable_token(stable, there, key)
+        with pytest.raises(ProtectionRefused):
+            reversible.person_of_random_token(random, there, key)
         with pytest.raises(KeysUnavailable):
-            transforms.value_of_token(text, there, domain, key, "aaaa")
-    with pytest.raises(ProtectionRefused):
-        transforms.value_of_token(text, field, home, key, "bbbb")
+            reversible.value_of_random_token(random, there, key[::-1], person, inner)
+    for token in (stable, random):
+        renamed = Token(token.kind, token.version, "bbbb", token.body)
+        turn: Any = reversible.value_of_stable_token if token is stable else reversible.person_of_random_token
+        with pytest.raises(ProtectionRefused):
+            turn(renamed, home, key)
 
 
 @given(JSON, st.lists(NAMES, min_size=6, max_size=6, unique=True), KEYS)
@@ -148,19 +162,19 @@ def test_a_sealed_value_opens_at_home_only(value: Any, names: list[str], key: by
 @given(st.text())
 def test_only_what_was_written_is_a_token(text: str) -> None:
     """Arbitrary text is refused with a named cause, never with a crash."""
-    with pytest.raises(GatewayError):
-        transforms.value_of_token(text, "field", ("a", "b", "c"), bytes(32), "aaaa")
+    with pytest.raises(ProtectionRefused):
+        parse(text)
 
 
 @given(st.dates(min_value=date(1880, 1, 1), max_value=date(2030, 1, 1)), st.integers(5, 20))
 def test_an_age_band_holds_the_age(born: date, width: int) -> None:
     """The band has the width asked for and holds the age, from 90 on it is open, and the future has none."""
-    band = transforms.age_band(born.isoformat(), width, TODAY)
+    band = dates.age_band(born.isoformat(), width, TODAY)
     age = TODAY.year - born.year - ((TODAY.month, TODAY.day) < (born.month, born.day))
     if born > TODAY:
         assert band is None
         return
-    assert band == transforms.age_band(age, width, TODAY)
+    assert band == dates.age_band(age, width, TODAY)
     if str(band).endswith("+"):
         assert band == "90+"
         assert age > 90 - width
@@ -205,12 +219,12 @@ def test_an_amount_is_the_foot_of_its_band(value: Any, step: int) -> None:
 @given(st.datetimes(timezones=st.just(UTC)), st.sampled_from(["year", "quarter", "month", "week", "day", "hour"]))
 def test_a_cut_time_is_a_prefix_or_a_count(moment: datetime, unit: str) -> None:
     """The same unit of time gives the same text, and nothing finer than the unit is left."""
-    cut = str(transforms.time_part(moment.isoformat(), unit))
+    cut = str(dates.time_part(moment.isoformat(), unit))
     assert len(cut) == {"year": 4, "quarter": 7, "month": 7, "week": 8, "day": 10, "hour": 13}[unit]
     same = moment.replace(minute=0, second=0, microsecond=0)
-    assert transforms.time_part(same.isoformat(), unit) == cut
+    assert dates.time_part(same.isoformat(), unit) == cut
     if unit != "hour":
-        assert transforms.time_part(moment.date().isoformat(), unit) == cut
+        assert dates.time_part(moment.date().isoformat(), unit) == cut
 
 
 @given(st.ip_addresses())
@@ -223,11 +237,11 @@ def test_an_address_loses_its_host(address: Any) -> None:
 
 
 GENERALISERS: list[Any] = [
-    lambda value: transforms.age_band(value, 10, TODAY),
+    lambda value: dates.age_band(value, 10, TODAY),
     lambda value: transforms.zip_area(value, 3),
     lambda value: transforms.geo(value, 1),
     lambda value: transforms.amount(value, 100),
-    lambda value: transforms.time_part(value, "month"),
+    lambda value: dates.time_part(value, "month"),
     transforms.ip_truncate,
 ]
 
@@ -270,6 +284,12 @@ OBLIGATIONS = st.sampled_from(
         (Obligation("pseudonym.subject"),),
         (Obligation("pseudonym.value"),),
         (Obligation("token.det"),),
+        (Obligation("token.rand"),),
+        (Obligation("email.alias"),),
+        (Obligation("date.shift"),),
+        (Obligation("fpe.alnum"),),
+        (Obligation("text.scrub"), Obligation("fpe.alnum")),
+        (Obligation("aggregate.k"),),
         (Obligation("constant", (("value", "x"),)),),
         (Obligation("drop"),),
     ]
@@ -310,6 +330,6 @@ def test_nothing_withheld_or_unasked_ever_leaves(performer: Performer, data: st.
 def test_bands_never_tell_a_birthday(age: timedelta) -> None:
     """Two people born a day apart are told apart by their band only at a band's edge."""
     born = TODAY - age
-    one, two = (transforms.age_band(day.isoformat(), 10, TODAY) for day in (born, born + timedelta(days=1)))
+    one, two = (dates.age_band(day.isoformat(), 10, TODAY) for day in (born, born + timedelta(days=1)))
     years = TODAY.year - born.year - ((TODAY.month, TODAY.day) < (born.month, born.day))
     assert one == two or years % 10 == 0

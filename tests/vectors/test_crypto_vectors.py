@@ -1,14 +1,19 @@
 """The published vectors of every algorithm, through the gateway's own wrappers."""
 
 import json
+import string
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consent_gateway.audit.signer import Signer
 from consent_gateway.errors import KeysUnavailable
+from consent_gateway.protection import primitives
 from consent_gateway.protection.primitives import (
     expand,
+    ff1_decrypt,
+    ff1_encrypt,
     gcm_decrypt,
     gcm_encrypt,
     mac,
@@ -88,3 +93,47 @@ def test_a_short_sealed_value_is_refused() -> None:
     """Bytes too few to hold a nonce and a tag are refused by name and not by the library."""
     with pytest.raises(KeysUnavailable, match="too short"):
         gcm_decrypt(bytes(32), bytes(27), b"")
+
+
+FF1_LIBRARIES = pytest.mark.parametrize("fast", [True, False], ids=["fastfpe", "libffx"])
+
+
+@FF1_LIBRARIES
+@cases("sp80038g")
+def test_ff1(vector: Vector, monkeypatch: pytest.MonkeyPatch, *, fast: bool) -> None:
+    """FF1 gives and turns back NIST's samples, all nine, by either library."""
+    assert primitives.fast_ff1 is not None
+    if not fast:
+        monkeypatch.setattr(primitives, "fast_ff1", None)
+    alphabet = (string.digits + string.ascii_lowercase)[: vector["radix"]]
+    key, tweak = raw(vector, "key"), raw(vector, "tweak")
+    assert ff1_encrypt(key, tweak, alphabet, vector["plaintext"]) == vector["ciphertext"]
+    assert ff1_decrypt(key, tweak, alphabet, vector["ciphertext"]) == vector["plaintext"]
+
+
+@cases("rfc8032")
+def test_ed25519(vector: Vector) -> None:
+    """The audit log's signer has the RFC's public key for its seed, and its key gives the RFC's signature."""
+    signer = Signer("log.example", raw(vector, "seed"))
+    assert signer.vkey.public_key == raw(vector, "public_key")
+    assert signer._key.sign(raw(vector, "message")) == raw(vector, "signature")
+
+
+@cases("wycheproof_gcm")
+def test_gcm_against_wycheproof(vector: Vector) -> None:
+    """AES-256-GCM opens Wycheproof's valid cases and makes them, and refuses every other."""
+    key, iv, associated = raw(vector, "key"), raw(vector, "iv"), raw(vector, "associated")
+    sealed = iv + raw(vector, "ciphertext") + raw(vector, "tag")
+    if vector["type"] == "valid":
+        assert gcm_encrypt(key, iv, raw(vector, "plaintext"), associated) == sealed
+        assert gcm_decrypt(key, sealed, associated) == raw(vector, "plaintext")
+    else:
+        with pytest.raises(KeysUnavailable):
+            gcm_decrypt(key, sealed, associated)
+
+
+@cases("wycheproof_hmac")
+def test_hmac_against_wycheproof(vector: Vector) -> None:
+    """HMAC-SHA-256, cut to the length given, is Wycheproof's valid tag and none of its invalid ones."""
+    made = mac(raw(vector, "key"), raw(vector, "message"))[: len(raw(vector, "output"))]
+    assert (made == raw(vector, "output")) is (vector["type"] == "valid")

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from consent_gateway.cli.policy import policy
+from consent_gateway.protection import scrub
 from tests.unit.policy.conftest import write
 
 CASE = "- {id: one, jurisdiction: DE, purpose: orders, category: user.contact, state: unknown, expect: {effect: %s}}\n"
@@ -40,6 +41,44 @@ def test_check_tells_findings_with_their_file(small: dict[str, str], small_direc
         assert "1 finding" in told.output
         assert len(json.loads(run("check", small_directory, "--json").output)["findings"]) == 1
     assert run("check", small_directory / "none").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        (
+            "transforms.yaml",
+            "transform: pseudonym.value",
+            "transform: psuedonym.value",
+            "2: `psuedonym.value` is not a",
+        ),
+        ("transforms.yaml", "style: email", "stlye: email", "4: `mask` has no parameter `stlye`; remove it"),
+        ("catalogue.yaml", 'value: "x"', "value: 1, keep: 2", "15: `constant` has no parameter `keep`; remove it"),
+    ],
+)
+def test_check_tells_what_no_transform_can_do(
+    small: dict[str, str], small_directory: Path, name: str, old: str, new: str, told: str
+) -> None:
+    """A transform's name or parameter that the gateway could not carry out is found before any answer is refused."""
+    assert old in small[name]
+    write(small_directory, {name: small[name].replace(old, new)})
+    found = run("check", small_directory)
+    assert found.exit_code == 1
+    assert f"{small_directory}/{name}:{told}" in found.output
+    assert "1 finding" in found.output
+
+
+def test_check_says_what_to_install(
+    small: dict[str, str], small_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy that asks for `text.scrub` stands where the extra is installed, and elsewhere is told its name."""
+    asked = small["transforms.yaml"].replace("pseudonym.value", "text.scrub")
+    write(small_directory, {"transforms.yaml": asked})
+    assert run("check", small_directory).exit_code == 0
+    monkeypatch.setattr(scrub, "PACKAGE", "presidio_that_is_not_installed")
+    found = run("check", small_directory)
+    assert found.exit_code == 1
+    assert "2: `text.scrub` needs the extra `scrub`; pip install 'consent-gateway[scrub]'" in found.output
 
 
 def test_test_runs_cases_from_anywhere(small_directory: Path, tmp_path: Path) -> None:

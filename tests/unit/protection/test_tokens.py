@@ -1,9 +1,10 @@
 """Token text: what is written is read back, and nothing else is."""
 
 import pytest
+from email_validator import validate_email
 
 from consent_gateway.errors import ProtectionRefused
-from consent_gateway.protection.tokens import TokenKind, parse, write
+from consent_gateway.protection.tokens import RELAY, TokenKind, parse, write
 
 
 @pytest.mark.parametrize("kind", list(TokenKind))
@@ -11,21 +12,22 @@ def test_what_is_written_is_read_back(kind: TokenKind) -> None:
     """A token of each kind comes apart into what it was made of, and shows its kind and key id in the clear."""
     for length in (1, 2, 3, 20, 200):
         text = write(kind, "k7q2", bytes(range(length)))
-        assert text.startswith(f"{kind.value}1.k7q2.")
+        version = 2 if kind is TokenKind.DETERMINISTIC else 1
+        assert text.startswith(f"{kind.value}{version}.k7q2.")
         token = parse(text)
-        assert (token.kind, token.version, token.key_id, token.body) == (kind, 1, "k7q2", bytes(range(length)))
+        assert (token.kind, token.version, token.key_id, token.body) == (kind, version, "k7q2", bytes(range(length)))
 
 
 def test_a_slip_in_any_place_is_noticed() -> None:
     """One character changed, lost or doubled anywhere is refused."""
-    text = write(TokenKind.PSEUDONYM_OF_PERSON, "k7q2", bytes(range(20)))
-    for at in range(len(text)):
-        other = "b" if text[at] != "b" else "c"
-        for slip in (text[:at] + other + text[at + 1 :], text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]):
-            if slip == text:
-                continue
-            with pytest.raises(ProtectionRefused):
-                parse(slip)
+    for kind in TokenKind:
+        text = write(kind, "k7q2", bytes(range(20)))
+        for at in range(len(text)):
+            other = "b" if text[at] != "b" else "c"
+            changed = text[:at] + other + text[at + 1 :]
+            for slip in (changed, text[:at] + text[at + 1 :], text[:at] + text[at] + text[at:]):
+                with pytest.raises(ProtectionRefused):
+                    parse(slip)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_what_has_not_the_shape_is_refused(text: str) -> None:
     assert not text or text not in caught.value.message
 
 
-@pytest.mark.parametrize(("old", "new"), [("ps1", "ps2"), ("ps1", "zz1")])
+@pytest.mark.parametrize(("old", "new"), [("ps1", "ps2"), ("ps1", "zz1"), ("ps1", "td1")])
 def test_an_unknown_format_is_refused_by_name(old: str, new: str) -> None:
     """A kind or version that this gateway does not write is named, not guessed at."""
     text = write(TokenKind.PSEUDONYM_OF_PERSON, "k7q2", bytes(20)).replace(old, new)
@@ -58,10 +60,30 @@ def test_an_unknown_format_is_refused_by_name(old: str, new: str) -> None:
 
 def test_only_one_text_for_the_same_bytes() -> None:
     """A body with unused bits set, or of impossible length, is refused even with the right check characters."""
-    from consent_gateway.protection.tokens import _checked
+    from consent_gateway.protection.tokens import _check
 
-    assert parse(_checked("ps1.k7q2.AA")).body == b"\0"
-    with pytest.raises(ProtectionRefused, match="canonical"):
-        parse(_checked("ps1.k7q2.AB"))
-    with pytest.raises(ProtectionRefused, match="not base64url"):
-        parse(_checked("ps1.k7q2.A"))
+    def checked(kind: TokenKind, text: str, end: str = "") -> str:
+        return text + _check(kind, text) + end
+
+    person, alias = TokenKind.PSEUDONYM_OF_PERSON, TokenKind.EMAIL_ALIAS
+    assert parse(checked(person, "ps1.k7q2.AA")).body == b"\0"
+    assert parse(checked(alias, "ea1.k7q2.aa", RELAY)).body == b"\0"
+    for kind, text, end in ((person, "ps1.k7q2.AB", ""), (alias, "ea1.k7q2.ab", RELAY)):
+        with pytest.raises(ProtectionRefused, match="canonical"):
+            parse(checked(kind, text, end))
+    for kind, text, end in ((person, "ps1.k7q2.A", ""), (alias, "ea1.k7q2.a", RELAY)):
+        with pytest.raises(ProtectionRefused, match="not base64url"):
+            parse(checked(kind, text, end))
+
+
+def test_an_alias_is_an_address_in_any_case() -> None:
+    """An alias address is one in its RFC 5321 form, is read whatever a mail system did to its case, and no other is."""
+    text = write(TokenKind.EMAIL_ALIAS, "k7q2", bytes(range(20)))
+    local, domain = text.split("@")
+    assert domain == "relay.invalid"
+    assert len(local) == 45
+    assert validate_email(f"{local}@relay.example.de", check_deliverability=False).local_part == local
+    assert parse(text.upper()) == parse(text.title()) == parse(text)
+    for other in (local, write(TokenKind.PSEUDONYM_OF_PERSON, "k7q2", bytes(20)) + RELAY, f"x@{domain}"):
+        with pytest.raises(ProtectionRefused):
+            parse(other)
