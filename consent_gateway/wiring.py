@@ -26,6 +26,7 @@ from consent_gateway.consent.facts import FactsReader
 from consent_gateway.database import STATEMENT_SECONDS, HeldConnections, open_engine, refuse_unless_durable
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.doctor import Doctor, Patient
+from consent_gateway.domain_keys import DomainKeys
 from consent_gateway.errors import GatewayError, SettingsRefused
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
@@ -85,6 +86,7 @@ class Services:
     seal_existing: SealExisting
     suppressions: SuppressionList
     shredding: Shredding
+    domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
     assertions: Assertions
@@ -175,6 +177,7 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         opened.callback(key_engine.dispose)
         keyring = KeyRing(open_key_provider(settings), key_engine, settings.tenant, clock)
         opened.callback(keyring.close)
+        keyring.load()
         version_key = keyring.service_key("record-version")
         opened.pop_all()
     held = HeldConnections(engine)
@@ -252,6 +255,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
         shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
         assertions=Assertions(parts.engine, parts.clock),

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 
 import click
 
+from consent_gateway.cli.keys_domains import retire_domain, retoken, rotate_domain
 from consent_gateway.protection.backups import Backup
 from consent_gateway.protection.inventory import EpochCount, KeyInventory
 from consent_gateway.protection.keys import KeyRing
@@ -157,6 +158,16 @@ def _tell(evidence: KeyEvidence, *, as_json: bool) -> None:
         click.echo(f"the provider destroys old root versions within {evidence.destruction_delay_days} days")
 
 
+@keys.group()
+def retire() -> None:
+    """Destroy an old version of a key."""
+
+
+rotate.add_command(rotate_domain)
+retire.add_command(retire_domain)
+keys.add_command(retoken)
+
+
 def _tell_backup(what: str, made: Backup, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"done": what, **dataclasses.asdict(made)}, default=_told_value))
@@ -179,11 +190,12 @@ def _told(inventory: KeyInventory) -> str:
     lines = [
         f"tenant {inventory.tenant}",
         (
-            f"provider: {'hardware' if provider.hardware_backed else 'software'},"
-            f" destroys within {provider.destruction_delay_days} days,"
+            f"provider {provider.kind}: {'hardware' if provider.hardware_backed else 'software'},"
+            f" destroys {_told_delay(provider.destruction_delay_days)},"
             f" context {'bound' if provider.context_binding else 'not bound'},"
             f" root {'kept twice' if provider.root_kept_twice else 'on one disk only: set KEY_FILE_COPY'}"
         ),
+        f"root versions that still unwrap: {', '.join(map(str, inventory.root_versions))}",
         *_told_work(inventory),
         *map(_told_epoch, inventory.epochs),
     ]
@@ -219,3 +231,7 @@ def _told_epoch(epoch: EpochCount) -> str:
         state = "being closed"
     told = f"epoch {epoch.epoch} ({state}): {epoch.shards} shard keys"
     return told if epoch.people is None else f"{told}, keys of {epoch.people} people, {epoch.destroyed} destroyed"
+
+
+def _told_delay(days: int) -> str:
+    return "at once" if days == 0 else f"after {days} days (the erasure horizon)"

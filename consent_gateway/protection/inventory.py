@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consent_gateway.database import from_micros
-from consent_gateway.ports import KeyProviderCapabilities
+from consent_gateway.ports import KeyProvider, KeyProviderCapabilities
 from consent_gateway.protection.hierarchy import SHARDS
 from consent_gateway.protection.jobs import unfinished_job
 from consent_gateway.protection.root import erased_since_closing
@@ -17,7 +17,7 @@ from consent_gateway.protection.tables import EPOCHS, KEY_BACKUPS, NAMED_KEYS, P
 _BLOCK = 64  # shards counted by one statement, which stays short on ten million people
 
 ALGORITHMS: tuple[tuple[str, str, str], ...] = (
-    ("AES-256-GCM", "sealed fields; both layers of random tokens; root wrap of the file provider", "NIST SP 800-38D"),
+    ("AES-256-GCM", "sealed fields; both layers of random tokens; root wrap of every provider", "NIST SP 800-38D"),
     ("AES-256-KW", "keys of people under their shard, of shards under their epoch", "RFC 3394"),
     ("HKDF-SHA-256 (expand)", "wrapping keys bound to tenant, person or shard, and epoch; keys of one use", "RFC 5869"),
     ("HMAC-SHA-256", "pseudonyms, alias addresses, date shifts, blind indexes, fingerprints", "RFC 2104"),
@@ -27,7 +27,7 @@ ALGORITHMS: tuple[tuple[str, str, str], ...] = (
         "texts of the same form; the form is the point, an exception to ASVS 5.0: ADR 9",
         "NIST SP 800-38G",
     ),
-    ("SHA-256", "check characters of tokens, choice of shard, digests of back-ups: no secret", "FIPS 180-4"),
+    ("SHA-256", "check characters of tokens, choice of shard, digests of back-ups, context told to KMS", "FIPS 180-4"),
 )
 """Algorithm, what it is used for here, where it is specified (ASVS 5.0, 11.1.2)."""
 
@@ -86,10 +86,13 @@ class KeyInventory:
     """Everything in the key database, without a key.
 
     `erased_since_closing` people can still be read from back-ups of the key table that are older than their erasure.
+    What is wrapped under a root version that was retired can be read by nobody after `provider.destruction_delay_days`,
+    the erasure horizon. `root_versions` still unwrap; the last is the present one.
     """
 
     tenant: str
     provider: KeyProviderCapabilities
+    root_versions: tuple[int, ...]
     epochs: tuple[EpochCount, ...]
     named: tuple[NamedKeyEntry, ...]
     erased_since_closing: int
@@ -98,9 +101,7 @@ class KeyInventory:
     algorithms: tuple[tuple[str, str, str], ...] = ALGORITHMS
 
 
-def take_inventory(
-    connection: Connection, tenant: str, provider: KeyProviderCapabilities, *, count: bool
-) -> KeyInventory:
+def take_inventory(connection: Connection, tenant: str, provider: KeyProvider, *, count: bool) -> KeyInventory:
     """What the key database holds; with `count` every row of the table of people is counted."""
     people, destroyed = _count_people(connection) if count else (None, None)
     counted = sa.select(SHARD_KEYS.c.epoch, sa.func.count()).group_by(SHARD_KEYS.c.epoch)
@@ -120,7 +121,8 @@ def take_inventory(
     job = unfinished_job(connection)
     return KeyInventory(
         tenant=tenant,
-        provider=provider,
+        provider=provider.describe(),
+        root_versions=provider.versions(),
         epochs=epochs,
         named=_named(connection),
         erased_since_closing=erased_since_closing(connection),

@@ -30,6 +30,7 @@ from consent_gateway.protection.primitives import KEY_BYTES
 from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
 from consent_gateway.vocabulary import COMPANY
 
+_DOMAIN_KINDS = ("pseudonym", "token")
 _CHUNK = 1000  # people whose keys are made in one transaction, or read in one page
 _ATTEMPTS = 3  # at reading what a closing or a rotation replaces in between
 
@@ -161,6 +162,20 @@ class KeyRing:
         """
         return self._named.existing(kind, _domain(purpose, recipient), key_id)
 
+    def rotate_domain(self, purpose: str, recipient: str | None) -> tuple[NamedKey, ...]:
+        """New versions of a domain's pseudonym and token key, under one number; old tokens still reverse.
+
+        Raises `NotFound` where the domain has no key yet. Other processes use the new ones within 60 seconds.
+        """
+        return self._named.rotate_together(_DOMAIN_KINDS, _domain(purpose, recipient))
+
+    def retire_domain(self, purpose: str, recipient: str | None, version: int) -> tuple[str, ...]:
+        """Delete both keys of a version of a domain: nobody can reverse or link its tokens again. Returns their ids.
+
+        Raises `Conflict` for the present version and `NotFound` for none. Other processes forget within 60 seconds.
+        """
+        return self._named.retire_together(_DOMAIN_KINDS, _domain(purpose, recipient), version)
+
     def index_key(self, kind: str, version: int) -> bytes:
         """The blind-index key of one identifier kind under one version of its normalisation rule."""
         return self._named.key("index", (kind, version)).secret
@@ -178,6 +193,18 @@ class KeyRing:
             self._named.forget()
             with self._lock:
                 self._opened.clear()
+
+    def load(self) -> None:
+        """Unwrap the keys of every open epoch and every named key, in the provider's batches; makes nothing.
+
+        To be called at a start: no request then waits for the provider, and a root that is gone is found at once.
+        """
+        with self._database.reading() as connection:
+            statement = sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped).where(EPOCHS.c.closed_at.is_(None))
+            epochs = [(row.wrapped, self._keys.epoch_context(row.epoch)) for row in connection.execute(statement)]
+        for (wrapped, _), key in zip(epochs, self._provider.unwrap_many(epochs), strict=True):
+            self._opened_once(wrapped, key)
+        self._named.load()
 
     def check(self) -> None:
         """Raise `KeysUnavailable` where the provider does not open the present epoch or a present named key.
@@ -202,7 +229,7 @@ class KeyRing:
         With `count` the people of each epoch are counted, which reads the whole table.
         """
         with self._database.reading() as connection:
-            return take_inventory(connection, self.tenant, self._provider.describe(), count=count)
+            return take_inventory(connection, self.tenant, self._provider, count=count)
 
     # -- inside
 

@@ -27,10 +27,11 @@ def draw_key_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class NamedKey:
-    """A key of a domain, an index or a service, and the random four-character id that tokens carry for it."""
+    """A version of a key of a domain, an index or a service, and the random four-character id that tokens carry."""
 
     key_id: str
     secret: bytes = field(repr=False)
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

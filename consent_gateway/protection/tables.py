@@ -51,9 +51,10 @@ NAMED_KEYS = sa.Table(
     sa.Column("name", sa.String(200), primary_key=True),  # JSON array: [purpose, recipient], [identifier kind, version]
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key_id", sa.String(4), nullable=False, unique=True),  # random, so that ids tell nothing of recipients
-    sa.Column("wrapped", sa.LargeBinary, nullable=False),  # by the provider
+    sa.Column("wrapped", sa.LargeBinary),  # by the provider; null once retired
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("retired_at", sa.BigInteger),
+    sa.Column("retired_at", sa.BigInteger),  # the row stays, empty, so that neither number nor id is used again
+    sa.CheckConstraint("(wrapped IS NULL) = (retired_at IS NOT NULL)", name="empty_once_retired"),
 )
 
 # Small numbers that every process looks at: `destroyed` and `closed` go up with each destruction and each closing,
