@@ -16,6 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from bench.closing import closing_costs
 from bench.decisions import decisions_a_second
 from bench.fields import COLUMNS, PURPOSE
 from bench.load import Load, run
@@ -50,6 +51,16 @@ def main() -> None:
             print()
     for line in decisions_a_second(given.quick):
         print(line)
+    for line in _closings(20_000 if given.quick else 100_000):
+        print(line)
+
+
+def _closings(people: int) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="cg-bench-") as folder:
+        yield from closing_costs("SQLite", f"sqlite:///{folder}/keys.db", people)
+        with _postgresql(Path(folder)) as admin:
+            url = admin.set(database="keys").render_as_string(hide_password=False)
+            yield from closing_costs("PostgreSQL", url, people)
 
 
 def _databases(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:

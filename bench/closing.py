@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from consent_gateway.database import open_engine
 from consent_gateway.migrate import upgrade
 from consent_gateway.protection.file_provider import FileKeyProvider
@@ -74,12 +72,3 @@ def _timed(kind: str, upkeep: KeyUpkeep, folder: Path, people: int) -> Iterator[
         f" a person {cpu / people * 1e6:.1f} µs ({shares})"
     )
     yield f"   ten million: {whole:.0f} s of CPU here, {told} the {TARGET_SECONDS:.0f} s we want"
-
-
-def fresh_database(admin: sa.URL, name: str) -> str:
-    """The URL of a new database on the same PostgreSQL server."""
-    engine = sa.create_engine(admin, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return admin.set(database=name).render_as_string(hide_password=False)

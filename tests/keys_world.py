@@ -38,20 +38,31 @@ class KeyWorld:
     clock: Clock
     provider: KeyProvider
     accounted: list[KeyEvidence] = field(default_factory=list)
+    others: list["KeyWorld"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.engine = open_engine(self.url, threads=8)
         KEY_METADATA.create_all(self.engine)
         self.backups = self.folder / "backups"
         self.backups.mkdir(exist_ok=True, mode=0o700)
+        self._opened: list[KeyRing | KeyUpkeep] = []
 
     def ring(self) -> KeyRing:
         """A key ring with nothing in memory, as a process that has just started has it."""
-        return KeyRing(self.provider, self.engine, TENANT, self.clock)
+        ring = KeyRing(self.provider, self.engine, TENANT, self.clock)
+        self._opened.append(ring)
+        return ring
 
     def upkeep(self) -> KeyUpkeep:
         """The operator's work on these keys."""
-        return KeyUpkeep(self.provider, self.engine, TENANT, self.clock, self.accounted.append)
+        upkeep = KeyUpkeep(self.provider, self.engine, TENANT, self.clock, self.accounted.append)
+        self._opened.append(upkeep)
+        return upkeep
+
+    def beside(self, name: str) -> "KeyWorld":
+        """A fresh, empty key table in a SQLite file, over the provider as it is now."""
+        self.others.append(KeyWorld(f"sqlite:///{self.folder / name}.db", self.folder, self.clock, self.provider))
+        return self.others[-1]
 
     def close_epoch(self, at: Callable[[str], None] = unhindered, *, remove_dead: bool = False) -> KeyEvidence:
         """Close the present epoch into the world's own folder."""
@@ -71,7 +82,9 @@ class KeyWorld:
             return list(connection.execute(sa.select(table)))
 
     def dispose(self) -> None:
-        """Let go of the database."""
+        """Let go of the database, and of those beside it."""
+        for each in (*self._opened, *self.others):
+            each.dispose() if isinstance(each, KeyWorld) else each.close()
         self.engine.dispose()
 
 

@@ -212,7 +212,9 @@ class KeyRing:
         Makes nothing: an empty key table is in order.
         """
         with self._database.reading() as connection:
-            epochs = connection.execute(sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped).where(EPOCHS.c.closed_at.is_(None)))
+            epochs = connection.execute(
+                sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped).where(EPOCHS.c.superseded_at.is_(None))
+            )
             wrapped = [(row.wrapped, self._keys.epoch_context(row.epoch)) for row in epochs]
             wrapped += self._named.wrapped(connection)
         for _key in self._provider.unwrap_many(wrapped):

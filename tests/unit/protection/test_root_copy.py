@@ -1,0 +1,96 @@
+"""The copy of the root key file: written first, never behind, refused when it is none."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from consent_gateway.errors import KeysUnavailable, SettingsRefused
+from consent_gateway.protection import file_provider
+from consent_gateway.protection.file_provider import FileKeyProvider
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> FileKeyProvider:
+    """A key file and its copy."""
+    (tmp_path / "other").mkdir()
+    return FileKeyProvider.create(tmp_path / "root.key", tmp_path / "other" / "copy.key")
+
+
+def numbers(path: Path) -> set[str]:
+    """The root versions in a key file."""
+    return set(json.loads(path.read_text())["keys"])
+
+
+def test_the_copy_follows_every_change(made: FileKeyProvider, tmp_path: Path) -> None:
+    """After each change both files are the same, and a retired version is in neither."""
+    root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
+    assert made.describe().root_kept_twice
+    assert root.read_bytes() == copy.read_bytes()
+    made.rotate()
+    assert root.read_bytes() == copy.read_bytes()
+    made.retire(1)
+    assert root.read_bytes() == copy.read_bytes()
+    assert numbers(copy) == {"2"}
+
+
+@pytest.mark.parametrize("change", ["rotate", "retire"])
+def test_a_change_cut_off_between_the_two_is_carried_out(
+    made: FileKeyProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Cut off after the copy and before the file, everything still opens; asked again, the change is made, once."""
+    root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
+    made.rotate()
+    wrapped = made.wrap(b"k" * 32, b"c")
+    real = file_provider._replace
+
+    def cut(path: Path, roots: object) -> None:
+        if path == root:
+            raise InterruptedError
+        real(path, roots)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(file_provider, "_replace", cut)
+    with pytest.raises(InterruptedError):
+        made.rotate() if change == "rotate" else made.retire(1)
+    monkeypatch.undo()
+    assert root.read_bytes() != copy.read_bytes()
+    assert made.versions() == (1, 2)
+    if change == "rotate":
+        ahead = copy.read_bytes()
+        assert made.rotate() == 3
+        assert copy.read_bytes() == ahead
+    else:
+        made.retire(1)
+        assert made.versions() == (2,)
+    assert root.read_bytes() == copy.read_bytes()
+    assert made.unwrap(wrapped, b"c") == b"k" * 32
+
+
+def test_a_copy_that_is_none_stops_every_change(made: FileKeyProvider, tmp_path: Path) -> None:
+    """A copy of other keys, of an older state, or none at all is refused by name, and the file stays as it is."""
+    root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
+    old = copy.read_bytes()
+    made.rotate()
+    made.rotate()
+    before = root.read_bytes()
+    stranger = FileKeyProvider.create(tmp_path / "stranger.key")
+    stranger.rotate()
+    stranger.rotate()
+    for content, match in ((old, "not a copy"), ((tmp_path / "stranger.key").read_bytes(), "not a copy"), (None, "cp")):
+        if content is None:
+            copy.unlink()
+        else:
+            copy.write_bytes(content)
+        for change in (made.rotate, made.versions, lambda: made.retire(1)):
+            with pytest.raises(KeysUnavailable, match=match):
+                change()
+        assert root.read_bytes() == before
+        assert made.unwrap(made.wrap(b"k" * 32, b"c"), b"c") == b"k" * 32, "requests go on"
+
+
+def test_no_copy_is_overwritten_when_a_key_file_is_made(tmp_path: Path) -> None:
+    """Where a copy is there already a first root key is refused: the file was lost and must be restored from it."""
+    (tmp_path / "copy.key").write_text("a copy")
+    with pytest.raises(SettingsRefused, match="never overwritten"):
+        FileKeyProvider.create(tmp_path / "root.key", tmp_path / "copy.key")
+    assert not (tmp_path / "root.key").exists()
