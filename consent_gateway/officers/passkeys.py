@@ -8,6 +8,7 @@ which check failed helps an attacker more than an officer.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ from webauthn.helpers.structs import (
 )
 
 from consent_gateway.callers.transactions import reading
-from consent_gateway.errors import AssertionRefused
+from consent_gateway.errors import AssertionRefused, SettingsRefused
 from consent_gateway.officers.tables import OFFICER_PASSKEYS
 
 ALGORITHMS = (
@@ -172,6 +173,19 @@ class RelyingParty:
         if row is None:
             raise _refused()
         return _stored(row)
+
+
+def refuse_address(issuer: str) -> None:
+    """Raise `SettingsRefused` where the issuer is an IP address, for which no browser makes a passkey."""
+    host = urlsplit(issuer).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return
+    raise SettingsRefused(
+        f"passkeys need a host name, but the ISSUER's is the address `{host}`: set CONSENT_GATEWAY_ISSUER to the name "
+        "officers' browsers use, for example http://localhost:8080"
+    )
 
 
 def challenge_of(credential: Mapping[str, Any]) -> bytes:
