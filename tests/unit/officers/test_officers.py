@@ -267,3 +267,12 @@ def test_commands_say_what_the_registry_does(desk: Desk) -> None:
     refused = run("add", "joan", "--role", "officer").exception
     assert isinstance(refused, SettingsRefused)
     assert "http://localhost:8080" in refused.message
+
+
+def test_an_answer_spelt_otherwise_than_the_proof_takes_it_is_refused(desk: Desk) -> None:
+    """A challenge of the same bytes in another spelling of base64url would pass here and not in the offline proof."""
+    passkey = desk.enrolled()
+    challenge = desk.challenges.make("sign-in")
+    options = desk.party.request_options(challenge)
+    refused(lambda: desk.party.asserted(passkey.get(options, challenge=b64(challenge) + "="), challenge))
+    assert desk.party.asserted(passkey.get(options), challenge)
