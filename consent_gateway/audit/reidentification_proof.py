@@ -30,7 +30,7 @@ _PRESENT, _VERIFIED = 0x01, 0x04  # flags of the authenticator's data
 
 
 class Wrong(Exception):
-    """An entry is not what it must be; the message says what is wrong. Raised and caught inside this file."""
+    """An entry or a key is not what it must be; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class ProofCheck:
         plain = {"officer", "credential_sha256", "public_key_sha256", "rp_id", "origin"}
         _need(plain == {name for name in detail if not name.startswith("public_key_") or name == "public_key_sha256"},
               "the entry holds what it must not")  # fmt: skip
-        _public_key(key)
+        public_key(key)
         self._keys[detail["credential_sha256"]] = _Key(named, key)
 
     def _request_act(self, index: int, entry: Mapping[str, Any], detail: dict[str, str]) -> None:
@@ -211,7 +211,7 @@ class ProofCheck:
     def _check_assertion(self, request: _Request, key: _Key, data: bytes, client: bytes, signature: bytes) -> None:
         said = json.loads(client)
         _need(said["type"] == "webauthn.get", "what was signed is no assertion")
-        _need(_bytes(said["challenge"].rstrip("=")) == request.challenge, "another request was signed")
+        _need(_bytes(said["challenge"]) == request.challenge, "another request was signed")
         _need(said["origin"] == self._origin, "it was signed for another origin")
         _need(data[:32] == hashlib.sha256(self._rp_id.encode()).digest(), "it was signed for another relying party")
         _need(bool(data[32] & _PRESENT), "nobody was present")
@@ -292,8 +292,8 @@ def _bytes(text: str) -> bytes:
     return raw
 
 
-def _public_key(cose: bytes) -> tuple[int, Any]:
-    """Algorithm and key of a COSE key: ES256 (-7), EdDSA (-8) or RS256 (-257)."""
+def public_key(cose: bytes) -> tuple[int, Any]:
+    """Algorithm and key of a COSE key: ES256 (-7), EdDSA (-8) or RS256 (-257). Raises `Wrong` or `ValueError` else."""
     members, rest = _cbor(cose)
     _need(not rest and isinstance(members, dict), "the public key is not a COSE key")
     kind, algorithm = members.get(1), members.get(3)
@@ -309,7 +309,7 @@ def _public_key(cose: bytes) -> tuple[int, Any]:
 
 
 def _verify(cose: bytes, signature: bytes, message: bytes) -> None:
-    algorithm, key = _public_key(cose)
+    algorithm, key = public_key(cose)
     how: dict[int, tuple[Any, ...]] = {-7: (ec.ECDSA(SHA256()),), -8: (), -257: (padding.PKCS1v15(), SHA256())}
     try:
         key.verify(signature, message, *how[algorithm])

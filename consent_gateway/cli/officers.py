@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from consent_gateway.officers.passkeys import refuse_address
 from consent_gateway.officers.registry import CODE_LIFE, Officer, Role
 from consent_gateway.wiring import Services
 
@@ -27,6 +28,7 @@ def add(opened: Callable[[], Services], name: str, *, roles: tuple[str, ...], as
     """Register the officer NAME. The enrolment code is shown once and makes one passkey within 30 minutes."""
     services = opened()
     try:
+        refuse_address(services.issuer)
         officer, code = services.desk.officers.add(name, map(Role, roles))
     finally:
         services.close()

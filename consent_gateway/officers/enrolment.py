@@ -20,7 +20,7 @@ from consent_gateway.errors import AssertionRefused
 from consent_gateway.officers import passkeys
 from consent_gateway.officers.challenges import Challenges
 from consent_gateway.officers.passkeys import Passkey, RelyingParty
-from consent_gateway.officers.registry import Officers, officer_entry
+from consent_gateway.officers.registry import Officers, officer_entry, officer_in
 from consent_gateway.officers.tables import OFFICER_CODES, OFFICERS
 from consent_gateway.ports import Clock
 
@@ -52,13 +52,14 @@ class Enrolment:
         now = self._clock.now()
         try:
             with transaction(self._engine) as connection:
+                officer = officer_in(connection, officer_id, held=True)
                 spent = connection.execute(
                     sa.delete(OFFICER_CODES).where(
                         OFFICER_CODES.c.code_hash == self._officers.code_digest(code),
                         OFFICER_CODES.c.expires_at > to_micros(now),
                     )
                 )
-                if spent.rowcount != 1:
+                if spent.rowcount != 1 or officer is None:
                     raise _refused()
                 passkeys.store(connection, made, to_micros(now))
                 record_in(connection, self._entry(made, now))

@@ -6,8 +6,10 @@ which check failed helps an attacker more than an officer.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ from webauthn import (
     verify_authentication_response,
     verify_registration_response,
 )
-from webauthn.helpers import base64url_to_bytes, options_to_json_dict, parse_client_data_json
+from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, options_to_json_dict, parse_client_data_json
 from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
@@ -30,8 +32,9 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from consent_gateway.audit.reidentification_proof import Wrong, public_key
 from consent_gateway.callers.transactions import reading
-from consent_gateway.errors import AssertionRefused
+from consent_gateway.errors import AssertionRefused, SettingsRefused
 from consent_gateway.officers.tables import OFFICER_PASSKEYS
 
 ALGORITHMS = (
@@ -41,8 +44,7 @@ ALGORITHMS = (
 )
 """What the offline proof of a re-identification can verify too (`audit.reidentification_proof`)."""
 
-LONGEST_KEY = 2048  # bytes of a COSE key; one of RSA with 4,096 bits has 530
-_MALFORMED = (WebAuthnException, InvalidSignature, ValueError, KeyError, TypeError, IndexError)
+_MALFORMED = (WebAuthnException, Wrong, InvalidSignature, ValueError, KeyError, TypeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,9 @@ class RelyingParty:
                 require_user_verification=True,
                 supported_pub_key_algs=list(ALGORITHMS),
             )
+            public_key(verified.credential_public_key)  # what cannot be proved offline later is not registered
         except _MALFORMED as error:
             raise _refused() from error
-        if len(verified.credential_public_key) > LONGEST_KEY or verified.credential_public_key[:1] == b"\x04":
-            raise _refused()  # a bare point is a U2F key, which cannot verify its holder
         return Passkey(
             hashlib.sha256(verified.credential_id).hexdigest(),
             officer_id,
@@ -142,6 +143,8 @@ class RelyingParty:
                 credential_current_sign_count=passkey.sign_count,
                 require_user_verification=True,
             )
+            if json.loads(base64url_to_bytes(response["clientDataJSON"]))["challenge"] != bytes_to_base64url(challenge):
+                raise ValueError  # the same bytes in another spelling, which the offline proof does not take
             return Assertion(
                 passkey,
                 verified.new_sign_count,
@@ -172,6 +175,19 @@ class RelyingParty:
         if row is None:
             raise _refused()
         return _stored(row)
+
+
+def refuse_address(issuer: str) -> None:
+    """Raise `SettingsRefused` where the issuer is an IP address, for which no browser makes a passkey."""
+    host = urlsplit(issuer).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return
+    raise SettingsRefused(
+        f"passkeys need a host name, but the ISSUER's is the address `{host}`: set CONSENT_GATEWAY_ISSUER to the name "
+        "officers' browsers use, for example http://localhost:8080"
+    )
 
 
 def challenge_of(credential: Mapping[str, Any]) -> bytes:

@@ -156,11 +156,15 @@ class Officers:
         return _officer(row)
 
 
-def officer_in(connection: Connection, officer_id: str) -> Officer | None:
-    """The officer of that id who is not revoked, as the connection's transaction sees them, or None."""
-    row = connection.execute(
-        _select().where(OFFICERS.c.officer_id == officer_id, OFFICERS.c.revoked_at.is_(None))
-    ).one_or_none()
+def officer_in(connection: Connection, officer_id: str, *, held: bool = False) -> Officer | None:
+    """The officer of that id who is not revoked, or None.
+
+    With `held` they stay so until the transaction ends: a revocation waits, and stands behind it in the log too.
+    """
+    statement = _select().where(OFFICERS.c.officer_id == officer_id, OFFICERS.c.revoked_at.is_(None))
+    if held:
+        statement = statement.with_for_update(read=True, of=OFFICERS)
+    row = connection.execute(statement).one_or_none()
     return None if row is None else _officer(row)
 
 

@@ -55,25 +55,21 @@ class Approvals:
             raise AssertionRefused("the passkey is another officer's: sign with your own")
         now = self._clock.now()
         until = now + timedelta(minutes=int(asked.members["grant_minutes"]))
-        encoded = {
-            "authenticator_data": credential["response"]["authenticatorData"].rstrip("="),
-            "client_data": credential["response"]["clientDataJSON"].rstrip("="),
-            "signature": credential["response"]["signature"].rstrip("="),
-        }
         with transaction(self._engine) as connection:
-            self._open(connection, officer, request_id)  # once more: it may have been decided since
+            self._open(connection, officer, request_id, held=True)  # once more: it may have been decided since
             passkeys.count(connection, assertion)
             self._decide(connection, request_id, officer, ("open",), state="approved", until=to_micros(until))
-            record_in(connection, approved_entry(asked.canonical, officer.officer_id, assertion, encoded, now))
+            record_in(connection, approved_entry(asked.canonical, officer.officer_id, assertion, now))
         return self._told(request_id)
 
     def deny(self, officer: SignedIn, request_id: str) -> Asked:
         """Refuse a request, for good; its requester may withdraw it so too. Raises `NotFound`, `Conflict`."""
         now = self._clock.now()
         with transaction(self._engine) as connection:
+            present = officer_in(connection, officer.officer_id, held=True)
             asked = asked_in(connection, request_id, now)
             theirs = asked is not None and asked.requester == officer.officer_id
-            if asked is None or not (theirs or Role.APPROVE_REIDENTIFICATION in officer.roles):
+            if asked is None or present is None or not (theirs or Role.APPROVE_REIDENTIFICATION in present.roles):
                 raise not_found()
             if asked.state not in ("open", "approved"):
                 raise _decided(asked)
@@ -82,10 +78,10 @@ class Approvals:
             record_in(connection, later_entry("deny", asked.canonical, officer.officer_id, now))
         return self._told(request_id)
 
-    def _open(self, connection: Connection, officer: SignedIn, request_id: str) -> Asked:
+    def _open(self, connection: Connection, officer: SignedIn, request_id: str, *, held: bool = False) -> Asked:
         """The request, if it is open and this officer may sign it, by what they hold now."""
         asked = asked_in(connection, request_id, self._clock.now())
-        present = officer_in(connection, officer.officer_id)
+        present = officer_in(connection, officer.officer_id, held=held)
         roles = frozenset() if present is None else present.roles
         theirs = asked is not None and asked.requester == officer.officer_id
         if asked is None or not (theirs or Role.APPROVE_REIDENTIFICATION in roles):

@@ -5,6 +5,7 @@ all there is to do. Tokens and text stand in it as salted digests: a short token
 The format is written down in docs/formats/reidentification.md.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -104,13 +105,12 @@ def asked_entry(request: str, now: datetime) -> Entry:
     )
 
 
-def approved_entry(
-    request: str, officer_id: str, assertion: Assertion, encoded: Mapping[str, str], at: datetime
-) -> Entry:
-    """The entry of an approval, with the assertion whole: `encoded` are its parts as base64url."""
+def approved_entry(request: str, officer_id: str, assertion: Assertion, at: datetime) -> Entry:
+    """The entry of an approval, with the assertion whole, its parts as base64url."""
     parts: dict[str, str] = {}
     for name in ("authenticator_data", "client_data", "signature"):
-        parts |= spread(name, encoded[name])
+        raw: bytes = getattr(assertion, name)
+        parts |= spread(name, base64.urlsafe_b64encode(raw).rstrip(b"=").decode())
     detail = {"credential_sha256": assertion.passkey.credential_hash, **parts}
     return later_entry("approve", request, officer_id, at, **detail)
 

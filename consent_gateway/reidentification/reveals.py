@@ -127,7 +127,7 @@ class Reveals:
         detail = {"result_sha256": commitment(payload.salt, "result", said), "tokens": str(len(results))}
         entry = later_entry("reveal", asked.canonical, officer.officer_id, now, outcome, **detail)
         with transaction(self._engine) as connection:
-            present = officer_in(connection, officer.officer_id)
+            present = officer_in(connection, officer.officer_id, held=True)
             if present is None or Role.REIDENTIFY not in present.roles:
                 raise OfficerNotPermitted("you do not hold the role `reidentify` any more")
             if present.alarm_at is not None:

@@ -131,9 +131,8 @@ class Story:
         data, client, signature = self.assertion()
         passkey = Passkey(self.key.credential_hash, self.approver, self.key.credential_id, self.key.public, 0)
         made = Assertion(passkey, self.count, data, client, signature)
-        encoded = {"authenticator_data": b64(data), "client_data": b64(client), "signature": b64(signature)}
         at = self.at + timedelta(minutes=minutes)
-        return approved_entry(self.request(), self.approver, made, encoded, at)
+        return approved_entry(self.request(), self.approver, made, at)
 
     def later(self, action: str, minutes: float = 2, outcome: str | None = None, **detail: str) -> Entry:
         """A deed of the requester after the request."""

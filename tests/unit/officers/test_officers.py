@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from consent_gateway.audit.chain import opened
 from consent_gateway.audit.tables import AUDIT_QUEUE
 from consent_gateway.cli.officers import officers as commands
-from consent_gateway.errors import AssertionRefused, Conflict, InputRefused, NotFound
+from consent_gateway.errors import AssertionRefused, Conflict, InputRefused, NotFound, SettingsRefused
 from consent_gateway.officers import passkeys
 from consent_gateway.officers.challenges import Challenges
 from consent_gateway.officers.enrolment import Enrolment
@@ -246,7 +246,7 @@ def test_a_name_is_never_given_twice(desk: Desk) -> None:
 
 def test_commands_say_what_the_registry_does(desk: Desk) -> None:
     """`add --json` prints the code that enrols; `list` shows the state; `revoke` ends it; a wrong role is usage."""
-    services = SimpleNamespace(desk=desk, close=lambda: None)
+    services = SimpleNamespace(desk=desk, close=lambda: None, issuer=ISSUER)
 
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(commands, arguments, obj=lambda: services)
@@ -263,3 +263,16 @@ def test_commands_say_what_the_registry_does(desk: Desk) -> None:
     assert json.loads(run("list", "--json").output)[0]["revoked_at"]
     assert run("add", "mary", "--role", "queen").exit_code == 2
     assert isinstance(run("clear-alarm", "grace").exception, Conflict)
+    services.issuer = "http://127.0.0.1:8080"
+    refused = run("add", "joan", "--role", "officer").exception
+    assert isinstance(refused, SettingsRefused)
+    assert "http://localhost:8080" in refused.message
+
+
+def test_an_answer_spelt_otherwise_than_the_proof_takes_it_is_refused(desk: Desk) -> None:
+    """A challenge of the same bytes in another spelling of base64url would pass here and not in the offline proof."""
+    passkey = desk.enrolled()
+    challenge = desk.challenges.make("sign-in")
+    options = desk.party.request_options(challenge)
+    refused(lambda: desk.party.asserted(passkey.get(options, challenge=b64(challenge) + "="), challenge))
+    assert desk.party.asserted(passkey.get(options), challenge)

@@ -1,0 +1,24 @@
+"""The how-to's own lines turn a token back, against the gateway as it is served."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.deployment import running
+from tests.reidentification.conftest import APPROVES, ASKS, House, person
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "re-identify.md"
+
+
+def test_the_lines_of_the_guide_work_over_http(house: House) -> None:
+    """Two officers enrol, sign in, ask, approve and are told by the guide's Python, with the address alone changed."""
+    (block,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    named: dict[str, Any] = {}
+    exec(compile(block.replace("http://localhost:8080", house.services.issuer), GUIDE.name, "exec"), named)  # noqa: S102 - our own page
+    codes = [
+        house.services.desk.officers.add(f"guide-{role}".replace("_", "-"), [role])[1] for role in (ASKS, APPROVES)
+    ]
+    with running(house.deployment):
+        ada, grace = map(named["officer"], codes)
+        told = named["turn_back"](ada, grace, house.token(person(0)))
+    assert [one["value"] for one in told["results"]] == [person(0)]
