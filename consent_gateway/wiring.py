@@ -14,6 +14,7 @@ from consent_gateway.audit.signer import open_signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS
 from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.limits import Limits
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
@@ -28,6 +29,10 @@ from consent_gateway.health import Health
 from consent_gateway.migrate import refuse_unless_current, upgrade
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.index_keys import EXACT, IndexKeys
+from consent_gateway.people.index_rotation import IndexRotation
+from consent_gateway.people.normalise import KINDS
+from consent_gateway.people.search_rows import search_modes
 from consent_gateway.policy import Policies, archive, load_policies
 from consent_gateway.ports import Clock
 from consent_gateway.protection.file_provider import FileKeyProvider
@@ -36,6 +41,7 @@ from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.seal_existing import SealExisting
+from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings, prepare_directories
 from consent_gateway.writes import Writes
 
@@ -68,8 +74,11 @@ class Services:
     recorder: Recorder
     gateway: Gateway
     writes: Writes
+    searches: Searches
+    limits: Limits
     choices: Choices
     enrolment: Enrolment
+    index_rotation: IndexRotation
     seal_existing: SealExisting
     registry: Registry
     tokens: Tokens
@@ -161,6 +170,8 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         archive.save(connection, policies, clock.now())
     keyring = KeyRing(FileKeyProvider(settings.key_file), key_engine, settings.tenant, clock)
     held = HeldConnections(engine)
+    index_keys = IndexKeys(engine, keyring)
+    index_keys.prepare(_index_names(policies))
     store = SqlStore(
         settings.store_url,
         policies.catalogue,
@@ -175,12 +186,18 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         key_engine=key_engine,
         held=held,
         keyring=keyring,
-        indexes=BlindIndex(keyring.index_key, settings.phone_region),
+        indexes=BlindIndex(index_keys, settings.phone_region),
         store=store,
         sealing=Sealing(keyring, sealed_fields(policies)),
         facts=FactsReader(held),
         recorder=open_recorder(engine, settings.state_dir),
     )
+
+
+def _index_names(policies: Policies) -> set[tuple[str, str]]:
+    """Kind and mode of every index there is: each kind's own, and those the catalogue asks for."""
+    modes = search_modes(policies.catalogue)
+    return {(kind, EXACT) for kind in KINDS} | {(kind, mode) for kind, each in modes.items() for mode in each}
 
 
 def sealed_fields(policies: Policies) -> tuple[str, ...]:
@@ -217,8 +234,18 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         recorder=parts.recorder,
         gateway=gateway,
         writes=_writes(parts, gateway, enrolment),
+        searches=_searches(parts, gateway),
+        limits=Limits(
+            parts.engine,
+            parts.clock,
+            lookups_per_minute=settings.lookups_per_minute,
+            misses_per_minute=settings.misses_per_minute,
+        ),
         choices=_choices(parts),
         enrolment=enrolment,
+        index_rotation=IndexRotation(
+            engine=parts.engine, source=parts.keyring, enrolment=enrolment, record_in=record_in, clock=parts.clock
+        ),
         seal_existing=_seal_existing(parts),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
@@ -278,6 +305,17 @@ def _writes(parts: _Parts, gateway: Gateway, enrolment: Enrolment) -> Writes:
     )
 
 
+def _searches(parts: _Parts, gateway: Gateway) -> Searches:
+    return Searches(
+        gateway=gateway,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        recorder=parts.recorder,
+        modes=search_modes(parts.policies.catalogue),
+        revision=parts.policies.revision,
+    )
+
+
 def _choices(parts: _Parts) -> Choices:
     purposes = parts.policies.purposes
     return Choices(
@@ -328,7 +366,7 @@ class Background:
 def open_background(settings: Settings) -> Background:
     """The background worker over databases that are there already."""
     services = open_services(settings)
-    purges = (services.tokens.purge, services.assertions.purge, services.idempotency.purge)
+    purges = (services.tokens.purge, services.assertions.purge, services.idempotency.purge, services.limits.purge)
     return Background(open_sealer(settings, services), purges)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import click
 
+from consent_gateway.cli.keys_index import rotate_index
 from consent_gateway.protection.inventory import KeyInventory
 from consent_gateway.protection.keys import KeyRing
 
@@ -38,6 +39,14 @@ def status(services: Callable[[], Services], *, as_json: bool) -> None:
         click.echo(json.dumps(dataclasses.asdict(inventory), default=_told_time))
         return
     click.echo(_told(inventory))
+
+
+@keys.group()
+def rotate() -> None:
+    """Replace a key by a new one."""
+
+
+rotate.add_command(rotate_index)
 
 
 def _told_time(value: object) -> str:

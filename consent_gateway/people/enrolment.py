@@ -16,10 +16,12 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import DatabaseUnavailable, FieldFault, IdentifierRefused, InputRefused, NotFound
 from consent_gateway.ids import new_id
-from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.blind_index import BlindIndex, Indexed
 from consent_gateway.people.directory import NewPerson, enrol_many, minority
 from consent_gateway.people.linking import unlink_others
+from consent_gateway.people.moving import move_to_newest
 from consent_gateway.people.residence import Unreadable, is_member, jurisdiction, minor_born
+from consent_gateway.people.search_rows import Part, drop_unasked, keep, search_modes
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
 from consent_gateway.vocabulary import Identifier, JsonValue
@@ -67,9 +69,18 @@ class Newcomer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Row:
+    store_key: str
+    identities: Sequence[tuple[str, str]]
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
     person: NewPerson
     member: bool
+    identifiers: tuple[Indexed, ...]
+    parts: tuple[Part, ...]
 
 
 class Enrolment:
@@ -94,21 +105,24 @@ class Enrolment:
         self._clock = clock
         fields = catalogue.fields
         self._kinds = {name: each.identity for name, each in fields.items() if each.identity is not None}
+        self._modes = search_modes(catalogue)
         self._attributes = {name: each.attribute for name, each in fields.items() if each.attribute is not None}
 
     def run(self, progress: Progress) -> Report:
         """Enrol every person of the store, a page a transaction.
 
-        Interrupted and run again, it passes over what is there already and goes on. Raises `StoreUnavailable` and
-        `DatabaseUnavailable`; the pages before stay enrolled.
+        What stands under an older index key is brought under the newest, and what search needs is filled and, where
+        the catalogue no longer asks for it, dropped. Interrupted and run again, it passes over what is there already
+        and goes on. Raises `StoreUnavailable` and `DatabaseUnavailable`; the pages before stay enrolled.
         """
+        self._drop_unasked()
         total, after, report, unreadable = self._store.count(), None, Report(), Counter[str]()
         while True:
             rows = self._store.identities(after, PAGE)
             if not rows:
                 return report
-            readings = [self._reading(row.store_key, row.identities, row.attributes, unreadable) for row in rows]
-            report = self._page(readings, report, dict(unreadable))
+            read = [_Row(row.store_key, row.identities, row.attributes) for row in rows]
+            report = self._page(read, report, unreadable)
             after = rows[-1].store_key
             progress(report.read, total)
 
@@ -119,7 +133,7 @@ class Enrolment:
             for name, attribute in self._attributes.items()
             if name in values and values[name] is not None
         }
-        person = self._reading("", (), attributes, Counter()).person
+        person = self._reading(_Row("", (), attributes), Counter()).person
         identifiers = tuple(
             Identifier(kind, _text(values[name])) for name, kind in self._kinds.items() if values.get(name) is not None
         )
@@ -151,7 +165,8 @@ class Enrolment:
         attributes = {
             attribute: value for name, attribute in self._attributes.items() for value in _values(record, name)[:1]
         }
-        reading = self._reading(store_key, identities, attributes, Counter())
+        self._indexes.settle(connection)
+        reading = self._reading(_Row(store_key, identities, attributes), Counter())
         if changed:
             reading = replace(reading, person=_no_older(reading.person, minority(connection, store_key)))
         person = self._enrol(connection, [reading], self._clock.now())[0][0]
@@ -159,10 +174,19 @@ class Enrolment:
         unlink_others(connection, person, kinds, reading.person.identifiers)
         return person
 
-    def _page(self, readings: Sequence[_Reading], before: Report, unreadable: Mapping[str, int]) -> Report:
+    def _drop_unasked(self) -> None:
+        try:
+            with self._engine.begin() as connection:
+                drop_unasked(connection, self._modes)
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("what search no longer needs could not be dropped: run again") from error
+
+    def _page(self, rows: Sequence[_Row], before: Report, unreadable: Counter[str]) -> Report:
         now = self._clock.now()
         try:
             with self._engine.begin() as connection:
+                self._indexes.settle(connection)
+                readings = [self._reading(row, unreadable) for row in rows]
                 _, page = self._enrol(connection, readings, now)
                 self._record_in(connection, _entry(page, now))
         except DRIVER_ERRORS as error:
@@ -175,7 +199,7 @@ class Enrolment:
             linked=before.linked + page.linked,
             shared=before.shared + page.shared,
             joined=before.joined + page.joined,
-            unreadable=unreadable,
+            unreadable=dict(unreadable),
         )
 
     def _enrol(
@@ -186,25 +210,27 @@ class Enrolment:
         def carry(within: sa.Connection, early: str, person: str) -> bool:
             return self._ledger.carry(within, early, person, now)
 
+        move_to_newest(connection, [each for reading in readings for each in reading.identifiers], carry)
         done = enrol_many(connection, people, now=now, carry=carry)
+        keep(connection, {person: each.parts for person, each in zip(done.data_subjects, readings, strict=True)})
         members = [person for person, each in zip(done.data_subjects, readings, strict=True) if each.member]
         joined = self._ledger.join_programme(connection, members, now)
         report = Report(len(people), done.added, done.adopted, done.changed, done.linked, done.shared, joined)
         return done.data_subjects, report
 
-    def _reading(
-        self,
-        store_key: str,
-        identities: Sequence[tuple[str, str]],
-        attributes: Mapping[str, str],
-        unreadable: Counter[str],
-    ) -> _Reading:
-        indexes = []
-        for kind, value in identities:
+    def _reading(self, row: _Row, unreadable: Counter[str]) -> _Reading:
+        attributes = row.attributes
+        indexed: list[Indexed] = []
+        parts: list[Part] = []
+        for kind, value in row.identities:
+            identifier = Identifier(kind, value)
             try:
-                indexes.append((kind, self._indexes.of(Identifier(kind, value))))
+                indexed.append(self._indexes.every(identifier))
             except IdentifierRefused:
                 unreadable[kind] += 1
+                continue
+            found = ((mode, self._indexes.part(identifier, mode)) for mode in self._modes.get(kind, ()))
+            parts += [(kind, mode, part) for mode, part in found if part is not None]
         place, born, birth_known = None, None, False
         try:
             place = jurisdiction(attributes.get("country"), attributes.get("region"))
@@ -215,8 +241,9 @@ class Enrolment:
                 born, birth_known = minor_born(attributes["birth_date"], self._clock.now().date()), True
         except Unreadable:
             unreadable["birth_date"] += 1
-        person = NewPerson(store_key, place, born, birth_known, tuple(indexes))
-        return _Reading(person, "member" in attributes and is_member(attributes["member"]))
+        person = NewPerson(row.store_key, place, born, birth_known, tuple(each.index for each in indexed))
+        member = "member" in attributes and is_member(attributes["member"])
+        return _Reading(person, member, tuple(indexed), tuple(parts))
 
 
 def _no_older(person: NewPerson, known: date | None) -> NewPerson:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from consent_gateway.database import to_micros
-from consent_gateway.errors import KeysUnavailable
+from consent_gateway.errors import KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.material import NamedKey, draw_key, draw_key_id
@@ -49,7 +49,7 @@ class NamedKeys:
         cached = self._made.get((kind, *parts))
         if cached is not None:
             return cached
-        name = json.dumps(parts, separators=(",", ":"))
+        name = _name(parts)
         rows = self._read.rows(kind=kind, name=name)
         for _attempt in range(_ATTEMPTS):
             if rows:
@@ -63,14 +63,66 @@ class NamedKeys:
         with self._lock:
             return self._made.setdefault((kind, *parts), NamedKey(key_id, secret))
 
-    def _offer(self, kind: str, name: str) -> None:
+    def versions(self, kind: str, parts: tuple[str | int, ...]) -> tuple[NamedKey, ...]:
+        """Every version of this kind and name that is not retired, newest first; the first is made if there is none."""
+        self.key(kind, parts)
+        n = NAMED_KEYS.c
+        unretired = (n.kind == kind, n.name == _name(parts), n.retired_at.is_(None))
+        with self._database.reading() as connection:
+            ids = connection.execute(sa.select(n.key_id).where(*unretired).order_by(n.version.desc())).scalars().all()
+        return tuple(self.by_id(kind, key_id) for key_id in ids)
+
+    def by_id(self, kind: str, key_id: str) -> NamedKey:
+        """The version with this id; raises `KeysUnavailable` where there is none, or it is retired."""
+        cached = self._made.get((kind, "id", key_id))
+        if cached is not None:
+            return cached
+        n = NAMED_KEYS.c
+        read = sa.select(n.name, n.version, n.wrapped).where(n.kind == kind, n.key_id == key_id, n.retired_at.is_(None))
+        with self._database.reading() as connection:
+            row = connection.execute(read).one_or_none()
+        if row is None:
+            raise KeysUnavailable(f"no {kind} key that is in use has this id: see the inventory for retired ones")
+        secret = self._provider.unwrap(row.wrapped, self._context(kind, row.name, row.version, key_id))
+        with self._lock:
+            return self._made.setdefault((kind, "id", key_id), NamedKey(key_id, secret))
+
+    def rotate(self, kind: str, parts: tuple[str | int, ...]) -> NamedKey:
+        """Make a further version of this kind and name, durably; the ones before stay as they are."""
+        newest = self.versions(kind, parts)[0]
+        n = NAMED_KEYS.c
+        with self._database.reading() as connection:
+            highest = connection.execute(
+                sa.select(sa.func.max(n.version)).where(n.kind == kind, n.name == _name(parts))
+            ).scalar_one()
+        self._offer(kind, _name(parts), highest + 1)
+        made = self.versions(kind, parts)[0]
+        if made.key_id == newest.key_id:
+            raise KeysUnavailable(f"no further {kind} key could be made: run it again")
+        return made
+
+    def retire(self, kind: str, key_id: str) -> None:
+        """Take a version out of use for good; raises `NotFound` where there is no such one."""
+        n = NAMED_KEYS.c
+        now = to_micros(self._clock.now())
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                sa.update(NAMED_KEYS)
+                .where(n.kind == kind, n.key_id == key_id, n.retired_at.is_(None))
+                .values(retired_at=now)
+            )
+        if not changed.rowcount:
+            raise NotFound(f"no {kind} key that is in use has this id")
+        self.forget()
+
+    def _offer(self, kind: str, name: str, version: int = 1) -> None:
         key_id = draw_key_id()
         row = {
             "kind": kind,
             "name": name,
-            "version": 1,
+            "version": version,
             "key_id": key_id,
-            "wrapped": self._provider.wrap(draw_key(), self._context(kind, name, 1, key_id)),
+            "wrapped": self._provider.wrap(draw_key(), self._context(kind, name, version, key_id)),
             "created_at": to_micros(self._clock.now()),
         }
         with self._database.transaction() as connection:
@@ -89,3 +141,7 @@ class NamedKeys:
         """Drop what is unwrapped in memory."""
         with self._lock:
             self._made.clear()
+
+
+def _name(parts: tuple[str | int, ...]) -> str:
+    return json.dumps(parts, separators=(",", ":"))

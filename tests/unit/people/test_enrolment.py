@@ -53,10 +53,10 @@ def row(key: str, *identities: tuple[str, str], **attributes: str) -> StoredIden
 def service(engine: sa.Engine, store: Shelf, indexes: Any, clock: Any = None) -> Enrolment:
     """Enrolment with the real ledger and audit queue."""
     named = {
-        "email": SimpleNamespace(identity="email", attribute=None),
-        "cards.number": SimpleNamespace(identity="loyalty_number", attribute=None),
-        "country": SimpleNamespace(identity=None, attribute="country"),
-        "born": SimpleNamespace(identity=None, attribute="birth_date"),
+        "email": SimpleNamespace(identity="email", attribute=None, search=()),
+        "cards.number": SimpleNamespace(identity="loyalty_number", attribute=None, search=()),
+        "country": SimpleNamespace(identity=None, attribute="country", search=()),
+        "born": SimpleNamespace(identity=None, attribute="birth_date", search=()),
     }
     return Enrolment(
         engine=engine,

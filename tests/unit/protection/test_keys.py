@@ -193,13 +193,18 @@ def test_every_domain_has_its_own_key(keyring: KeyRing, another: Callable[[], Ke
         keyring.token_key("a", "bc"),
     ]
     secrets = [key.secret for key in named]
-    secrets += [keyring.index_key("email", 1), keyring.index_key("email", 2), keyring.index_key("phone", 1)]
+    secrets += [
+        *(
+            keyring.index_versions(kind, "exact", rule)[0].secret
+            for kind, rule in (("email", 1), ("email", 2), ("phone", 1))
+        )
+    ]
     secrets += [keyring.service_key("tokens"), keyring.service_key("email")]
     assert len(set(secrets)) == len(secrets)
     assert len({key.key_id for key in named}) == len(named)
     assert keyring.domain_key("a", "company") == keyring.domain_key("a", None)
     assert another().domain_key("a", "bc") == named[0]
-    assert another().index_key("email", 1) == keyring.index_key("email", 1)
+    assert another().index_versions("email", "exact", 1) == keyring.index_versions("email", "exact", 1)
 
 
 @pytest.mark.parametrize(("purpose", "recipient"), [("", "r"), ("p", ""), ("", None)])
@@ -218,7 +223,11 @@ def test_first_use_by_many_makes_one_key(
     def use(number: int) -> tuple[object, ...]:
         ring = another()
         ring.create_many(people if number % 2 else reversed(people))
-        return ring.domain_key("ads", "partner"), ring.index_key("email", 1), ring.person_keys("ds_3").seed
+        return (
+            ring.domain_key("ads", "partner"),
+            ring.index_versions("email", "exact", 1),
+            ring.person_keys("ds_3").seed,
+        )
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(use, range(8)))) == 1
@@ -304,7 +313,7 @@ def test_the_inventory_counts_what_there_is(keyring: KeyRing, clock: "StillClock
     keyring.create_many(["ds_a", "ds_b", "ds_c"])
     keyring.destroy("ds_b")
     domain = keyring.domain_key("ads", "partner")
-    keyring.index_key("email", 1)
+    keyring.index_versions("email", "exact", 1)
     inventory = keyring.inventory()
     (epoch,) = inventory.epochs
     assert (epoch.epoch, epoch.people, epoch.destroyed, epoch.closed_at) == (1, 2, 1, None)
@@ -329,7 +338,7 @@ def test_a_check_opens_what_is_in_use_and_makes_nothing(
     keyring.check()
     with pytest.raises(KeysUnavailable):
         stranger.check()
-    keyring.index_key("email", 1)
+    keyring.index_versions("email", "exact", 1)
     keyring.check()
     provider.rotate()
     keyring.check()
