@@ -103,10 +103,10 @@ def test_an_unknown_status_decides_nothing(
 
 @pytest.mark.only_on("sqlite", reason="the planner of PostgreSQL scans small tables on purpose")
 def test_every_lookup_is_an_indexed_search(gateway_engine: sa.Engine, reader: FactsReader) -> None:
-    """No look-up of the hot path scans a table."""
+    """No look-up of the hot path scans a table; `found` is the few people a search came to, not a table."""
     with gateway_engine.begin() as connection:
         by_key = [*reader._by_index.values(), *reader._by_shared.values(), *reader._by_part.values()]
         for read in (reader._by_id, *by_key):
             text = read._text
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("x",) * text.count("?")).all()
-            assert not [row[3] for row in plan if row[3].startswith("SCAN")]
+            assert not [row[3] for row in plan if row[3].startswith("SCAN") and not row[3].startswith("SCAN found")]

@@ -320,7 +320,7 @@ def test_the_inventory_counts_what_there_is(keyring: KeyRing, clock: "StillClock
     assert epoch.shards == len(rows(key_engine, SHARD_KEYS))
     assert epoch.created_at == clock.moment
     assert [(entry.kind, entry.name, entry.version) for entry in inventory.named] == [
-        ("index", '["email",1]', 1),
+        ("index", '["email","exact",1]', 1),
         ("pseudonym", '["ads","partner"]', 1),
     ]
     assert inventory.named[1].key_id == domain.key_id
