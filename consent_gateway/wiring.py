@@ -235,17 +235,10 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         gateway=gateway,
         writes=_writes(parts, gateway, enrolment),
         searches=_searches(parts, gateway),
-        limits=Limits(
-            parts.engine,
-            parts.clock,
-            lookups_per_minute=settings.lookups_per_minute,
-            misses_per_minute=settings.misses_per_minute,
-        ),
+        limits=_limits(parts, settings),
         choices=_choices(parts),
         enrolment=enrolment,
-        index_rotation=IndexRotation(
-            engine=parts.engine, source=parts.keyring, enrolment=enrolment, record_in=record_in, clock=parts.clock
-        ),
+        index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
@@ -302,6 +295,21 @@ def _writes(parts: _Parts, gateway: Gateway, enrolment: Enrolment) -> Writes:
         sealing=parts.sealing,
         recorder=parts.recorder,
         clock=parts.clock,
+    )
+
+
+def _index_rotation(parts: _Parts, enrolment: Enrolment) -> IndexRotation:
+    return IndexRotation(
+        engine=parts.engine, source=parts.keyring, enrolment=enrolment, record_in=record_in, clock=parts.clock
+    )
+
+
+def _limits(parts: _Parts, settings: Settings) -> Limits:
+    return Limits(
+        parts.engine,
+        parts.clock,
+        lookups_per_minute=settings.lookups_per_minute,
+        misses_per_minute=settings.misses_per_minute,
     )
 
 

@@ -36,6 +36,14 @@ KINDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+SEARCHES: Mapping[str, str] = MappingProxyType(
+    {
+        "last4": "the last four characters, of a telephone number digits",
+        "prefix3": "the first three characters",
+        "email_domain": "what follows the `@`",
+    }
+)
+
 STAGES: Mapping[str, str] = MappingProxyType(
     {
         "restriction": "processing is restricted, or the state is unknown",
