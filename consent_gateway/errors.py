@@ -158,9 +158,13 @@ class IdempotencyMismatch(GatewayError):
 
 
 class TooManyRequests(GatewayError):
-    """The client has used up its allowance of look-ups."""
+    """The client has used up its allowance of look-ups; `retry_after` is when it has a new one, in seconds."""
 
     code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreUnavailable(GatewayError):

@@ -47,6 +47,11 @@ _NO_KEYS = KeyGrant()
 _REFUSED = Verdict(Effect.WITHHOLD, Reason.NO_CONSENT, "gateway.refused")
 
 
+def tells_nothing(verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether an answer with these verdicts is that of a miss: what an unknown person and a refused one get."""
+    return all(verdict is _REFUSED for verdict in verdicts.values())
+
+
 @dataclass(frozen=True, slots=True)
 class ReadQuery:
     """A read by id or identifier. `fields` None means every field the purpose declares."""
@@ -166,13 +171,28 @@ class Gateway:
         case nothing of the record is answered.
         """
         line = self.decided(caller, query.person, self._request(caller, query, Action.READ, gpc=query.gpc))  # 1, 2
-        stored = self._fetch(line, query.page)  # 3
-        record = self._protected(line, stored)  # 4
+        stored, record = self.opened(line, query.page)  # 3, 4
         entry = decision_entry(line)
         self._recorder.record(entry)  # 5: durable, or nothing leaves
-        person, verdicts = self.tellable(line, query.person)
-        return ReadAnswer(  # 6
-            decision_id=entry.entry_id,
+        return self.read_answer(line, query.person, entry.entry_id, stored, record)  # 6
+
+    def opened(self, line: Line, page: Page) -> tuple[StoredRecord | None, Mapping[str, JsonValue]]:
+        """What is open of a record, fetched and protected: the third and fourth step of every read."""
+        stored = self._fetch(line, page)
+        return stored, self._protected(line, stored)
+
+    def read_answer(
+        self,
+        line: Line,
+        person_meant: PersonRef,
+        decision_id: str,
+        stored: StoredRecord | None,
+        record: Mapping[str, JsonValue],
+    ) -> ReadAnswer:
+        """The answer, to be given only when the entry of the decision is durable."""
+        person, verdicts = self.tellable(line, person_meant)
+        return ReadAnswer(
+            decision_id=decision_id,
             data_subject=person,
             record=record,
             more=tuple(sorted(stored.more)) if stored else (),
@@ -205,7 +225,10 @@ class Gateway:
 
     def decided(self, caller: Caller, person: PersonRef, request: AccessRequest) -> Line:
         """Facts and decision: the first two steps of every line."""
-        known = self.find(person)
+        return self.decided_about(caller, request, self.find(person))
+
+    def decided_about(self, caller: Caller, request: AccessRequest, known: Known | None) -> Line:
+        """A decision about somebody who was found, or about nobody."""
         return self._line(caller, request, known, known.facts if known else _NOBODY)
 
     def decided_for(self, caller: Caller, request: AccessRequest, facts: Facts) -> Line:
@@ -230,8 +253,9 @@ class Gateway:
         identifier = person.identifier
         if identifier is None:
             raise NotFound("nobody is named")
-        known = self._facts.by_index(identifier.kind, self._indexes.of(identifier))
-        return None if known is None or known.shared else known
+        return self._indexes.found(
+            lambda: self._indexes.every(identifier), lambda at: self._facts.holder(at.kind, at.values)
+        )
 
     def claim(
         self,

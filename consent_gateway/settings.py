@@ -76,6 +76,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("TOKEN_SECONDS", "600", "life of an access token, 60 to 3600"),
     Variable("TOKEN_CACHE_SECONDS", "30", "longest time a revoked token may still pass, 0 to 60"),
     Variable("PHONE_REGION", "DE", "country of phone numbers written without a country code"),
+    Variable("LOOKUPS_PER_MINUTE", "60000", "people a client may look up by identifier a minute, 20 to 100000000"),
+    Variable("MISSES_PER_MINUTE", "600", "of these, the answers that tell nothing, 20 to 100000000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
 )
 
@@ -120,6 +122,8 @@ class Settings:
     token_cache_seconds: int
     phone_region: str
     store_timeout_ms: int
+    lookups_per_minute: int
+    misses_per_minute: int
 
     def __repr__(self) -> str:
         return f"Settings(state_dir={str(self.state_dir)!r}, issuer={self.issuer!r}, …)"
@@ -158,6 +162,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         token_cache_seconds=given.number("TOKEN_CACHE_SECONDS", 30, 0, 60),
         phone_region=given.text("PHONE_REGION", "DE"),
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
+        lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
+        misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
     )
     _refuse_unsafe(settings)
     given.refuse_unknown()

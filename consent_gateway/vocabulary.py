@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Literal
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
@@ -342,3 +343,15 @@ class Identifier:
 
     def __repr__(self) -> str:
         return f"Identifier(kind={self.kind!r}, value=<withheld>)"
+
+
+SEARCH_MODES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "email": frozenset({"email_domain"}),
+        "phone": frozenset({"last4"}),
+        "loyalty_number": frozenset({"last4", "prefix3"}),
+        "external_id": frozenset({"last4", "prefix3"}),
+        "device_id": frozenset({"last4"}),
+    }
+)
+"""By kind of identifier, the parts by which it can be searched where the catalogue asks for it."""

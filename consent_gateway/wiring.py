@@ -17,6 +17,7 @@ from consent_gateway.audit.signer import open_signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS
 from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.limits import Limits
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
@@ -35,6 +36,10 @@ from consent_gateway.key_accounts import AccountForKeys
 from consent_gateway.migrate import refuse_unless_current, upgrade
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.index_keys import EXACT, IndexKeys
+from consent_gateway.people.index_rotation import IndexRotation
+from consent_gateway.people.normalise import KINDS
+from consent_gateway.people.search_rows import search_modes
 from consent_gateway.people.suppression import SuppressionList, SuppressionTags
 from consent_gateway.policy import Policies, archive, load_policies
 from consent_gateway.ports import Clock
@@ -45,6 +50,7 @@ from consent_gateway.protection.sealing import Sealing
 from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.protection.upkeep import KeyUpkeep
 from consent_gateway.seal_existing import SealExisting
+from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings, prepare_directories
 from consent_gateway.shredding import Shredding
 from consent_gateway.store_scan import StoreScan
@@ -81,8 +87,11 @@ class Services:
     recorder: Recorder
     gateway: Gateway
     writes: Writes
+    searches: Searches
+    limits: Limits
     choices: Choices
     enrolment: Enrolment
+    index_rotation: IndexRotation
     seal_existing: SealExisting
     suppressions: SuppressionList
     shredding: Shredding
@@ -181,6 +190,8 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         version_key = keyring.service_key("record-version")
         opened.pop_all()
     held = HeldConnections(engine)
+    index_keys = IndexKeys(engine, keyring)
+    index_keys.prepare(_index_names(policies))
     store = SqlStore(
         settings.store_url,
         policies.catalogue,
@@ -195,7 +206,7 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         key_engine=key_engine,
         held=held,
         keyring=keyring,
-        indexes=BlindIndex(keyring.index_key, settings.phone_region),
+        indexes=BlindIndex(index_keys, settings.phone_region),
         tags=SuppressionTags(keyring.service_key("suppression"), settings.phone_region),
         store=store,
         sealing=Sealing(keyring, policies.catalogue.key_classes),
@@ -217,6 +228,12 @@ def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
 def every_class(policies: Policies) -> KeyGrant:
     """The operator's grant: every key class of the catalogue, for acts over the whole store and never for a caller."""
     return KeyGrant(frozenset(policies.catalogue.key_classes.values()))
+
+
+def _index_names(policies: Policies) -> set[tuple[str, str]]:
+    """Kind and mode of every index there is: each kind's own, and those the catalogue asks for."""
+    modes = search_modes(policies.catalogue)
+    return {(kind, EXACT) for kind in KINDS} | {(kind, mode) for kind, each in modes.items() for mode in each}
 
 
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
@@ -250,8 +267,11 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         recorder=parts.recorder,
         gateway=gateway,
         writes=_writes(parts, gateway, enrolment),
+        searches=_searches(parts, gateway),
+        limits=_limits(parts, settings),
         choices=_choices(parts),
         enrolment=enrolment,
+        index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
         shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
@@ -314,6 +334,32 @@ def _writes(parts: _Parts, gateway: Gateway, enrolment: Enrolment) -> Writes:
         sealing=parts.sealing,
         recorder=parts.recorder,
         clock=parts.clock,
+    )
+
+
+def _index_rotation(parts: _Parts, enrolment: Enrolment) -> IndexRotation:
+    return IndexRotation(
+        engine=parts.engine, source=parts.keyring, enrolment=enrolment, record_in=record_in, clock=parts.clock
+    )
+
+
+def _limits(parts: _Parts, settings: Settings) -> Limits:
+    return Limits(
+        parts.engine,
+        parts.clock,
+        lookups_per_minute=settings.lookups_per_minute,
+        misses_per_minute=settings.misses_per_minute,
+    )
+
+
+def _searches(parts: _Parts, gateway: Gateway) -> Searches:
+    return Searches(
+        gateway=gateway,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        recorder=parts.recorder,
+        modes=search_modes(parts.policies.catalogue),
+        revision=parts.policies.revision,
     )
 
 
@@ -392,6 +438,7 @@ def open_background(settings: Settings) -> Background:
         services.tokens.purge,
         services.assertions.purge,
         services.idempotency.purge,
+        services.limits.purge,
         *services.desk.purges,
     )
     return Background(open_sealer(settings, services), (services.shredding.resume, *purges))

@@ -22,7 +22,7 @@ from consent_gateway.policy.schemas import KINDS as RULE_KINDS
 from consent_gateway.policy.schemas import PurposeSchema
 from consent_gateway.protection.registry import REGISTRY, Parameter
 from consent_gateway.settings import PREFIX, VARIABLES
-from consent_gateway.vocabulary import OPENING, PERSON_WIDE, ChoiceStatus, Effect, EventKind, Reason
+from consent_gateway.vocabulary import OPENING, PERSON_WIDE, SEARCH_MODES, ChoiceStatus, Effect, EventKind, Reason
 from consent_gateway.web import openapi
 from consent_gateway.web.app import OPERATIONS
 from consent_gateway.web.problems import KINDS as PROBLEM_KINDS
@@ -258,6 +258,7 @@ def policy_page() -> str:
         _reasons(),
         _events(),
         _transforms(),
+        _searches(),
         _cases(),
     )
 
@@ -330,6 +331,19 @@ def _transforms() -> Iterator[str]:
         for one in REGISTRY.values()
     ]
     yield from _table(("Transform", "Does", "Parameters"), rows)
+
+
+def _searches() -> Iterator[str]:
+    yield from (
+        "## Modes of search",
+        "",
+        "A field with an identity may ask for them: `meta: {search: [last4]}`. What each tells stands in",
+        "[search](../how-to/search.md#what-each-mode-tells).",
+        "",
+    )
+    kinds = {word: sorted(kind for kind, modes in SEARCH_MODES.items() if word in modes) for word in words.SEARCHES}
+    rows = [(f"`{word}`", _code(kinds[word]), meaning) for word, meaning in words.SEARCHES.items()]
+    yield from _table(("Mode", "Identity", "Searches by"), rows)
 
 
 def _parameter(name: str, given: Parameter) -> str:

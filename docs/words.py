@@ -35,6 +35,7 @@ FIELD_MEMBERS: Mapping[str, str] = MappingProxyType(
         "retention": "how long the store keeps it, as `P3Y`",
         "attribute": "what of the person a decision reads from it: `country`, `region`, `birth_date`, `member`",
         "mirrors_consent": "the purpose whose choice it copies; closed to writes for good",
+        "search": "of an identity: the parts of it by which people may be searched, as `[last4]`; each tells something",
         "transforms": "how an effect is carried out for this field, where it differs from `transforms.yaml`",
     }
 )
@@ -59,6 +60,14 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "relabel": "gives a better reason to what another rule opens; it can never open anything itself",
         "shape": "tightens to generalise, mask or pseudonymise; the reason stays that of the rule that opened",
         "transfer": "closes for a recipient abroad without a safeguard",
+    }
+)
+
+SEARCHES: Mapping[str, str] = MappingProxyType(
+    {
+        "last4": "the last four characters, of a telephone number digits",
+        "prefix3": "the first three characters",
+        "email_domain": "what follows the `@`",
     }
 )
 

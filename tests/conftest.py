@@ -1,8 +1,9 @@
 """Fixtures every test may use: a real PostgreSQL server, fresh databases of both kinds, a clock that stands still."""
 
+import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ import consent_gateway.people.tables
 import consent_gateway.policy.archive
 import consent_gateway.reidentification.tables  # noqa: F401 - each import registers its room's tables
 from consent_gateway.database import METADATA, open_engine
+from consent_gateway.people.index_keys import IndexKey, Listed
 
 if TYPE_CHECKING:
     from tests.deployment import Deployment
@@ -52,6 +54,22 @@ class StillClock:
 
     def now(self) -> datetime:
         return self.moment
+
+
+class FixedIndexKeys:
+    """Index keys for tests that rotate none: one for each kind and mode, the same at every start."""
+
+    def __init__(self, secret: Callable[[str, str], bytes] | None = None) -> None:
+        self._secret = secret or (lambda kind, mode: hashlib.sha256(f"{kind}/{mode}".encode()).digest())
+
+    def listed(self, kind: str, mode: str) -> Listed:
+        return Listed(1, (IndexKey("k001", 1, self._secret(kind, mode)),))
+
+    def settle(self, _connection: sa.Connection) -> None:
+        pass
+
+    def reload(self) -> None:
+        pass
 
 
 @pytest.fixture

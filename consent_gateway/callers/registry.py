@@ -36,6 +36,7 @@ class Scope(StrEnum):
     """What a token may be used for; closed list."""
 
     CUSTOMERS_READ = "customers:read"
+    CUSTOMERS_SEARCH = "customers:search"
     CUSTOMERS_WRITE = "customers:write"
     CUSTOMERS_EXPLAIN = "customers:explain"
     DECISIONS = "decisions"

@@ -1,4 +1,4 @@
-"""Tables of the callers' room: registered clients, their tokens, used assertions, idempotency keys."""
+"""Tables of the callers' room: registered clients, tokens, used assertions, idempotency keys, allowances."""
 
 import sqlalchemy as sa
 
@@ -47,4 +47,13 @@ IDEMPOTENCY_KEYS = sa.Table(
     sa.Column("status", sa.Integer),  # null while the first call is still running
     sa.Column("answer", sa.LargeBinary),
     sa.Column("created_at", sa.BigInteger, nullable=False, index=True),
+)
+
+LOOKUP_ALLOWANCES = sa.Table(
+    "lookup_allowances",
+    METADATA,
+    sa.Column("client_id", sa.String(64), primary_key=True),
+    sa.Column("counted", sa.String(8), primary_key=True),  # lookups | misses
+    sa.Column("minute", sa.BigInteger, primary_key=True, autoincrement=False),  # minutes since 1970 UTC
+    sa.Column("taken", sa.Integer, nullable=False),  # what processes have taken of this minute's allowance
 )

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 import click
 
 from consent_gateway.cli.keys_domains import retire_domain, retoken, rotate_domain
+from consent_gateway.cli.keys_index import rotate_index
 from consent_gateway.protection.backups import Backup
 from consent_gateway.protection.inventory import EpochCount, KeyInventory
 from consent_gateway.protection.keys import KeyRing
@@ -164,6 +165,7 @@ def retire() -> None:
 
 
 rotate.add_command(rotate_domain)
+rotate.add_command(rotate_index)
 retire.add_command(retire_domain)
 keys.add_command(retoken)
 

@@ -25,8 +25,9 @@ from consent_gateway.errors import (
 )
 from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
-from consent_gateway.people.directory import PersonRef, by_store_keys, exists, find, pre_register
+from consent_gateway.people.directory import PersonRef, by_store_keys, pre_register
 from consent_gateway.people.linking import Index
+from consent_gateway.people.moving import carry_nothing, move_to_newest
 from consent_gateway.people.suppression import SuppressionTags, refuse_opening
 from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import (
@@ -130,11 +131,10 @@ class Choices:
         identifier of an erased person, `NotFound`, `DatabaseUnavailable`; in each case nothing was recorded.
         """
         self._refuse_unpermitted(caller, choice)
-        index = self._index(choice.person)
         now = self._clock.now()
         try:
             with self._engine.begin() as connection:
-                people = self._whom(connection, choice, index, now)
+                people = self._whom(connection, choice, now)
                 events = [each for person in people for each in expand(_event(caller, choice, person), self._any)]
                 committed = ledger.record_many(connection, events, now=now)
                 entries = [event_entry(each) for each in committed]
@@ -143,18 +143,26 @@ class Choices:
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the choice could not be recorded: send it again") from error
         event_ids = tuple(each.event_id for each in committed)
-        return Recorded(event_ids, entries[0].entry_id, self._known(choice.person, index))
+        return Recorded(event_ids, entries[0].entry_id, self.state(choice.person))
 
     def state(self, person: PersonRef) -> Known:
         """Where a person stands, or the most restrictive of all holders of a shared identifier. Raises `NotFound`."""
-        return self._known(person, self._index(person))
+        identifier = person.identifier
+        if identifier is None:
+            known = self._facts.by_id(_id(person))
+        else:
+            known = self._indexes.found(
+                lambda: self._indexes.every(identifier), lambda at: self._facts.by_index(at.kind, at.values)
+            )
+        if known is None:
+            raise NotFound("no person is known under this id or identifier")
+        return known
 
     def history(self, person: PersonRef) -> tuple[ConsentEvent, ...]:
         """All events of a person, in order. Raises `NotFound`, and `Conflict` for a shared identifier."""
-        index = self._index(person)
+        data_subject = self._one(person)
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                data_subject = self._one(connection, person, index)
                 return ledger.history(connection, data_subject)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the history could not be read: ask again") from error
@@ -217,13 +225,13 @@ class Choices:
     def rebuild(self, person: PersonRef | None = None) -> tuple[Difference, ...]:
         """Project the state of one person, or of everyone, anew from the events and return where it differed."""
         differences: list[Difference] = []
-        index = self._index(person) if person else None
+        one = [] if person is None else [self._one(person)]
         last = ""
         try:
             while True:
                 with self._engine.begin() as connection:
                     people = ledger.people_after(connection, last) if person is None else []
-                    people = [self._one(connection, person, index)] if person else people
+                    people = one or people
                     found = ledger.rebuild_people(connection, people)
                     if found:
                         self._record_in(connection, _rebuilt(len(found), self._clock.now()))
@@ -250,20 +258,22 @@ class Choices:
         if choice.kind in OPENING and choice.purpose not in caller.purposes:
             raise CallerNotPermitted("the client is not registered for this purpose: ask the operator to register it")
 
-    def _index(self, person: PersonRef) -> Index | None:
-        return None if person.identifier is None else (person.identifier.kind, self._indexes.of(person.identifier))
-
-    def _whom(self, connection: sa.Connection, choice: NewChoice, index: Index | None, now: datetime) -> Sequence[str]:
+    def _whom(self, connection: sa.Connection, choice: NewChoice, now: datetime) -> Sequence[str]:
         identifier = choice.person.identifier
-        tag = None if identifier is None else self._tags.of(identifier)
-        people = [_id(choice.person)] if index is None else self._holders(connection, index, tag, now)
+        if identifier is None:
+            people, tag = [_id(choice.person)], None
+        else:
+            self._indexes.settle(connection)
+            indexed, tag = self._indexes.every(identifier), self._tags.of(identifier)
+            move_to_newest(connection, [indexed], carry_nothing)
+            people = self._holders(connection, indexed.index, tag, now)
         if choice.kind in OPENING:
             if len(people) > 1:
                 raise Conflict("several people use this identifier: name the one who chose by `data_subject`")
             refuse_opening(connection, people, tag)
         return people
 
-    def _holders(self, connection: sa.Connection, index: Index, tag: str | None, now: datetime) -> list[str]:
+    def _holders(self, connection: sa.Connection, index: Index, tag: str, now: datetime) -> list[str]:
         """Who holds the identifier once nothing can change that: an erasure may let go of it while we wait for it.
 
         The choice would else be recorded for the erased person, whom nobody finds by it any more.
@@ -272,23 +282,11 @@ class Choices:
         ledger.lock(connection, first)
         return [holder.data_subject for holder in pre_register(connection, index, now=now, tag=tag)]
 
-    def _known(self, person: PersonRef, index: Index | None) -> Known:
-        known = self._facts.by_index(*index) if index else self._facts.by_id(_id(person))
-        if known is None:
-            raise NotFound("no person is known under this id or identifier")
-        return known
-
-    def _one(self, connection: sa.Connection, person: PersonRef, index: Index | None) -> str:
-        if index is None:
-            if not exists(connection, _id(person)):
-                raise NotFound("no person is known under this id or identifier")
-            return _id(person)
-        holders = find(connection, index)
-        if not holders:
-            raise NotFound("no person is known under this id or identifier")
-        if len(holders) > 1:
+    def _one(self, person: PersonRef) -> str:
+        known = self.state(person)
+        if known.shared:
             raise Conflict("several people use this identifier: ask for one of them by `data_subject`")
-        return holders[0].data_subject
+        return known.data_subject
 
 
 def _id(person: PersonRef) -> str:

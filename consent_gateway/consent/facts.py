@@ -1,4 +1,4 @@
-"""Reads what a decision must know about one person, in one indexed statement; on the path of every request.
+"""Reads what a decision must know about a person, in one indexed statement; on the path of every request.
 
 No cache stands between this and the tables: the next read in any process sees a committed withdrawal.
 """
@@ -14,7 +14,8 @@ from consent_gateway.consent.merge import merge_restrictive
 from consent_gateway.consent.stored import read_names, read_status
 from consent_gateway.consent.tables import PERSON_STATE, PURPOSE_STATE
 from consent_gateway.database import HeldConnections, PreparedRead, from_micros
-from consent_gateway.people.tables import IDENTIFIERS, PEOPLE, SHARED_IDENTIFIERS
+from consent_gateway.people.index_keys import MOST_KEYS
+from consent_gateway.people.tables import IDENTIFIERS, INDEX_GENERATION, PEOPLE, SEARCH_INDEXES, SHARED_IDENTIFIERS
 from consent_gateway.vocabulary import Choice, Facts
 
 _PERSON = (
@@ -45,7 +46,9 @@ _CHOICE = (
     PURPOSE_STATE.c.event_id,
 )
 _AT = len(_PERSON)  # where the columns of a choice begin in a row
-_SHARED = _AT + len(_CHOICE)
+_GENERATION = _AT + len(_CHOICE)  # of the list of index keys, in every row found by index
+_SHARED = _GENERATION + 1
+_UNDER = range(1, MOST_KEYS + 1)  # how many index keys may be in use: a statement for each count
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,52 +66,125 @@ class Known:
 
 
 class FactsReader:
-    """Facts by id or by blind index. Safe to share between threads: each holds its own connection."""
+    """Facts by id, by blind index or by a part of an identifier. Safe to share between threads, each with a connection.
+
+    What is asked by index is asked under every index key in use at once, and answered together with the generation
+    of the list of those keys, out of one statement: see `people.index_keys`.
+    """
 
     def __init__(self, held: HeldConnections) -> None:
         person = sa.bindparam("data_subject", type_=sa.String())
-        kind, index = sa.bindparam("kind", type_=sa.String()), sa.bindparam("blind_index", type_=sa.String())
         stated = PEOPLE.outerjoin(PERSON_STATE, PERSON_STATE.c.data_subject == PEOPLE.c.data_subject).outerjoin(
             PURPOSE_STATE, PURPOSE_STATE.c.data_subject == PEOPLE.c.data_subject
         )
         by_id = sa.select(*_PERSON, *_CHOICE).select_from(stated).where(PEOPLE.c.data_subject == person)
-        by_index = (
-            sa.select(*_PERSON, *_CHOICE, IDENTIFIERS.c.shared)
-            .select_from(stated.join(IDENTIFIERS, IDENTIFIERS.c.data_subject == PEOPLE.c.data_subject))
-            .where(IDENTIFIERS.c.kind == kind, IDENTIFIERS.c.blind_index == index)
-        )
-        by_shared = (
-            sa.select(*_PERSON, *_CHOICE)
-            .select_from(stated.join(SHARED_IDENTIFIERS, SHARED_IDENTIFIERS.c.data_subject == PEOPLE.c.data_subject))
-            .where(SHARED_IDENTIFIERS.c.kind == kind, SHARED_IDENTIFIERS.c.blind_index == index)
-            .order_by(PEOPLE.c.data_subject)
-        )
         self._by_id = PreparedRead(held, held.dialect, by_id)
-        self._by_index = PreparedRead(held, held.dialect, by_index)
-        self._by_shared = PreparedRead(held, held.dialect, by_shared)
+        self._by_index = {n: PreparedRead(held, held.dialect, _by_index(n)) for n in _UNDER}
+        self._by_shared = {n: PreparedRead(held, held.dialect, _by_shared(n)) for n in _UNDER}
+        self._by_part = {n: PreparedRead(held, held.dialect, _by_part(n)) for n in _UNDER}
 
     def by_id(self, data_subject: str) -> Known | None:
         """The person of this id; None if it is nobody's. Raises `DatabaseUnavailable`."""
         rows = self._by_id.rows(data_subject=data_subject)
         return _known(rows) if rows else None
 
-    def by_index(self, kind: str, blind_index: str) -> Known | None:
-        """Who holds this identifier; None if nobody does. Raises `DatabaseUnavailable`."""
-        rows = self._by_index.rows(kind=kind, blind_index=blind_index)
-        if not rows:
-            return None
-        if rows[0][_SHARED]:
-            return self._holders(kind, blind_index) or _known(rows)
-        return _known(rows)
+    def holder(self, kind: str, values: Sequence[str]) -> tuple[int, Known | None]:
+        """Generation, and who alone holds this identifier: None if nobody does or several people share it.
 
-    def _holders(self, kind: str, blind_index: str) -> Known | None:
+        One statement, whoever is asked for: a miss costs what a hit does. Raises `DatabaseUnavailable`.
+        """
+        rows = self._by_index[len(values)].rows(kind=kind, **_values(values))
+        found = rows[0][0] is not None and not rows[0][_SHARED]
+        return rows[0][_GENERATION], _known(rows) if found else None
+
+    def by_index(self, kind: str, values: Sequence[str]) -> tuple[int, Known | None]:
+        """Generation, and who holds this identifier; None if nobody does. Raises `DatabaseUnavailable`."""
+        rows = self._by_index[len(values)].rows(kind=kind, **_values(values))
+        generation = rows[0][_GENERATION]
+        if rows[0][0] is None:
+            return generation, None
+        if rows[0][_SHARED]:
+            return generation, self._holders(kind, values) or _known(rows)
+        return generation, _known(rows)
+
+    def by_part(self, kind: str, mode: str, values: Sequence[str], most: int) -> tuple[int, tuple[Known, ...]]:
+        """Generation, and up to `most` people who have this part of an identifier, in order of id.
+
+        One statement, however many there are. Raises `DatabaseUnavailable`.
+        """
+        rows = self._by_part[len(values)].rows(kind=kind, mode=mode, most=most, **_values(values))
         people: dict[str, list[tuple[Any, ...]]] = {}
-        for row in self._by_shared.rows(kind=kind, blind_index=blind_index):
+        for row in rows:
+            if row[0] is not None:
+                people.setdefault(row[0], []).append(row)
+        return rows[0][_GENERATION], tuple(map(_known, people.values()))
+
+    def _holders(self, kind: str, values: Sequence[str]) -> Known | None:
+        people: dict[str, list[tuple[Any, ...]]] = {}
+        for row in self._by_shared[len(values)].rows(kind=kind, **_values(values)):
             people.setdefault(row[0], []).append(row)
         if not people:
             return None
         facts = merge_restrictive([_facts(rows) for rows in people.values()])
         return Known(next(iter(people)), None, facts, shared=True)
+
+
+def _values(values: Sequence[str]) -> dict[str, str]:
+    return {f"value{at}": value for at, value in enumerate(values)}
+
+
+def _of(table: sa.Table, count: int) -> sa.ColumnElement[bool]:
+    """The rows of this kind under one of so many indexes."""
+    values = [sa.bindparam(f"value{at}", type_=sa.String()) for at in range(count)]
+    kind = table.c.kind == sa.bindparam("kind", type_=sa.String())
+    return sa.and_(kind, table.c.blind_index == values[0] if count == 1 else table.c.blind_index.in_(values))
+
+
+def _stated(people: sa.FromClause, found: sa.FromClause) -> sa.FromClause:
+    """What is stated of the people found. Outer joins from the generation on: its row comes back for nobody, too."""
+    return (
+        people.outerjoin(PEOPLE, PEOPLE.c.data_subject == found.c.data_subject)
+        .outerjoin(PERSON_STATE, PERSON_STATE.c.data_subject == PEOPLE.c.data_subject)
+        .outerjoin(PURPOSE_STATE, PURPOSE_STATE.c.data_subject == PEOPLE.c.data_subject)
+    )
+
+
+def _by_index(count: int) -> sa.Select[Any]:
+    joined = _stated(INDEX_GENERATION.outerjoin(IDENTIFIERS, _of(IDENTIFIERS, count)), IDENTIFIERS)
+    columns = (*_PERSON, *_CHOICE, INDEX_GENERATION.c.generation, IDENTIFIERS.c.shared)
+    return sa.select(*columns).select_from(joined).where(INDEX_GENERATION.c.name == sa.literal_column("'index'"))
+
+
+def _by_part(count: int) -> sa.Select[Any]:
+    mode = SEARCH_INDEXES.c.mode == sa.bindparam("mode", type_=sa.String())
+    found = (
+        sa.select(SEARCH_INDEXES.c.data_subject)
+        .distinct()
+        .where(_of(SEARCH_INDEXES, count), mode)
+        .order_by(SEARCH_INDEXES.c.data_subject)
+        .limit(sa.bindparam("most", type_=sa.Integer()))
+        .subquery("found")
+    )
+    joined = _stated(INDEX_GENERATION.outerjoin(found, sa.true()), found)
+    return (
+        sa.select(*_PERSON, *_CHOICE, INDEX_GENERATION.c.generation)
+        .select_from(joined)
+        .where(INDEX_GENERATION.c.name == sa.literal_column("'index'"))
+        .order_by(PEOPLE.c.data_subject)
+    )
+
+
+def _by_shared(count: int) -> sa.Select[Any]:
+    joined = SHARED_IDENTIFIERS.join(PEOPLE, PEOPLE.c.data_subject == SHARED_IDENTIFIERS.c.data_subject)
+    stated = joined.outerjoin(PERSON_STATE, PERSON_STATE.c.data_subject == PEOPLE.c.data_subject).outerjoin(
+        PURPOSE_STATE, PURPOSE_STATE.c.data_subject == PEOPLE.c.data_subject
+    )
+    return (
+        sa.select(*_PERSON, *_CHOICE)
+        .select_from(stated)
+        .where(_of(SHARED_IDENTIFIERS, count))
+        .order_by(PEOPLE.c.data_subject)
+    )
 
 
 def _known(rows: Sequence[tuple[Any, ...]]) -> Known:
@@ -138,7 +214,7 @@ def _facts(rows: Sequence[tuple[Any, ...]]) -> Facts:
 
 def _choice(row: tuple[Any, ...]) -> Choice:
     purpose, status, given, until, notice, objected, opted_out, again, unsubscribed, conditions, event_id = row[
-        _AT:_SHARED
+        _AT:_GENERATION
     ]
     return Choice(
         purpose,

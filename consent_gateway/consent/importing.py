@@ -20,9 +20,10 @@ from consent_gateway.consent.lines import Line, read_line
 from consent_gateway.consent.tables import CONSENT_EVENTS, PERSON_STATE
 from consent_gateway.database import DRIVER_ERRORS, to_micros
 from consent_gateway.errors import ConsentNotRaised, DatabaseUnavailable, GatewayError, InputRefused, Suppressed
-from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.blind_index import BlindIndex, Indexed
 from consent_gateway.people.directory import by_store_keys, find, pre_register
 from consent_gateway.people.linking import Index, chunks, held
+from consent_gateway.people.moving import carry_nothing, move_to_newest
 from consent_gateway.people.suppression import SuppressionTags, opening_refused, suppressed
 from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, PERSON_WIDE, NewConsentEvent
@@ -75,8 +76,12 @@ class _Tally:
 class _Read:
     number: int
     line: Line
-    index: Index | None
+    indexed: Indexed | None
     tag: str  # of the identifier or the store key, on the suppression list
+
+    @property
+    def index(self) -> Index | None:
+        return None if self.indexed is None else self.indexed.index
 
 
 class Importer:
@@ -108,9 +113,11 @@ class Importer:
         tally, stream = _Tally(), iter(lines)
         while batch := list(islice(stream, BATCH)):
             now = self._clock.now()
-            reads = self._read(batch, tally, now)
             try:
                 with self._engine.begin() as connection:
+                    self._indexes.settle(connection)
+                    reads = self._read(batch, tally, now)
+                    move_to_newest(connection, [read.indexed for read in reads if read.indexed], carry_nothing)
                     outcome = self._record(connection, reads, now)
             except DRIVER_ERRORS as error:
                 raise DatabaseUnavailable("the import stopped: mend the database and run it again") from error
@@ -132,11 +139,11 @@ class Importer:
                     raise InputRefused("`purpose` is not one of the policy's purposes")
                 for each in expand(event, self._any):
                     check(each, now)
-                index = (line.identifier.kind, self._indexes.of(line.identifier)) if line.identifier else None
+                indexed = self._indexes.every(line.identifier) if line.identifier else None
                 tag = (
                     self._tags.of(line.identifier) if line.identifier else self._tags.of_store_key(line.store_key or "")
                 )
-                reads.append(_Read(number, line, index, tag))
+                reads.append(_Read(number, line, indexed, tag))
             except (InputRefused, ConsentNotRaised) as error:
                 tally.refuse(number, error)
         return sorted(reads, key=lambda read: read.line.event.occurred_at)
@@ -181,7 +188,11 @@ class Importer:
                 found[read.number] = (by_index[read.index].data_subject,)
             else:
                 known = read.index in by_index
-                holders = find(connection, read.index) if known else pre_register(connection, read.index, now=now)
+                holders = (
+                    find(connection, read.index)
+                    if known
+                    else pre_register(connection, read.index, now=now, tag=read.tag)
+                )
                 found[read.number] = tuple(holder.data_subject for holder in holders)
         return found
 

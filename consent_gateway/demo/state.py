@@ -12,7 +12,7 @@ from pathlib import Path
 from consent_gateway.demo.calls import variable
 from consent_gateway.errors import SettingsRefused
 
-DATA_VERSION = 2
+DATA_VERSION = 3
 """Goes up whenever the demo's data changes, so that an older state is built anew."""
 
 _OWNED = ".consent-gateway-demo"

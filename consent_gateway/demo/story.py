@@ -45,6 +45,7 @@ class Story:
         self.tokens: dict[str, str] = {}
         self.broken: list[str] = []
         self._anna = ""
+        self._last4 = ""
         self._refusal = ""
 
     def tell(self) -> bool:
@@ -94,6 +95,7 @@ class Story:
         told.say("The till asks for five fields to hand over her order. An order needs no consent, it is a contract.")
         answer = self._do(look_up(TILL, ANNA, "order_fulfilment", fields=_SAME_FIELDS))
         self._anna = str(answer.at("data_subject") or "")
+        self._last4 = "".join(filter(str.isdigit, str(answer.at("record", "phone"))))[-4:]
         self._promise(_effect(answer, "street") == "allow", "the till gets the street")
         self._promise(_effect(answer, "birth_date") == "withhold", "a till needs no birthday for an order")
         told.say(
@@ -118,7 +120,20 @@ class Story:
     def _withdrawal(self) -> None:
         told = self._narrator
         told.chapter("A choice made in one channel binds in all, on the next request")
-        told.say("Anna calls: no more newsletters. The call centre records it; a withdrawal needs no form.")
+        told.say(
+            "Anna calls, and says the last four digits of her number. Who has them is found, at"
+            " most twenty people, each by a decision of their own; the gateway keeps no number, only keyed digests."
+        )
+        part: dict[str, JsonValue] = {"kind": "phone", "mode": "last4", "value": self._last4}
+        body: dict[str, JsonValue] = {
+            "identifier": part,
+            "purpose": "customer_support",
+            "fields": ["first_name", "city"],
+        }
+        found = self._do(Call("POST", "/v1/customers/search", token_of=CALL_CENTRE, body=body), ("candidates", "more"))
+        among = self._anna in str(found.at("candidates")) or found.at("more") is True
+        self._promise(among, "she is among those found, or the answer says that there are more")
+        told.say("No more newsletters, she says. The call centre records it; a withdrawal needs no form.")
         evidence: dict[str, JsonValue] = {"how": "spoken", "reference": "call-77120"}
         answer = self._do(self._consent(CALL_CENTRE, "withdraw", evidence, data_subject=self._anna), _CHOSEN)
         self._promise(answer.status == 201, "the withdrawal is recorded")

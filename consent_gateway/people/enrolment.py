@@ -25,10 +25,12 @@ from consent_gateway.errors import (
     Suppressed,
 )
 from consent_gateway.ids import new_id
-from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.people.blind_index import BlindIndex, Indexed
 from consent_gateway.people.directory import NewPerson, by_store_keys, enrol_many, minority
 from consent_gateway.people.linking import Index, unlink_others
+from consent_gateway.people.moving import move_to_newest
 from consent_gateway.people.residence import Unreadable, is_member, jurisdiction, minor_born
+from consent_gateway.people.search_rows import Part, drop_unasked, keep, search_modes
 from consent_gateway.people.suppression import SuppressionTags, hold_for_enrolment, suppressed
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
@@ -82,16 +84,35 @@ class Newcomer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Row:
+    store_key: str
+    identities: Sequence[tuple[str, str]]
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
     person: NewPerson
     member: bool
     store_tag: str
+    identifiers: Mapping[Index, Indexed]
+    parts: Mapping[Index, tuple[Part, ...]]
 
     def without(self, listed: Collection[str]) -> "_Reading":
-        """The same without the identifiers that are on the suppression list."""
+        """The same without the identifiers that are on the suppression list, nor what search would keep of them."""
         tags = self.person.tags
         kept = tuple(index for index in self.person.identifiers if tags[index] not in listed)
         return replace(self, person=replace(self.person, identifiers=kept))
+
+    @property
+    def indexed(self) -> list[Indexed]:
+        """The identifiers to be linked, under every key in use."""
+        return [self.identifiers[index] for index in self.person.identifiers]
+
+    @property
+    def searched(self) -> tuple[Part, ...]:
+        """What search keeps of them."""
+        return tuple(part for index in self.person.identifiers for part in self.parts[index])
 
 
 class Enrolment:
@@ -118,6 +139,7 @@ class Enrolment:
         self._clock = clock
         fields = catalogue.fields
         self._kinds = {name: each.identity for name, each in fields.items() if each.identity is not None}
+        self._modes = search_modes(catalogue)
         self._attributes = {name: each.attribute for name, each in fields.items() if each.attribute is not None}
         root = catalogue.root
         at_root = ((name, each) for name, each in fields.items() if each.collection == root.name)
@@ -126,16 +148,18 @@ class Enrolment:
     def run(self, progress: Progress) -> Report:
         """Enrol every person of the store, a page a transaction.
 
-        Interrupted and run again, it passes over what is there already and goes on. Raises `StoreUnavailable` and
-        `DatabaseUnavailable`; the pages before stay enrolled.
+        What stands under an older index key is brought under the newest, and what search needs is filled and, where
+        the catalogue no longer asks for it, dropped. Interrupted and run again, it passes over what is there already
+        and goes on. Raises `StoreUnavailable` and `DatabaseUnavailable`; the pages before stay enrolled.
         """
+        self._drop_unasked()
         total, after, report, unreadable = self._store.count(), None, Report(), Counter[str]()
         while True:
             rows = self._store.identities(after, PAGE)
             if not rows:
                 return report
-            readings = [self._reading(row.store_key, row.identities, row.attributes, unreadable) for row in rows]
-            report = self._page(readings, report, dict(unreadable))
+            read = [_Row(row.store_key, row.identities, row.attributes) for row in rows]
+            report = self._page(read, report, unreadable)
             after = rows[-1].store_key
             progress(report.read, total)
 
@@ -146,7 +170,7 @@ class Enrolment:
             for name, attribute in self._attributes.items()
             if name in values and values[name] is not None
         }
-        person = self._reading("", (), attributes, Counter()).person
+        person = self._reading(_Row("", (), attributes), Counter()).person
         identifiers = tuple(
             Identifier(kind, _text(values[name])) for name, kind in self._kinds.items() if values.get(name) is not None
         )
@@ -199,7 +223,8 @@ class Enrolment:
         attributes = {
             attribute: value for name, attribute in self._attributes.items() for value in _values(record, name)[:1]
         }
-        reading = self._reading(store_key, identities, attributes, Counter())
+        self._indexes.settle(connection)
+        reading = self._reading(_Row(store_key, identities, attributes), Counter())
         if changed:
             reading = replace(reading, person=_no_older(reading.person, minority(connection, store_key)))
         enrolled = self._enrol(connection, [reading], self._clock.now())[0]
@@ -210,10 +235,19 @@ class Enrolment:
         unlink_others(connection, person, kinds, reading.person.identifiers)
         return person
 
-    def _page(self, readings: Sequence[_Reading], before: Report, unreadable: Mapping[str, int]) -> Report:
+    def _drop_unasked(self) -> None:
+        try:
+            with self._engine.begin() as connection:
+                drop_unasked(connection, self._modes)
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("what search no longer needs could not be dropped: run again") from error
+
+    def _page(self, rows: Sequence[_Row], before: Report, unreadable: Counter[str]) -> Report:
         now = self._clock.now()
         try:
             with self._engine.begin() as connection:
+                self._indexes.settle(connection)
+                readings = [self._reading(row, unreadable) for row in rows]
                 _, page = self._enrol(connection, readings, now)
                 self._record_in(connection, _entry(page, now))
         except DRIVER_ERRORS as error:
@@ -228,7 +262,7 @@ class Enrolment:
             joined=before.joined + page.joined,
             suppressed=before.suppressed + page.suppressed,
             withheld=before.withheld + page.withheld,
-            unreadable=unreadable,
+            unreadable=dict(unreadable),
         )
 
     def _enrol(
@@ -243,7 +277,9 @@ class Enrolment:
         def carry(within: sa.Connection, early: str, person: str) -> bool:
             return self._ledger.carry(within, early, person, now)
 
+        move_to_newest(connection, [each for reading in readings for each in reading.indexed], carry)
         done = enrol_many(connection, people, now=now, carry=carry)
+        keep(connection, {person: each.searched for person, each in zip(done.data_subjects, readings, strict=True)})
         members = [person for person, each in zip(done.data_subjects, readings, strict=True) if each.member]
         joined = self._ledger.join_programme(connection, members, now)
         report = Report(
@@ -275,20 +311,21 @@ class Enrolment:
                 withheld += taken
         return allowed, withheld
 
-    def _reading(
-        self,
-        store_key: str,
-        identities: Sequence[tuple[str, str]],
-        attributes: Mapping[str, str],
-        unreadable: Counter[str],
-    ) -> _Reading:
-        indexes: dict[Index, str] = {}
-        for kind, value in identities:
+    def _reading(self, row: _Row, unreadable: Counter[str]) -> _Reading:
+        attributes = row.attributes
+        tags: dict[Index, str] = {}
+        indexed: dict[Index, Indexed] = {}
+        parts: dict[Index, tuple[Part, ...]] = {}
+        for kind, value in row.identities:
             identifier = Identifier(kind, value)
             try:
-                indexes[kind, self._indexes.of(identifier)] = self._tags.of(identifier)
+                every = self._indexes.every(identifier)
             except IdentifierRefused:
                 unreadable[kind] += 1
+                continue
+            found = ((mode, self._indexes.part(identifier, mode)) for mode in self._modes.get(kind, ()))
+            tags[every.index], indexed[every.index] = self._tags.of(identifier), every
+            parts[every.index] = tuple((kind, mode, part) for mode, part in found if part is not None)
         place, born, birth_known = None, None, False
         try:
             place = jurisdiction(attributes.get("country"), attributes.get("region"))
@@ -299,9 +336,9 @@ class Enrolment:
                 born, birth_known = minor_born(attributes["birth_date"], self._clock.now().date()), True
         except Unreadable:
             unreadable["birth_date"] += 1
-        person = NewPerson(store_key, place, born, birth_known, tuple(indexes), indexes)
+        person = NewPerson(row.store_key, place, born, birth_known, tuple(tags), tags)
         member = "member" in attributes and is_member(attributes["member"])
-        return _Reading(person, member, self._tags.of_store_key(store_key))
+        return _Reading(person, member, self._tags.of_store_key(row.store_key), indexed, parts)
 
 
 def _refused(what: str) -> Suppressed:

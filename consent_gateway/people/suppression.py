@@ -29,6 +29,7 @@ from consent_gateway.people.tables import (
     FIELD_PROVENANCE,
     IDENTIFIERS,
     PEOPLE,
+    SEARCH_INDEXES,
     SHARED_IDENTIFIERS,
     SUPPRESSIONS,
 )
@@ -43,7 +44,7 @@ MAX_REFERENCE = 128
 
 _TAG_BYTES = 16  # 128 bits: no two of any number of identifiers collide by chance
 _LOCK_NUMBER = 0x70656F70  # "peop": the advisory lock between enrolment and erasure
-_OF_A_PERSON = (FIELD_PROVENANCE,)  # tables of this room whose rows of an erased person are deleted
+_OF_A_PERSON = (FIELD_PROVENANCE, SEARCH_INDEXES)  # tables of this room whose rows of an erased person are deleted
 _INSERT = insert_ignoring(SUPPRESSIONS)
 _LISTED = sa.select(SUPPRESSIONS.c.tag).where(
     SUPPRESSIONS.c.tag.in_(sa.bindparam("tags", expanding=True, type_=sa.String()))

@@ -1,4 +1,4 @@
-"""Tables of the people room: people, their identifiers as blind indexes, provenance of fields, who was erased."""
+"""Tables of the people room: people, identifiers as blind indexes, parts to search by, provenance, who was erased."""
 
 import sqlalchemy as sa
 
@@ -19,7 +19,7 @@ IDENTIFIERS = sa.Table(
     "identifiers",
     METADATA,
     sa.Column("kind", sa.String(32), primary_key=True),
-    sa.Column("blind_index", sa.String(64), primary_key=True),  # keyed, never the value
+    sa.Column("blind_index", sa.String(64), primary_key=True),  # `<key id>.<keyed digest>`, never the value
     sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), nullable=False, index=True),
     sa.Column("shared", sa.Boolean, nullable=False, default=False),  # more than one person uses it
     # What stands on the suppression list once the person is erased: at that time nobody has the value any more.
@@ -75,3 +75,36 @@ SHREDDINGS = sa.Table(
     sa.Column("finished_at", sa.BigInteger, index=True),
     sa.Column("outcome_entry", sa.String(32)),
 )
+
+SEARCH_INDEXES = sa.Table(
+    "search_indexes",
+    METADATA,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("mode", sa.String(16), primary_key=True),  # last4 | prefix3 | email_domain
+    sa.Column("blind_index", sa.String(64), primary_key=True),  # of a part of the identifier; many people have it
+    sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+INDEX_KEYS = sa.Table(
+    "index_keys",
+    METADATA,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("mode", sa.String(16), primary_key=True),  # exact, or a mode of search
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),  # the highest is written, all are read
+    sa.Column("key_id", sa.String(4), nullable=False, unique=True),
+    sa.Column("rule", sa.Integer, nullable=False),  # version of the normalisation the key goes with
+    sa.Column("state", sa.String(8), nullable=False),  # filling | filled | dropped
+)
+
+INDEX_GENERATION = sa.Table(
+    "index_generation",
+    METADATA,
+    sa.Column("name", sa.String(8), primary_key=True),  # one row, `index`
+    sa.Column("generation", sa.Integer, nullable=False),  # goes up whenever `index_keys` loses or gains a key
+)
+
+
+@sa.event.listens_for(INDEX_GENERATION, "after_create")
+def _first_generation(table: sa.Table, connection: sa.Connection, **_rest: object) -> None:
+    connection.execute(sa.insert(table).values(name="index", generation=1))

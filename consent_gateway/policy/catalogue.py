@@ -15,7 +15,7 @@ from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.schemas import BETWEEN, KeyClass, Text, Word, Words
 from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
-from consent_gateway.vocabulary import Effect, Obligation
+from consent_gateway.vocabulary import SEARCH_MODES, Effect, Obligation
 
 ATTRIBUTES = ("country", "region", "birth_date", "member")
 
@@ -30,6 +30,7 @@ class Field:
     categories: tuple[str, ...]
     data_type: str = "string"
     identity: str | None = None
+    search: tuple[str, ...] = ()
     attribute: str | None = None
     protection: str | None = None
     key_class: str | None = None  # of a sealed field: which purposes' credentials can open it
@@ -128,6 +129,7 @@ class FieldMetaSchema(Schema):
     retention = fields.String(load_default=None, validate=validate.Regexp(r"^P(\d+[YMWD])+$", error="write `P10Y`"))
     attribute = Word("attribute", {word: word for word in ATTRIBUTES}, load_default=None, allow_none=True)
     mirrors_consent = fields.String(load_default=None, allow_none=True)
+    search = Words(load_default=(), allow_none=True)
     transforms = _TransformsField(load_default=dict)
 
 
@@ -183,6 +185,7 @@ class _Build:
         categories = given["data_categories"] or inherited
         for nested in given["fields_"] or ():  # a column with inner fields is as closed as its most closed part
             categories = tuple(dict.fromkeys((*categories, *_nested_categories(nested))))
+        self.search(given["name"], fides["identity"], meta["search"] or (), place)
         if not categories:
             self.fault(place, f"the field `{given['name']}` has no category", "add `data_categories: [...]`")
         return Field(
@@ -192,6 +195,7 @@ class _Build:
             categories=categories,
             data_type=fides["data_type"] or "string",
             identity=fides["identity"],
+            search=tuple(meta["search"] or ()),
             attribute=meta["attribute"],
             protection=meta["protection"],
             key_class=meta["key_class"],
@@ -202,6 +206,15 @@ class _Build:
             transforms=MappingProxyType(meta["transforms"]),
             line=self.document.line(place),
         )
+
+    def search(self, name: str, identity: str | None, modes: tuple[str, ...], place: Place) -> None:
+        """A mode of search tells more than an exact index, so one that means nothing here is a fault."""
+        fits = SEARCH_MODES.get(identity or "", frozenset())
+        for mode in sorted(set(modes) - fits):
+            told = f"the identity `{identity}`" if identity else "a field that is no identity"
+            what = f"`{name}` asks for the search `{mode}`, which {told} does not have"
+            mend = f"use {' or '.join(f'`{each}`' for each in sorted(fits))}" if fits else "remove it from `search`"
+            self.fault(place, what, mend)
 
     def collection(self, given: dict[str, Any], inherited: tuple[str, ...], place: Place) -> Collection:
         name = given["name"]

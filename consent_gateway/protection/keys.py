@@ -176,9 +176,21 @@ class KeyRing:
         """
         return self._named.retire_together(_DOMAIN_KINDS, _domain(purpose, recipient), version)
 
-    def index_key(self, kind: str, version: int) -> bytes:
-        """The blind-index key of one identifier kind under one version of its normalisation rule."""
-        return self._named.key("index", (kind, version)).secret
+    def index_versions(self, kind: str, mode: str, rule: int) -> tuple[NamedKey, ...]:
+        """The index keys of one identifier kind, search mode and normalisation rule, newest first; made if none is."""
+        return self._named.versions("index", (kind, mode, rule))
+
+    def index_key(self, key_id: str) -> NamedKey:
+        """The index key of this id; raises `KeysUnavailable` for one that is retired."""
+        return self._named.by_id("index", key_id)
+
+    def rotate_index(self, kind: str, mode: str, rule: int) -> NamedKey:
+        """A further version of an index key; used by nobody until the directory lists it."""
+        return self._named.rotate("index", (kind, mode, rule))
+
+    def retire_index(self, key_id: str) -> None:
+        """Take an index key out of use for good."""
+        self._named.retire_by_id("index", key_id)
 
     def service_key(self, name: str) -> bytes:
         """A key of the gateway itself, by name: token hashing, cursors, suppression; each for one use only."""

@@ -138,6 +138,15 @@ class NamedKeys:
         """
         self.retire_together((kind,), parts, version)
 
+    def retire_by_id(self, kind: str, key_id: str) -> None:
+        """`retire` for the version with this id. Raises `KeysUnavailable` where it is unknown, else as `retire`."""
+        c = NAMED_KEYS.c
+        with self._database.reading() as connection:
+            found = connection.execute(sa.select(c.name, c.version).where(c.kind == kind, c.key_id == key_id)).first()
+        if found is None:
+            raise KeysUnavailable(f"no {kind} key has this id: see the inventory")
+        self.retire(kind, tuple(json.loads(found.name)), found.version)
+
     def retire_together(self, kinds: tuple[str, ...], parts: Parts, version: int) -> tuple[str, ...]:
         """`retire` for several kinds of one name at once; returns the ids of the keys that are gone."""
         for kind in kinds:

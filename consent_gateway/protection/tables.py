@@ -48,7 +48,7 @@ NAMED_KEYS = sa.Table(
     "named_keys",
     KEY_METADATA,
     sa.Column("kind", sa.String(16), primary_key=True),  # pseudonym | token | index | service
-    sa.Column("name", sa.String(200), primary_key=True),  # JSON array: [purpose, recipient], [identifier kind, version]
+    sa.Column("name", sa.String(200), primary_key=True),  # JSON array: [purpose, recipient], [kind, mode, rule]
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key_id", sa.String(4), nullable=False, unique=True),  # random, so that ids tell nothing of recipients
     sa.Column("wrapped", sa.LargeBinary),  # by the provider; null once retired

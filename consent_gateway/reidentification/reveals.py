@@ -182,8 +182,10 @@ class Reveals:
         column = None if field is None else self._policies.catalogue.fields.get(field)
         if column is None or column.identity is None or not isinstance(turned.value, str):
             return None  # nobody's choices can be asked about
-        known = self._facts.by_index(column.identity, self._indexes.of(Identifier(column.identity, turned.value)))
-        return None if known is None or known.shared else known
+        identifier = Identifier(column.identity, turned.value)
+        return self._indexes.found(
+            lambda: self._indexes.every(identifier), lambda at: self._facts.holder(at.kind, at.values)
+        )
 
 
 def _granted(asked: Asked | None, officer: SignedIn) -> Asked:

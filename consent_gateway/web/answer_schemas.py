@@ -33,6 +33,16 @@ class RecordAnswerSchema(Strict):
     version = fields.String(required=True, allow_none=True)
 
 
+class SearchAnswerSchema(Strict):
+    """Everybody who was found and of whom something may be told, in no order that means anything."""
+
+    candidates = fields.List(fields.Nested(RecordAnswerSchema), required=True)
+    more = fields.Boolean(
+        required=True, metadata={"description": "20 are told and there are others: search more narrowly."}
+    )
+    policy_revision = fields.String(required=True)
+
+
 class WriteAnswerSchema(Strict):
     """What was written."""
 

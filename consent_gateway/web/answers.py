@@ -9,6 +9,7 @@ from typing import Any
 from flask import Response, g
 
 from consent_gateway.gateway import BatchAnswer, DecideAnswer, ReadAnswer
+from consent_gateway.searches import SearchAnswer
 from consent_gateway.vocabulary import Verdict
 from consent_gateway.web.operations import json_answer
 
@@ -29,17 +30,25 @@ def verdicts_document(verdicts: Mapping[str, Verdict]) -> dict[str, dict[str, An
 def record_answer(answer: ReadAnswer) -> Response:
     """The answer to a read."""
     g.decision_id = answer.decision_id
-    return json_answer(
-        {
-            "data_subject": answer.data_subject,
-            "record": answer.record,
-            "more": answer.more,
-            "fields": verdicts_document(answer.verdicts),
-            "decision_id": answer.decision_id,
-            "policy_revision": answer.revision,
-            "version": answer.version,
-        }
-    )
+    return json_answer(_record_document(answer))
+
+
+def search_answer(answer: SearchAnswer) -> Response:
+    """The answer to a search: a read for each candidate."""
+    candidates = [_record_document(candidate) for candidate in answer.candidates]
+    return json_answer({"candidates": candidates, "more": answer.more, "policy_revision": answer.revision})
+
+
+def _record_document(answer: ReadAnswer) -> dict[str, Any]:
+    return {
+        "data_subject": answer.data_subject,
+        "record": answer.record,
+        "more": answer.more,
+        "fields": verdicts_document(answer.verdicts),
+        "decision_id": answer.decision_id,
+        "policy_revision": answer.revision,
+        "version": answer.version,
+    }
 
 
 def decision_answer(answer: DecideAnswer) -> Response:

@@ -179,8 +179,8 @@ KINDS: tuple[ProblemKind, ...] = (
         "too_many_requests",
         429,
         "Too many requests",
-        "The client has used up its allowance of look-ups.",
-        "Wait as long as `Retry-After` says.",
+        "The client has used up its look-ups of this minute, or those that find nothing.",
+        "Wait as long as `Retry-After` says. Name people by `data_subject`, which is not counted.",
     ),
     ProblemKind(
         "store_unavailable",
@@ -275,6 +275,8 @@ def _named(error: errors.GatewayError) -> Response:
     if isinstance(error, errors.FieldsRefused):
         extra["refused"] = {_short(name): reason for name, reason in error.refused.items()}
     response = _answer(kind, error.message, extra)
+    if isinstance(error, errors.TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after)
     challenge = getattr(error, "challenge", None)
     if challenge is not None:
         response.headers["WWW-Authenticate"] = challenge

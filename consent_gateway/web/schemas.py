@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from consent_gateway.vocabulary import OPENING, PERSON_WIDE, Action, EventKind, How
+from consent_gateway.vocabulary import OPENING, PERSON_WIDE, SEARCH_MODES, Action, EventKind, How
 from consent_gateway.web.fields import (
     ID,
     PURPOSE_FORM,
@@ -78,6 +78,24 @@ def is_identifier(value: Any) -> bool:
     )
 
 
+class PartSchema(Strict):
+    """A part of an identifier, by which several people may be found."""
+
+    kind = Text(
+        longest=32,
+        pattern=_KIND.pattern,
+        form="lower case letters and underscores, as in `phone`",
+        required=True,
+        metadata={"example": "phone"},
+    )
+    mode = fields.String(
+        required=True,
+        validate=validate.OneOf(sorted(set().union(*SEARCH_MODES.values()))),
+        metadata={"description": "One that the catalogue asks for with this kind.", "example": "last4"},
+    )
+    value = Text(longest=LONGEST_IDENTIFIER, required=True, metadata={"example": "4711"})
+
+
 class PageSchema(Strict):
     """Which rows of each child collection to return."""
 
@@ -110,6 +128,15 @@ class LookupSchema(Strict):
     names = FieldNames(data_key="fields", metadata={"description": "Left out: all that the purpose declares."})
     recipient = key()
     page = fields.Nested(PageSchema)
+
+
+class SearchSchema(Strict):
+    """A read of everybody who has this part of an identifier."""
+
+    identifier = fields.Nested(PartSchema, required=True)
+    purpose = purpose_key(required=True, metadata={"example": "order_fulfilment"})
+    names = FieldNames(data_key="fields", metadata={"description": "Left out: all that the purpose declares."})
+    recipient = key()
 
 
 class ReadQuerySchema(Strict):

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.limits import Limits
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import Choices
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
+from consent_gateway.searches import Searches
 from consent_gateway.vocabulary import Caller
 from consent_gateway.writes import Writes
 
@@ -49,6 +51,16 @@ class Services(Protocol):
     @property
     def writes(self) -> Writes:
         """Changes to customer records."""
+        ...
+
+    @property
+    def searches(self) -> Searches:
+        """Searches by a part of an identifier."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """What each client may look up."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.limits import Limits
 from consent_gateway.callers.registry import NewClient, Registry, Scope
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
@@ -40,6 +41,7 @@ from consent_gateway.officers.passkeys import RelyingParty
 from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
     COMPANY,
@@ -116,6 +118,13 @@ class MemoryGateway:
         verdicts = self._verdicts(query.fields or tuple(RECORD))
         people = [self._person(caller, query, person) for person in query.persons]
         return BatchAnswer(REVISION, tuple(DecideAnswer(self._id(), person, verdicts, REVISION) for person in people))
+
+    def search(self, caller: Caller, query: SearchQuery) -> SearchAnswer:
+        """As `Searches.search`: Ada is found by any part."""
+        self._check(caller, query)
+        by_id = PersonRef(data_subject=ADA)
+        read = self.read(caller, ReadQuery(by_id, query.purpose, query.fields, query.recipient))
+        return SearchAnswer((read,) if query.value != "0000" else (), False, REVISION)
 
     def change(self, caller: Caller, query: WriteQuery) -> WriteAnswer:
         """As `Writes.change`."""
@@ -267,6 +276,8 @@ class StandIns:
     clock: StillClock
     gateway: MemoryGateway
     writes: MemoryGateway
+    searches: MemoryGateway
+    limits: Limits
     choices: MemoryChoices
     registry: Registry
     tokens: Tokens
@@ -323,6 +334,8 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> Sta
         clock=clock,
         gateway=gateway,
         writes=gateway,
+        searches=gateway,
+        limits=Limits(engine, clock, lookups_per_minute=10_000, misses_per_minute=5_000),
         choices=MemoryChoices(clock),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),

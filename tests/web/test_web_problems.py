@@ -30,6 +30,8 @@ def made(cause: type[errors.GatewayError], message: str = "what happened: how to
     """One of that cause."""
     if cause is errors.FieldsRefused:
         return errors.FieldsRefused(message, {"allergies": "no_consent"})
+    if cause is errors.TooManyRequests:
+        return errors.TooManyRequests(message, 17)
     return cause(message)
 
 
@@ -50,6 +52,7 @@ def test_every_cause_is_a_documented_problem(call: Post, services: StandIns, cau
     else:
         assert kind.code == cause.code
     assert ("Retry-After" in answer.headers) == (kind.status in (429, 503))
+    assert cause is not errors.TooManyRequests or answer.headers["Retry-After"] == "17"
     assert ("WWW-Authenticate" in answer.headers) == (kind.status == 401)
 
 

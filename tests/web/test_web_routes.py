@@ -42,6 +42,7 @@ ROUTES = [
     "POST /v1/consents/lookup",
     "POST /v1/customers",
     "POST /v1/customers/lookup",
+    "POST /v1/customers/search",
     "POST /v1/decisions",
     "POST /v1/decisions/batch",
     "POST /v1/officers/enrolments",

@@ -14,6 +14,7 @@ from consent_gateway.errors import (
     IdentifierRefused,
     NotFound,
     Suppressed,
+    TooManyRequests,
     UnknownPurpose,
 )
 from consent_gateway.people.directory import PersonRef
@@ -87,7 +88,7 @@ def record_consent(call: Call) -> Response:
     auth=Scope.CONSENTS_READ,
     body=schemas.PersonSchema,
     answers=(Answer(200, "Where the person stands.", answer_schemas.StateSchema),),
-    raises=(IdentifierRefused, NotFound),
+    raises=(IdentifierRefused, NotFound, TooManyRequests),
     example={"identifier": {"kind": "email", "value": "ada@example.com"}},
 )
 def look_up_consents(call: Call) -> Response:
@@ -95,10 +96,24 @@ def look_up_consents(call: Call) -> Response:
 
     Of an identifier that several people share, the most restrictive of all is answered, without an id.
     """
-    choices = call.services.choices
-    known = choices.state(person_of(call.body))
-    choices.account_for(call.caller, "read_state", None if known.shared else known.data_subject)
+    person = person_of(call.body)
+    if person.identifier is None:
+        return json_answer(_state(_accounted(call, person)))
+    with call.services.limits.look_up(call.caller.client_id) as lookup:
+        try:
+            known = _accounted(call, person)
+        except NotFound:
+            lookup.missed()
+            raise
     return json_answer(_state(known))
+
+
+def _accounted(call: Call, person: PersonRef) -> Known:
+    """Where the person stands, once it is on record who is told."""
+    choices = call.services.choices
+    known = choices.state(person)
+    choices.account_for(call.caller, "read_state", None if known.shared else known.data_subject)
+    return known
 
 
 @operation(

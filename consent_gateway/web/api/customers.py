@@ -16,15 +16,17 @@ from consent_gateway.errors import (
     ProtectionRefused,
     StoreUnavailable,
     Suppressed,
+    TooManyRequests,
     UnknownField,
     UnknownPurpose,
 )
-from consent_gateway.gateway import ReadQuery
+from consent_gateway.gateway import ReadQuery, tells_nothing
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.ports import Page
+from consent_gateway.searches import SLOTS, SearchQuery
 from consent_gateway.vocabulary import Identifier
 from consent_gateway.web import answer_schemas, schemas
-from consent_gateway.web.answers import record_answer
+from consent_gateway.web.answers import record_answer, search_answer
 from consent_gateway.web.operations import Answer, Call, json_answer, operation
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 
@@ -48,7 +50,7 @@ _LONGEST_VERSION = 128
     auth=Scope.CUSTOMERS_READ,
     body=schemas.LookupSchema,
     answers=_RECORD,
-    raises=_READS,
+    raises=(*_READS, TooManyRequests),
     reads_gpc=True,
     example={
         "identifier": {"kind": "email", "value": "ada@example.com"},
@@ -73,7 +75,48 @@ def lookup_customer(call: Call) -> Response:
         page=Page() if page is None else Page(page["limit"], page["offset"]),
         gpc=call.gpc,
     )
-    return record_answer(call.services.gateway.read(call.caller, query))
+    with call.services.limits.look_up(call.caller.client_id) as lookup:
+        answer = call.services.gateway.read(call.caller, query)
+        lookup.missed(int(tells_nothing(answer.verdicts)))
+    return record_answer(answer)
+
+
+@operation(
+    "POST",
+    "/v1/customers/search",
+    auth=Scope.CUSTOMERS_SEARCH,
+    body=schemas.SearchSchema,
+    answers=(Answer(200, "Of whom something may be told.", answer_schemas.SearchAnswerSchema),),
+    raises=(*_READS, TooManyRequests),
+    reads_gpc=True,
+    example={
+        "identifier": {"kind": "phone", "mode": "last4", "value": "4711"},
+        "purpose": "order_fulfilment",
+        "fields": ["first_name", "email"],
+    },
+)
+def search_customers(call: Call) -> Response:
+    """Find customers by a part of an identifier.
+
+    The catalogue says for each identity by which parts it can be searched. Each of `candidates` is a read of its own,
+    with its own decision. People of whom nothing may be told are left out and not counted: `more` is true only where
+    20 are told and there are others. A search counts as 20 look-ups, and one that tells nothing as 20 misses.
+    """
+    body = call.body
+    named = body["identifier"]
+    query = SearchQuery(
+        kind=named["kind"],
+        mode=named["mode"],
+        value=named["value"],
+        purpose=body["purpose"],
+        fields=_names(body.get("names")),
+        recipient=body.get("recipient"),
+        gpc=call.gpc,
+    )
+    with call.services.limits.look_up(call.caller.client_id, SLOTS) as lookup:
+        answer = call.services.searches.search(call.caller, query)
+        lookup.missed(0 if answer.candidates else SLOTS)
+    return search_answer(answer)
 
 
 @operation(
@@ -190,4 +233,4 @@ def _names(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-OPERATIONS = (lookup_customer, read_customer, create_customer, change_customer)
+OPERATIONS = (lookup_customer, search_customers, read_customer, create_customer, change_customer)

@@ -10,17 +10,18 @@ from consent_gateway.errors import (
     IdentifierRefused,
     LogDamaged,
     NotFound,
+    TooManyRequests,
     UnknownField,
     UnknownPurpose,
 )
-from consent_gateway.gateway import BatchQuery, DecideQuery
+from consent_gateway.gateway import BatchQuery, DecideQuery, tells_nothing
 from consent_gateway.vocabulary import Action
 from consent_gateway.web import answer_schemas, bodies, schemas
 from consent_gateway.web.answers import batch_answer, decision_answer
 from consent_gateway.web.operations import Answer, Call, json_answer, operation
 from consent_gateway.web.persons import person_of
 
-_DECIDES = (UnknownPurpose, UnknownField, IdentifierRefused, AuditUnavailable)
+_DECIDES = (UnknownPurpose, UnknownField, IdentifierRefused, AuditUnavailable, TooManyRequests)
 
 
 @operation(
@@ -44,7 +45,12 @@ def decide(call: Call) -> Response:
         recipient=body.get("recipient"),
         gpc=call.gpc,
     )
-    return decision_answer(call.services.gateway.decide(call.caller, query))
+    if query.person.identifier is None:
+        return decision_answer(call.services.gateway.decide(call.caller, query))
+    with call.services.limits.look_up(call.caller.client_id) as lookup:
+        answer = call.services.gateway.decide(call.caller, query)
+        lookup.missed(int(tells_nothing(answer.verdicts)))
+    return decision_answer(answer)
 
 
 @operation(
@@ -64,7 +70,8 @@ def decide(call: Call) -> Response:
 def decide_batch(call: Call) -> Response:
     """Filter a send list: one purpose, up to 10 000 people.
 
-    A person is `allowed` where every field asked for is open, transformed or not.
+    A person is `allowed` where every field asked for is open, transformed or not. Each one who is named by an
+    identifier counts as a look-up.
     """
     body = call.body
     query = BatchQuery(
@@ -73,7 +80,14 @@ def decide_batch(call: Call) -> Response:
         fields=_names(body),
         recipient=body.get("recipient"),
     )
-    return batch_answer(call.services.gateway.decide_batch(call.caller, query))
+    named = [person.identifier is not None for person in query.persons]
+    if not any(named):
+        return batch_answer(call.services.gateway.decide_batch(call.caller, query))
+    with call.services.limits.look_up(call.caller.client_id, sum(named)) as lookup:
+        answer = call.services.gateway.decide_batch(call.caller, query)
+        missed = (by_name and tells_nothing(one.verdicts) for by_name, one in zip(named, answer.results, strict=True))
+        lookup.missed(sum(missed))
+    return batch_answer(answer)
 
 
 @operation(

@@ -1,6 +1,5 @@
 """What the consent tests share: people to choose, events to record and the service over a real database."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
-from tests.conftest import NOON, StillClock
+from tests.conftest import NOON, FixedIndexKeys, StillClock
 
 PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
 
@@ -51,7 +50,7 @@ def people(gateway_engine: sa.Engine) -> list[str]:
 @pytest.fixture
 def indexes() -> BlindIndex:
     """Blind indexes under fixed keys, for German telephone numbers."""
-    return BlindIndex(lambda kind, version: hashlib.sha256(f"{kind}{version}".encode()).digest(), "DE")
+    return BlindIndex(FixedIndexKeys(), "DE")
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """What the people tests share: a blind index, and a carry that says yes and remembers."""
 
-import hashlib
-
 import pytest
 import sqlalchemy as sa
 
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.suppression import SuppressionTags
+from tests.conftest import FixedIndexKeys
 
 
 class Carried:
@@ -33,7 +32,7 @@ def carry() -> Carried:
 @pytest.fixture
 def indexes() -> BlindIndex:
     """Blind indexes under fixed keys, for German telephone numbers."""
-    return BlindIndex(lambda kind, version: hashlib.sha256(f"{kind}{version}".encode()).digest(), "DE")
+    return BlindIndex(FixedIndexKeys(), "DE")
 
 
 @pytest.fixture

@@ -56,11 +56,15 @@ def row(key: str, *identities: tuple[str, str], **attributes: str) -> StoredIden
 def service(engine: sa.Engine, store: Shelf, indexes: Any, clock: Any = None) -> Enrolment:
     """Enrolment with the real ledger and audit queue."""
     named = {
-        "id": SimpleNamespace(identity=None, attribute=None, collection="people", column="id"),
-        "email": SimpleNamespace(identity="email", attribute=None, collection="people", column="email"),
-        "cards.number": SimpleNamespace(identity="loyalty_number", attribute=None, collection="cards", column="number"),
-        "country": SimpleNamespace(identity=None, attribute="country", collection="people", column="country"),
-        "born": SimpleNamespace(identity=None, attribute="birth_date", collection="people", column="born"),
+        "id": SimpleNamespace(identity=None, attribute=None, collection="people", column="id", search=()),
+        "email": SimpleNamespace(identity="email", attribute=None, collection="people", column="email", search=()),
+        "cards.number": SimpleNamespace(
+            identity="loyalty_number", attribute=None, collection="cards", column="number", search=()
+        ),
+        "country": SimpleNamespace(
+            identity=None, attribute="country", collection="people", column="country", search=()
+        ),
+        "born": SimpleNamespace(identity=None, attribute="birth_date", collection="people", column="born", search=()),
     }
     root = SimpleNamespace(name="people", primary_key="id")
     return Enrolment(

@@ -88,6 +88,9 @@ def test_a_real_fides_dataset_is_read(small: dict[str, str]) -> None:
         ("protection: sealed, ", "", 25, "`email` names the key class `care`, but is not sealed"),
         ("key_class: care", "key_class: Care Desk", 27, "`Care Desk` is not a key class"),
         ("writable: true", "writable: perhaps", 27, "not a valid boolean"),
+        ("writable: true", "search: [last4]", 25, "the identity `email` does not have"),
+        ("writable: true", "search: [exact]", 25, "`email` asks for the search `exact`"),
+        ("meta: {transforms", "meta: {search: [last4], transforms", 28, "a field that is no identity does not have"),
         ("name: orders", "name: customers", 10, "two collections have the same name"),
         ("direction: from", "direction: to", 10, "not clear which collection holds the person"),
         ("collections:", "collection:", 2, "`collections` is missing"),
@@ -102,6 +105,13 @@ def test_a_fault_in_the_catalogue_is_told(small: dict[str, str], old: str, new: 
     fitting = [one for one in refused.value.findings if what in one]
     assert fitting, refused.value.findings
     assert fitting[0].startswith(f"catalogue.yaml:{line}: "), fitting
+
+
+def test_search_is_read_where_it_fits(small: dict[str, str]) -> None:
+    """A mode that the identity has is taken as it stands; without a line there is none."""
+    assert policies_from({**small, "catalogue.yaml": FIDES}).catalogue.fields["email"].search == ()
+    asked = FIDES.replace("writable: true", "writable: true, search: [email_domain]")
+    assert policies_from({**small, "catalogue.yaml": asked}).catalogue.fields["email"].search == ("email_domain",)
 
 
 def test_one_dataset_is_one_store(small: dict[str, str]) -> None:

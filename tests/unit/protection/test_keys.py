@@ -212,13 +212,18 @@ def test_every_domain_has_its_own_key(keyring: KeyRing, another: Callable[[], Ke
         keyring.token_key("a", "bc"),
     ]
     secrets = [key.secret for key in named]
-    secrets += [keyring.index_key("email", 1), keyring.index_key("email", 2), keyring.index_key("phone", 1)]
+    secrets += [
+        *(
+            keyring.index_versions(kind, "exact", rule)[0].secret
+            for kind, rule in (("email", 1), ("email", 2), ("phone", 1))
+        )
+    ]
     secrets += [keyring.service_key("tokens"), keyring.service_key("email")]
     assert len(set(secrets)) == len(secrets)
     assert len({key.key_id for key in named}) == len(named)
     assert keyring.domain_key("a", "company") == keyring.domain_key("a", None)
     assert another().domain_key("a", "bc") == named[0]
-    assert another().index_key("email", 1) == keyring.index_key("email", 1)
+    assert another().index_versions("email", "exact", 1) == keyring.index_versions("email", "exact", 1)
 
 
 @pytest.mark.parametrize(("purpose", "recipient"), [("", "r"), ("p", ""), ("", None)])
@@ -237,7 +242,11 @@ def test_first_use_by_many_makes_one_key(
     def use(number: int) -> tuple[object, ...]:
         ring = another()
         ring.create_many(people if number % 2 else reversed(people))
-        return ring.domain_key("ads", "partner"), ring.index_key("email", 1), ring.person_keys("ds_3").seed
+        return (
+            ring.domain_key("ads", "partner"),
+            ring.index_versions("email", "exact", 1),
+            ring.person_keys("ds_3").seed,
+        )
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(use, range(8)))) == 1
@@ -323,7 +332,7 @@ def test_the_inventory_counts_what_there_is(keyring: KeyRing, clock: "StillClock
     keyring.create_many(["ds_a", "ds_b", "ds_c"])
     keyring.destroy("ds_b")
     domain = keyring.domain_key("ads", "partner")
-    keyring.index_key("email", 1)
+    keyring.index_versions("email", "exact", 1)
     assert keyring.inventory().epochs[0].people is None
     inventory = keyring.inventory(count=True)
     assert inventory.erased_since_closing == 1
@@ -332,7 +341,7 @@ def test_the_inventory_counts_what_there_is(keyring: KeyRing, clock: "StillClock
     assert epoch.shards == len(rows(key_engine, SHARD_KEYS))
     assert epoch.created_at == clock.moment
     assert [(entry.kind, entry.name, entry.version) for entry in inventory.named] == [
-        ("index", '["email",1]', 1),
+        ("index", '["email","exact",1]', 1),
         ("pseudonym", '["ads","partner"]', 1),
     ]
     assert inventory.named[1].key_id == domain.key_id
@@ -350,7 +359,7 @@ def test_a_check_opens_what_is_in_use_and_makes_nothing(
     keyring.check()
     with pytest.raises(KeysUnavailable):
         stranger.check()
-    keyring.index_key("email", 1)
+    keyring.index_versions("email", "exact", 1)
     keyring.check()
     provider.rotate()
     keyring.check()
