@@ -131,7 +131,7 @@ def key_material(deployment: Deployment, services: Services, person: str) -> dic
     found |= {f"epoch or shard key {at}": raw for at, raw in enumerate(opened)}
     found |= {"data key": keys.data_key, "seed": keys.seed}
     found |= {"domain key": ring.domain_key("first_party_analytics", None).secret}
-    found |= {"index key": ring.index_key("email", 1)}
+    found |= {"index key": ring.index_versions("email", "exact", 1)[0].secret}
     for name in ("suppression", "client-secrets", "access-tokens", "idempotency", "record-version"):
         found[f"service key {name}"] = ring.service_key(name)
     return found

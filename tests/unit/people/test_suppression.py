@@ -21,7 +21,14 @@ from consent_gateway.people.suppression import (
     refuse_opening,
     suppressed,
 )
-from consent_gateway.people.tables import FIELD_PROVENANCE, IDENTIFIERS, PEOPLE, SHARED_IDENTIFIERS, SUPPRESSIONS
+from consent_gateway.people.tables import (
+    FIELD_PROVENANCE,
+    IDENTIFIERS,
+    PEOPLE,
+    SEARCH_INDEXES,
+    SHARED_IDENTIFIERS,
+    SUPPRESSIONS,
+)
 from consent_gateway.vocabulary import Identifier
 from tests.conftest import NOON, StillClock
 
@@ -108,7 +115,7 @@ def test_every_table_that_names_a_person_is_emptied_or_stays_for_a_reason(
 
     Whoever adds a table decides here: what belongs to one person alone goes into `suppression._OF_A_PERSON`.
     """
-    emptied = {IDENTIFIERS.name, SHARED_IDENTIFIERS.name, FIELD_PROVENANCE.name}
+    emptied = {IDENTIFIERS.name, SHARED_IDENTIFIERS.name, FIELD_PROVENANCE.name, SEARCH_INDEXES.name}
     stays = {"people", "consent_events", "person_state", "purpose_state", "audit_log", "shreddings"}
     naming = {table.name for table in METADATA.tables.values() if "data_subject" in table.c}
     assert naming == emptied | stays
