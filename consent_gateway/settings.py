@@ -4,7 +4,9 @@ Every variable starts with `CONSENT_GATEWAY_`. Where a value is secret, the same
 may name a file that holds it, so that it need not stand in the environment.
 """
 
+import ipaddress
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ import sqlalchemy as sa
 from consent_gateway.errors import SettingsRefused
 
 PREFIX = "CONSENT_GATEWAY_"
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_NO_CERTIFICATE_IN = {"authorization", "dpop", "host", "cookie", "content-type", "content-length"}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -58,9 +62,31 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("THREADS", "32", "threads per web worker"),
     Variable("TOKEN_SECONDS", "600", "life of an access token, 60 to 3600"),
     Variable("TOKEN_CACHE_SECONDS", "30", "longest time a revoked token may still pass, 0 to 60"),
+    Variable(
+        "ISSUERS_FILE", "none", "file of the outside issuers whose tokens are taken (docs/how-to/outside-issuer.md)"
+    ),
+    Variable(
+        "TRUSTED_PROXIES",
+        "none",
+        "addresses or networks, separated by commas, of the TLS proxies that tell which certificate a client showed;"
+        " set together with CLIENT_CERT_HEADER",
+    ),
+    Variable(
+        "CLIENT_CERT_HEADER",
+        "none",
+        "header in which they tell it: `Client-Cert` as RFC 9440 has it, or any name with the URL-encoded PEM of nginx",
+    ),
     Variable("PHONE_REGION", "DE", "country of phone numbers written without a country code"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateProxies:
+    """The TLS proxies that may tell which certificate a client showed, and the header they do it in."""
+
+    header: str
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +109,8 @@ class Settings:
     threads: int
     token_seconds: int
     token_cache_seconds: int
+    issuers_file: Path | None
+    certificate_proxies: CertificateProxies | None
     phone_region: str
     store_timeout_ms: int
 
@@ -118,6 +146,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         threads=given.number("THREADS", 32, 1, 256),
         token_seconds=given.number("TOKEN_SECONDS", 600, 60, 3600),
         token_cache_seconds=given.number("TOKEN_CACHE_SECONDS", 30, 0, 60),
+        issuers_file=_absolute(given.optional("ISSUERS_FILE")),
+        certificate_proxies=_proxies(given.optional("CLIENT_CERT_HEADER"), given.optional("TRUSTED_PROXIES")),
         phone_region=given.text("PHONE_REGION", "DE"),
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
     )
@@ -158,6 +188,10 @@ class _Given:
             )
         return value.strip()
 
+    def optional(self, name: str) -> str | None:
+        full = PREFIX + name
+        return self.text(name, None) if full in self._environment or f"{full}_FILE" in self._environment else None
+
     def number(self, name: str, default: int, least: int, most: int) -> int:
         value = self.text(name, str(default))
         if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
@@ -170,6 +204,30 @@ class _Given:
         for name in sorted(self._environment):
             if name.startswith(PREFIX) and name not in known and name.removesuffix("_FILE") not in known:
                 raise SettingsRefused(f"{name} is not a setting: see docs/reference/settings.md, or remove it")
+
+
+def _absolute(path: str | None) -> Path | None:
+    return None if path is None else Path(path).absolute()
+
+
+def _proxies(header: str | None, proxies: str | None) -> CertificateProxies | None:
+    if (header is None) is not (proxies is None):
+        raise SettingsRefused(
+            f"{PREFIX}CLIENT_CERT_HEADER and {PREFIX}TRUSTED_PROXIES belong together: set both or neither"
+        )
+    if header is None or proxies is None:
+        return None
+    if _HEADER.fullmatch(header) is None or header.lower() in _NO_CERTIFICATE_IN:
+        raise SettingsRefused(f"{PREFIX}CLIENT_CERT_HEADER must name a header of its own, such as `Client-Cert`")
+    try:
+        networks = tuple(ipaddress.ip_network(each.strip()) for each in proxies.split(","))
+    except ValueError as error:
+        raise SettingsRefused(
+            f"{PREFIX}TRUSTED_PROXIES must be addresses or networks, such as `10.0.0.7, 10.1.0.0/28`"
+        ) from error
+    if any(network.prefixlen == 0 for network in networks):
+        raise SettingsRefused(f"{PREFIX}TRUSTED_PROXIES names every address there is: name the proxies alone")
+    return CertificateProxies(header, networks)
 
 
 def _refuse_unsafe(settings: Settings) -> None:

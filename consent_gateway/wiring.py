@@ -1,6 +1,7 @@
 """Composition root: settings -> adapters -> services; the only place that builds things, and it decides nothing."""
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from consent_gateway.audit.recorder import Recorder, open_recorder, record_in
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS
-from consent_gateway.callers.assertions import Assertions
+from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.issuers import read_issuers
+from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
+from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
@@ -36,7 +40,7 @@ from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.seal_existing import SealExisting
-from consent_gateway.settings import Settings, prepare_directories
+from consent_gateway.settings import CertificateProxies, Settings, prepare_directories
 from consent_gateway.writes import Writes
 
 _LOG = logging.getLogger(__name__)
@@ -73,12 +77,14 @@ class Services:
     seal_existing: SealExisting
     registry: Registry
     tokens: Tokens
-    assertions: Assertions
+    outside: OutsideTokens
+    replay: ReplayStore
     idempotency: Idempotency
     explain: Explain
     health: Health
     clock: Clock
     issuer: str
+    certificate_proxies: CertificateProxies | None
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
@@ -222,12 +228,14 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         seal_existing=_seal_existing(parts),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
-        assertions=Assertions(parts.engine, parts.clock),
+        outside=_outside(parts, settings),
+        replay=ReplayStore(parts.engine, parts.clock),
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
         health=_health(parts, settings),
         clock=parts.clock,
         issuer=settings.issuer,
+        certificate_proxies=settings.certificate_proxies,
     )
 
 
@@ -302,6 +310,17 @@ def _tokens(parts: _Parts, settings: Settings) -> Tokens:
     )
 
 
+def _outside(parts: _Parts, settings: Settings) -> OutsideTokens:
+    return OutsideTokens(
+        () if settings.issuers_file is None else read_issuers(settings.issuers_file),
+        Fetcher(ssl.create_default_context()),
+        parts.engine,
+        parts.held,
+        parts.clock,
+        cache_seconds=settings.token_cache_seconds,
+    )
+
+
 class Background:
     """The background worker's rounds: seal what was recorded, purge what has expired."""
 
@@ -328,7 +347,7 @@ class Background:
 def open_background(settings: Settings) -> Background:
     """The background worker over databases that are there already."""
     services = open_services(settings)
-    purges = (services.tokens.purge, services.assertions.purge, services.idempotency.purge)
+    purges = (services.tokens.purge, services.replay.purge, services.idempotency.purge)
     return Background(open_sealer(settings, services), purges)
 
 

@@ -19,7 +19,7 @@ from consent_gateway.callers.idempotency import StoredAnswer
 from consent_gateway.callers.registry import Scope
 from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, Unauthenticated
 from consent_gateway.vocabulary import Caller
-from consent_gateway.web import auth, bodies
+from consent_gateway.web import bodies
 from consent_gateway.web.fields import ID
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
@@ -142,7 +142,7 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
         request = request_ctx.request  # once: the proxy looks the context up at every use
         caller = None
         if isinstance(op.auth, Scope):
-            caller = auth.authenticate(services.tokens, request, op.auth)
+            caller = site.door.caller(request, op.auth)
             g.client_id = caller.client_id
         if not all(map(_IS_ID, path.values())):
             raise NotFound("nothing is known under this id")

@@ -1,5 +1,6 @@
 """Services for tests of the web room: registry, tokens and stores over SQLite, the rest small and in memory."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,9 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
-from consent_gateway.callers.assertions import Assertions
+from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.issuers import Issuer
+from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import NewClient, Registry, Scope
+from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
@@ -34,6 +38,7 @@ from consent_gateway.gateway import (
 )
 from consent_gateway.ids import new_id
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
     COMPANY,
@@ -264,11 +269,13 @@ class StandIns:
     choices: MemoryChoices
     registry: Registry
     tokens: Tokens
-    assertions: Assertions
+    outside: OutsideTokens
+    replay: ReplayStore
     idempotency: Idempotency
     explain: MemoryExplain
     health: MemoryHealth
     issuer: str = ISSUER
+    certificate_proxies: CertificateProxies | None = None
 
     def client(self, client_id: str = "web-shop", **different: Any) -> str | None:
         """Register a client with every scope unless told otherwise; its secret."""
@@ -293,7 +300,7 @@ class StandIns:
         return self.tokens.issue(client, scopes or None).token
 
 
-def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> StandIns:
+def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuers: tuple[Issuer, ...] = ()) -> StandIns:
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
@@ -308,7 +315,10 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> Sta
         choices=MemoryChoices(clock),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
-        assertions=Assertions(engine, clock),
+        outside=OutsideTokens(
+            issuers, Fetcher(ssl.create_default_context()), engine, held, clock, cache_seconds=cache_seconds
+        ),
+        replay=ReplayStore(engine, clock),
         idempotency=Idempotency(engine, clock, KEY),
         explain=MemoryExplain(),
         health=MemoryHealth(),

@@ -14,6 +14,7 @@ from consent_gateway.callers.registry import Scope
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import OPERATIONS
+from consent_gateway.web.auth import TokenMissing
 from consent_gateway.web.operations import Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
@@ -32,6 +33,8 @@ ROUTES = [
     "GET /v1/customers/{data_subject}/consents",
     "GET /v1/decisions/{decision_id}",
     "PATCH /v1/customers/{data_subject}",
+    "POST /oauth/introspect",
+    "POST /oauth/revoke",
     "POST /oauth/token",
     "POST /v1/consents",
     "POST /v1/consents/lookup",
@@ -50,6 +53,8 @@ PUBLIC = {
     "GET /readyz",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "POST /oauth/introspect",
+    "POST /oauth/revoke",
     "POST /oauth/token",
 }
 PAGES = ("/docs", "/docs/errors")
@@ -85,7 +90,7 @@ def test_every_other_route_refuses_a_call_without_a_token(http: FlaskClient, ser
     method, path = route.split()
     answer = http.open(re.sub(r"{[^}]+}", "ds_01jd80000000000000000000ad", path), method=method, data=b"not json")
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="consent-gateway"'
+    assert answer.headers["WWW-Authenticate"] == TokenMissing.challenge
     assert services.gateway.queries == []
 
 
