@@ -3,8 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTHON ?= python3
+PEERS := tests/peers/oidc/node_modules/.installed
 
-.PHONY: help demo test check policies unit soak bench bench-quick docs clean
+.PHONY: help demo test check policies peers unit soak bench bench-quick docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -28,7 +29,13 @@ check: $(INSTALLED) ## style, types, import contracts, policies
 	$(BIN)/consent-gateway policy check policies
 	$(BIN)/consent-gateway policy test
 
-unit: $(INSTALLED) ## all tests, on SQLite and on a real PostgreSQL
+peers: $(PEERS) ## independent OAuth software that the tests talk to
+
+$(PEERS): tests/peers/oidc/package.json
+	npm install --no-package-lock --no-audit --no-fund --silent --prefix tests/peers/oidc
+	@touch $(PEERS)
+
+unit: $(INSTALLED) $(PEERS) ## all tests, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(INSTALLED) ## the long forms: a million decisions, 500 kills, long races
@@ -44,4 +51,4 @@ docs: $(INSTALLED) ## write the generated reference pages anew
 	$(BIN)/python -m docs.generate
 
 clean: ## remove everything that was built or kept here
-	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) var tests/peers/oidc/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What each step of one gated read costs, in one thread of one process: medians in microseconds."""
+"""What each step of one gated read and of the door before it costs, in one thread: medians in microseconds."""
 
 import statistics
 import time
@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import sqlalchemy as sa
+from joserfc.jwk import ECKey
 
 from bench.fields import COLUMNS, PURPOSE
+from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.demo.clients import CLIENTS
 from consent_gateway.gateway import ReadQuery, decision_entry
 from consent_gateway.people.directory import PersonRef
@@ -15,7 +17,9 @@ from consent_gateway.policy import decide
 from consent_gateway.ports import Page
 from consent_gateway.protection.perform import Performer, TransformScope
 from consent_gateway.vocabulary import Action, Caller
+from consent_gateway.wiring import Services
 from tests.deployment import Deployment
+from tests.peers.oidc_peer import proof
 
 REPEATS = 400
 
@@ -42,6 +46,7 @@ def step_costs(deployment: Deployment) -> Iterator[str]:
         performer = Performer(services.keyring, services.settings.tenant)
         scope = TransformScope(PURPOSE, None, known.data_subject, request.time)
         steps: list[tuple[str, Callable[[], object]]] = [
+            *_door(services, client.client_id),
             ("facts: person, state, choices", lambda: gateway.find(PersonRef(data_subject=next(turn)))),
             ("decision", lambda: decide(services.policies.rulebook, request, known.facts)),
             ("store: the row", lambda: services.store.read(key, fields, Page())),
@@ -57,6 +62,18 @@ def step_costs(deployment: Deployment) -> Iterator[str]:
             yield f"{name:34} {_median_micros(step):8.1f} us"
     finally:
         services.close()
+
+
+def _door(services: Services, client_id: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The checks of a token and of a proof; each proof is signed beforehand and used once."""
+    client = services.registry.get(client_id)
+    assert client is not None
+    token = services.tokens.issue(client).token
+    yield "access token, remembered", lambda: services.tokens.resolve(token)
+    key, path = ECKey.generate_key("P-256"), "/v1/customers/lookup"
+    proofs = ProofCheck(services.replay, services.clock, services.issuer)
+    signed = iter([proof(key, "POST", services.issuer + path, token=token) for _ in range(REPEATS + 20)])
+    yield "DPoP proof verified and used up", lambda: proofs.key_thumbprint(next(signed), "POST", path, token)
 
 
 def _median_micros(step: Callable[[], object]) -> float:

@@ -81,6 +81,12 @@ class Unauthenticated(GatewayError):
     code = "unauthenticated"
 
 
+class IssuerUnavailable(GatewayError):
+    """The outside issuer of a token did not answer as it must, so the token cannot be judged."""
+
+    code = "issuer_unavailable"
+
+
 class CallerNotPermitted(GatewayError):
     """The client is not registered for this scope, purpose, channel or recipient."""
 

@@ -4,6 +4,7 @@ Every variable starts with `CONSENT_GATEWAY_`. Where a value is secret, the same
 may name a file that holds it, so that it need not stand in the environment.
 """
 
+import ipaddress
 import os
 import re
 import stat
@@ -18,6 +19,8 @@ import sqlalchemy as sa
 from consent_gateway.errors import SettingsRefused
 
 PREFIX = "CONSENT_GATEWAY_"
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_NO_CERTIFICATE_IN = {"authorization", "dpop", "host", "cookie", "content-type", "content-length"}
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -75,6 +78,20 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("THREADS", "32", "threads per web worker"),
     Variable("TOKEN_SECONDS", "600", "life of an access token, 60 to 3600"),
     Variable("TOKEN_CACHE_SECONDS", "30", "longest time a revoked token may still pass, 0 to 60"),
+    Variable(
+        "ISSUERS_FILE", "none", "file of the outside issuers whose tokens are taken (docs/how-to/outside-issuer.md)"
+    ),
+    Variable(
+        "TRUSTED_PROXIES",
+        "none",
+        "addresses or networks, separated by commas, of the TLS proxies that tell which certificate a client showed;"
+        " set together with CLIENT_CERT_HEADER",
+    ),
+    Variable(
+        "CLIENT_CERT_HEADER",
+        "none",
+        "header in which they tell it: `Client-Cert` as RFC 9440 has it, or any name with the URL-encoded PEM of nginx",
+    ),
     Variable("PHONE_REGION", "DE", "country of phone numbers written without a country code"),
     Variable("LOOKUPS_PER_MINUTE", "60000", "people a client may look up by identifier a minute, 20 to 100000000"),
     Variable("MISSES_PER_MINUTE", "600", "of these, the answers that tell nothing, 20 to 100000000"),
@@ -95,6 +112,14 @@ class KeySource:
     region: str | None = None
     deletion_days: int = 7
     timeout_ms: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateProxies:
+    """The TLS proxies that may tell which certificate a client showed, and the header they do it in."""
+
+    header: str
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +145,8 @@ class Settings:
     threads: int
     token_seconds: int
     token_cache_seconds: int
+    issuers_file: Path | None
+    certificate_proxies: CertificateProxies | None
     phone_region: str
     store_timeout_ms: int
     lookups_per_minute: int
@@ -160,6 +187,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         threads=given.number("THREADS", 32, 1, 256),
         token_seconds=given.number("TOKEN_SECONDS", 600, 60, 3600),
         token_cache_seconds=given.number("TOKEN_CACHE_SECONDS", 30, 0, 60),
+        issuers_file=given.path("ISSUERS_FILE"),
+        certificate_proxies=_proxies(given.optional("CLIENT_CERT_HEADER"), given.optional("TRUSTED_PROXIES")),
         phone_region=given.text("PHONE_REGION", "DE"),
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
@@ -216,9 +245,12 @@ class _Given:
 
     def path(self, name: str) -> Path | None:
         """A path that may be left out."""
-        if PREFIX + name not in self._environment and PREFIX + name + "_FILE" not in self._environment:
-            return None
-        return Path(self.text(name, None)).absolute()
+        given = self.optional(name)
+        return None if given is None else Path(given).absolute()
+
+    def optional(self, name: str) -> str | None:
+        """A value that may be left out."""
+        return self.text(name, None) if self.has(name) else None
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         value = self.text(name, str(default))
@@ -297,6 +329,26 @@ def _key_server(url: str) -> str:
             f"{PREFIX}KEY_SERVER is http and not on loopback: keys and token would travel in the clear; use https"
         )
     return url.rstrip("/")
+
+
+def _proxies(header: str | None, proxies: str | None) -> CertificateProxies | None:
+    if (header is None) is not (proxies is None):
+        raise SettingsRefused(
+            f"{PREFIX}CLIENT_CERT_HEADER and {PREFIX}TRUSTED_PROXIES belong together: set both or neither"
+        )
+    if header is None or proxies is None:
+        return None
+    if _HEADER.fullmatch(header) is None or header.lower() in _NO_CERTIFICATE_IN:
+        raise SettingsRefused(f"{PREFIX}CLIENT_CERT_HEADER must name a header of its own, such as `Client-Cert`")
+    try:
+        networks = tuple(ipaddress.ip_network(each.strip()) for each in proxies.split(","))
+    except ValueError as error:
+        raise SettingsRefused(
+            f"{PREFIX}TRUSTED_PROXIES must be addresses or networks, such as `10.0.0.7, 10.1.0.0/28`"
+        ) from error
+    if any(network.prefixlen == 0 for network in networks):
+        raise SettingsRefused(f"{PREFIX}TRUSTED_PROXIES names every address there is: name the proxies alone")
+    return CertificateProxies(header, networks)
 
 
 def _refuse_unsafe(settings: Settings) -> None:

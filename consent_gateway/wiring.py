@@ -1,6 +1,7 @@
 """Composition root: settings -> adapters -> services; the only place that builds things, and it decides nothing."""
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,10 +16,13 @@ from consent_gateway.audit.recorder import Recorder, open_recorder, record_in
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS
-from consent_gateway.callers.assertions import Assertions
+from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.issuers import read_issuers
 from consent_gateway.callers.limits import Limits
+from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
+from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
@@ -51,7 +55,7 @@ from consent_gateway.protection.tables import EPOCHS
 from consent_gateway.protection.upkeep import KeyUpkeep
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
-from consent_gateway.settings import Settings, prepare_directories
+from consent_gateway.settings import CertificateProxies, Settings, prepare_directories
 from consent_gateway.shredding import Shredding
 from consent_gateway.store_scan import StoreScan
 from consent_gateway.wiring_keys import make_root_key, open_key_provider
@@ -98,13 +102,15 @@ class Services:
     domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
-    assertions: Assertions
+    outside: OutsideTokens
+    replay: ReplayStore
     idempotency: Idempotency
     explain: Explain
     health: Health
     desk: Desk
     clock: Clock
     issuer: str
+    certificate_proxies: CertificateProxies | None
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
@@ -278,13 +284,15 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
-        assertions=Assertions(parts.engine, parts.clock),
+        outside=_outside(parts, settings),
+        replay=ReplayStore(parts.engine, parts.clock),
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
         health=_health(parts, settings),
         desk=open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings),
         clock=parts.clock,
         issuer=settings.issuer,
+        certificate_proxies=settings.certificate_proxies,
     )
 
 
@@ -388,6 +396,17 @@ def _tokens(parts: _Parts, settings: Settings) -> Tokens:
     )
 
 
+def _outside(parts: _Parts, settings: Settings) -> OutsideTokens:
+    return OutsideTokens(
+        () if settings.issuers_file is None else read_issuers(settings.issuers_file),
+        Fetcher(ssl.create_default_context()),
+        parts.engine,
+        parts.held,
+        parts.clock,
+        cache_seconds=settings.token_cache_seconds,
+    )
+
+
 def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock | None = None) -> Doctor:
     """The doctor of an installation, sound or not; opens its parts when it looks, and archives no policy."""
 
@@ -436,7 +455,7 @@ def open_background(settings: Settings) -> Background:
     services = open_services(settings)
     purges = (
         services.tokens.purge,
-        services.assertions.purge,
+        services.replay.purge,
         services.idempotency.purge,
         services.limits.purge,
         *services.desk.purges,

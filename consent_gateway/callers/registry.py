@@ -1,7 +1,7 @@
 """The clients that may call, each bound to one channel and to what it may claim; shows a secret only once.
 
-A client proves itself by a generated secret of 256 bits or by assertions signed with a key whose public half is
-registered here. Neither the secret nor a private key is ever stored.
+A client proves itself by a generated secret of 256 bits, by assertions signed with a key whose public half is
+registered here, or by tokens of an outside issuer. Neither the secret nor a private key is ever stored.
 """
 
 import hmac
@@ -51,11 +51,23 @@ class AuthMethod(StrEnum):
 
     CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - the method's registered name
     PRIVATE_KEY_JWT = "private_key_jwt"
+    OUTSIDE_ISSUER = "outside_issuer"  # it gets its tokens elsewhere and none here
+
+
+class Bound(StrEnum):
+    """What every token of a client must be bound to, so that a stolen one is worthless."""
+
+    DPOP = "dpop"
+    CERTIFICATE = "certificate"
 
 
 @dataclass(frozen=True, slots=True)
 class NewClient:
-    """A registration on its way in. With `jwks` (a parsed JWKS document) the client signs assertions."""
+    """A registration on its way in.
+
+    With `jwks` (a parsed JWKS document) the client signs assertions; with `issuer` and `external_id` that issuer's
+    tokens stand for it. With `bound` no token that is not bound so is given to it or taken from it.
+    """
 
     client_id: str
     channel: str
@@ -63,6 +75,9 @@ class NewClient:
     recipients: frozenset[str]
     scopes: frozenset[str]
     jwks: Mapping[str, Any] | None = None
+    issuer: str | None = None
+    external_id: str | None = None
+    bound: Bound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,9 @@ class Client:
     keys: tuple[Mapping[str, Any], ...]
     created_at: datetime
     revoked_at: datetime | None
+    issuer: str | None = None
+    external_id: str | None = None
+    bound: Bound | None = None
 
     def key(self, kid: str) -> Mapping[str, Any] | None:
         """The public key of that id, or None."""
@@ -93,14 +111,14 @@ class Registry:
         self._key = key
 
     def add(self, new: NewClient) -> tuple[Client, str | None]:
-        """Register a client; returns it with its secret, which nobody can show again, or None if it has keys.
+        """Register a client; returns it with its secret, which nobody can show again, or None if it needs none.
 
         Raises `InputRefused` for a registration that does not stand and `Conflict` for a client id in use,
         also one of a revoked client: the log would mix the two up.
         """
         keys = _checked(new)
-        method = AuthMethod.CLIENT_SECRET_BASIC if new.jwks is None else AuthMethod.PRIVATE_KEY_JWT
-        secret = f"gw_cs_{secrets.token_urlsafe(32)}" if new.jwks is None else None
+        method = _method(new)
+        secret = f"gw_cs_{secrets.token_urlsafe(32)}" if method is AuthMethod.CLIENT_SECRET_BASIC else None
         client = Client(
             client_id=new.client_id,
             channel=new.channel,
@@ -111,6 +129,9 @@ class Registry:
             keys=keys,
             created_at=self._clock.now(),
             revoked_at=None,
+            issuer=new.issuer,
+            external_id=new.external_id,
+            bound=new.bound,
         )
         row = {
             "client_id": client.client_id,
@@ -122,13 +143,16 @@ class Registry:
             "secret_hash": None if secret is None else self._secret_digest(client.client_id, secret),
             "jwks": json.dumps({"keys": keys}) if keys else None,
             "created_at": to_micros(client.created_at),
+            "issuer": client.issuer,
+            "external_id": client.external_id,
+            "bound": client.bound,
         }
         try:
             with transaction(self._engine) as connection:
                 connection.execute(sa.insert(CLIENTS).values(row))
                 record_in(connection, _entry("add", client, client.created_at))
         except sa.exc.IntegrityError as error:
-            raise Conflict(f"the client id `{new.client_id}` is in use or was: choose another") from error
+            raise Conflict(self._taken(new)) from error
         return client, secret
 
     def get(self, client_id: str) -> Client | None:
@@ -172,6 +196,11 @@ class Registry:
             raise NotFound(f"there is no client `{client_id}`: see `clients list`")
         return from_micros(revoked)
 
+    def _taken(self, new: NewClient) -> str:
+        if self._row(new.client_id) is not None:
+            return f"the client id `{new.client_id}` is in use or was: choose another"
+        return "the issuer's client is registered under another client id: revoke that one first"
+
     def _row(self, client_id: str) -> sa.RowMapping | None:
         if _CLIENT_ID.fullmatch(client_id) is None:
             return None
@@ -184,9 +213,19 @@ class Registry:
 
 
 def refuse_unknown(
-    new: NewClient, *, channels: Collection[str], purposes: Collection[str], recipients: Collection[str]
+    new: NewClient,
+    *,
+    channels: Collection[str],
+    purposes: Collection[str],
+    recipients: Collection[str],
+    issuers: Collection[str],
 ) -> None:
-    """Raise `InputRefused` where a registration names what the policy does not know."""
+    """Raise `InputRefused` where a registration names what the policy or the issuers file does not know."""
+    if new.issuer is not None and new.issuer not in issuers:
+        raise InputRefused(
+            f"unknown issuer `{new.issuer}`: name one of the issuers file exactly, which has"
+            f" {', '.join(sorted(issuers)) or 'none'}"
+        )
     for word, given, known in (
         ("channel", {new.channel}, channels),
         ("purpose", new.purposes, purposes),
@@ -206,7 +245,20 @@ def _checked(new: NewClient) -> tuple[Mapping[str, Any], ...]:
     unknown = sorted(new.scopes - set(Scope))
     if unknown or not new.scopes:
         raise InputRefused(f"scopes must be one or more of {', '.join(Scope)}")
+    if (new.issuer is None) is not (new.external_id is None):
+        raise InputRefused("an issuer and the client's id there belong together: give both or neither")
+    if new.issuer is not None and new.jwks is not None:
+        raise InputRefused("a client is proved by its own keys or by an issuer, never both: give one")
+    for word, given in (("issuer", new.issuer), ("external id", new.external_id)):
+        if given is not None and not (1 <= len(given) <= 256 and given.isprintable()):
+            raise InputRefused(f"the {word} must have 1 to 256 printable characters")
     return () if new.jwks is None else checked_keys(new.jwks)
+
+
+def _method(new: NewClient) -> AuthMethod:
+    if new.issuer is not None:
+        return AuthMethod.OUTSIDE_ISSUER
+    return AuthMethod.CLIENT_SECRET_BASIC if new.jwks is None else AuthMethod.PRIVATE_KEY_JWT
 
 
 def _listed(words: frozenset[str]) -> str:
@@ -224,6 +276,9 @@ def _client(row: sa.RowMapping) -> Client:
         keys=tuple(json.loads(row["jwks"])["keys"]) if row["jwks"] else (),
         created_at=from_micros(row["created_at"]),
         revoked_at=None if row["revoked_at"] is None else from_micros(row["revoked_at"]),
+        issuer=row["issuer"],
+        external_id=row["external_id"],
+        bound=None if row["bound"] is None else Bound(row["bound"]),
     )
 
 
@@ -231,6 +286,8 @@ def _entry(action: str, client: Client | None, now: datetime, client_id: str = "
     """The audit entry of a registration or its end: who may claim what is itself accounted for."""
     detail = {"client": client.client_id if client else client_id}
     if client is not None:
+        detail |= {} if client.issuer is None else {"issuer": client.issuer}
+        detail |= {} if client.bound is None else {"bound": client.bound.value}
         detail |= {"purposes": " ".join(sorted(client.purposes))[:256], "scopes": " ".join(sorted(client.scopes))[:256]}
     channel = client.channel if client else None
     return Entry(new_id("cli", now), EntryKind.CLIENT, now, channel=channel, action=action, detail=detail)

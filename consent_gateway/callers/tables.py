@@ -1,4 +1,4 @@
-"""Tables of the callers' room: registered clients, tokens, used assertions, idempotency keys, allowances."""
+"""Tables of the callers' room: registered clients, tokens, one-time proofs used up, idempotency keys, allowances."""
 
 import sqlalchemy as sa
 
@@ -12,11 +12,22 @@ CLIENTS = sa.Table(
     sa.Column("purposes", sa.Text, nullable=False),  # JSON array of purpose keys
     sa.Column("recipients", sa.Text, nullable=False),  # JSON array of recipient keys
     sa.Column("scopes", sa.Text, nullable=False),  # JSON array
-    sa.Column("auth_method", sa.String(32), nullable=False),  # client_secret_basic | private_key_jwt
+    sa.Column("auth_method", sa.String(32), nullable=False),  # client_secret_basic | private_key_jwt | outside_issuer
     sa.Column("secret_hash", sa.String(64)),  # HMAC-SHA256 in hex; null for private_key_jwt
     sa.Column("jwks", sa.Text),  # public keys only
+    sa.Column("issuer", sa.String(256)),  # of the client's tokens; null where they are ours
+    sa.Column("external_id", sa.String(256)),  # what that issuer calls the client
+    sa.Column("bound", sa.String(16)),  # dpop | certificate: what its tokens must be bound to; null for free
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("revoked_at", sa.BigInteger),
+)
+sa.Index(
+    "uq_clients_issuer_external_id",
+    CLIENTS.c.issuer,
+    CLIENTS.c.external_id,
+    unique=True,
+    sqlite_where=CLIENTS.c.revoked_at.is_(None),
+    postgresql_where=CLIENTS.c.revoked_at.is_(None),
 )
 
 ACCESS_TOKENS = sa.Table(
@@ -28,12 +39,14 @@ ACCESS_TOKENS = sa.Table(
     sa.Column("issued_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
     sa.Column("revoked_at", sa.BigInteger),
+    sa.Column("key_thumbprint", sa.String(43)),  # RFC 7638 in base64url: a DPoP proof by this key is needed
+    sa.Column("certificate_thumbprint", sa.String(43)),  # SHA-256 in base64url: this certificate must be shown
 )
 
-USED_ASSERTIONS = sa.Table(
-    "used_assertions",
+USED_PROOFS = sa.Table(
+    "used_proofs",
     METADATA,
-    sa.Column("client_id", sa.String(64), primary_key=True),
+    sa.Column("signer", sa.String(64), primary_key=True),  # a client id, or `dpop:` and a key's thumbprint
     sa.Column("jti", sa.String(128), primary_key=True),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
 )

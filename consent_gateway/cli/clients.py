@@ -7,12 +7,17 @@ from typing import Any
 
 import click
 
-from consent_gateway.callers.registry import Client, NewClient, Scope, refuse_unknown
+from consent_gateway.callers.registry import AuthMethod, Bound, Client, NewClient, Scope, refuse_unknown
 from consent_gateway.errors import InputRefused
 from consent_gateway.vocabulary import COMPANY
 from consent_gateway.wiring import Services
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_PROOF = {
+    AuthMethod.PRIVATE_KEY_JWT: "it signs assertions with its key",
+    AuthMethod.OUTSIDE_ISSUER: "the issuer's tokens stand for it",
+}
+_BOUND = click.Choice([bound.value for bound in Bound])
 _SCOPES = click.Choice([scope.value for scope in Scope])
 
 
@@ -34,6 +39,9 @@ def clients() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of its public keys (a JSON Web Key Set); then it signs assertions and gets no secret.",
 )
+@click.option("--issuer", metavar="URL", help="The outside issuer of its tokens; then it gets no secret.")
+@click.option("--external-id", metavar="ID", help="What that issuer calls the client.")
+@click.option("--bound", type=_BOUND, help="Take and give no token that is not bound to a key or certificate.")
 @_JSON
 @click.pass_obj
 def add(
@@ -45,6 +53,9 @@ def add(
     recipients: tuple[str, ...],
     scopes: tuple[str, ...],
     jwks: Path | None,
+    issuer: str | None,
+    external_id: str | None,
+    bound: str | None,
     as_json: bool,
 ) -> None:
     """Register CLIENT_ID. Its secret is shown once: keep it where the client reads it."""
@@ -55,6 +66,9 @@ def add(
         recipients=frozenset(recipients or (COMPANY,)),
         scopes=frozenset(scopes),
         jwks=None if jwks is None else _key_set(jwks),
+        issuer=issuer,
+        external_id=external_id,
+        bound=None if bound is None else Bound(bound),
     )
     services = opened()
     try:
@@ -64,6 +78,7 @@ def add(
             channels=policies.channels.keys(),
             purposes=policies.purposes.keys(),
             recipients={COMPANY, *policies.recipients},
+            issuers=services.outside.issuers,
         )
         client, secret = services.registry.add(new)
     finally:
@@ -72,7 +87,7 @@ def add(
         click.echo(json.dumps({**_described(client), "client_secret": secret}))
         return
     click.echo(f"registered `{client.client_id}` for the channel `{client.channel}`")
-    click.echo("it signs assertions with its key" if secret is None else f"its secret, shown only now: {secret}")
+    click.echo(_PROOF[client.auth_method] if secret is None else f"its secret, shown only now: {secret}")
 
 
 @clients.command("list")
@@ -126,6 +141,9 @@ def _described(client: Client) -> dict[str, Any]:
         "scopes": sorted(client.scopes),
         "auth_method": client.auth_method.value,
         "keys": [key["kid"] for key in client.keys],
+        "issuer": client.issuer,
+        "external_id": client.external_id,
+        "bound": client.bound,
         "created_at": client.created_at.isoformat(),
         "revoked_at": None if client.revoked_at is None else client.revoked_at.isoformat(),
     }

@@ -45,7 +45,7 @@ def register_clients(services: Services) -> dict[str, str]:
     recipients = {*policies.recipients, COMPANY}
     secrets: dict[str, str] = {}
     for new in CLIENTS:
-        refuse_unknown(new, channels=policies.channels, purposes=policies.purposes, recipients=recipients)
+        refuse_unknown(new, channels=policies.channels, purposes=policies.purposes, recipients=recipients, issuers=())
         client, secret = services.registry.add(new)
         if secret is not None:  # a client with a key of its own has none
             secrets[client.client_id] = secret

@@ -221,9 +221,34 @@ class TokenAnswerSchema(Strict):
     """An access token; it is opaque and shown once."""
 
     access_token = fields.String(required=True)
-    token_type = fields.String(required=True, validate=validate.Equal("Bearer"))
+    token_type = fields.String(required=True, validate=validate.OneOf(["Bearer", "DPoP"]))
     expires_in = fields.Integer(required=True)
     scope = fields.String(required=True)
+
+
+class NothingSchema(Strict):
+    """An empty object."""
+
+
+class ConfirmationSchema(Strict):
+    """What a token is bound to (RFC 7800): thumbprints of a key, of a certificate, or of both."""
+
+    jkt = fields.String()
+    x5t = fields.String(data_key="x5t#S256")
+
+
+class IntrospectionSchema(Strict):
+    """What a token is good for (RFC 7662); `active` alone where it is good for nothing."""
+
+    active = fields.Boolean(required=True)
+    iss = fields.String()
+    client_id = fields.String()
+    sub = fields.String()
+    scope = fields.String()
+    token_type = fields.String(validate=validate.OneOf(["Bearer", "DPoP"]))
+    iat = fields.Integer()
+    exp = fields.Integer()
+    cnf = fields.Nested(ConfirmationSchema)
 
 
 class OAuthErrorSchema(Strict):
@@ -238,11 +263,19 @@ class MetadataSchema(Strict):
 
     issuer = fields.String(required=True)
     token_endpoint = fields.String(required=True)
+    revocation_endpoint = fields.String(required=True)
+    introspection_endpoint = fields.String(required=True)
     grant_types_supported = fields.List(fields.String(), required=True)
     response_types_supported = fields.List(fields.String(), required=True)
     scopes_supported = fields.List(fields.String(validate=validate.OneOf(list(Scope))), required=True)
     token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     token_endpoint_auth_signing_alg_values_supported = fields.List(fields.String(), required=True)
+    revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
+    revocation_endpoint_auth_signing_alg_values_supported = fields.List(fields.String(), required=True)
+    introspection_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
+    introspection_endpoint_auth_signing_alg_values_supported = fields.List(fields.String(), required=True)
+    dpop_signing_alg_values_supported = fields.List(fields.String(), required=True)
+    tls_client_certificate_bound_access_tokens = fields.Boolean(required=True)
     service_documentation = fields.String(required=True)
 
 

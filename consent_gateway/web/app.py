@@ -6,9 +6,12 @@ import orjson
 from flask import Flask
 
 from consent_gateway import __version__
+from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import consents, customers, decisions, officers, reidentifications, system
+from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
+from consent_gateway.web.client_certificate import CertificateHeader
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
 from consent_gateway.web.services import Services
@@ -41,9 +44,13 @@ def _site(app: Flask, services: Services) -> Site:
     static = files("consent_gateway.web") / "static"
     with app.app_context():
         reference, errors = apidocs.reference_page(described), apidocs.errors_page()
-    check = AssertionCheck(services.registry, services.assertions, services.clock, services.issuer)
+    proxies = services.certificate_proxies
+    certificates = None if proxies is None else CertificateHeader(proxies)
+    proofs = ProofCheck(services.replay, services.clock, services.issuer)
+    check = AssertionCheck(services.registry, services.replay, services.clock, services.issuer)
     return Site(
-        token_endpoint=TokenEndpoint(services.registry, services.tokens, check, services.issuer),
+        door=Door(services.tokens, services.outside, proofs, certificates),
+        token_endpoint=TokenEndpoint(services.registry, services.tokens, check, proofs, certificates, services.issuer),
         openapi=orjson.dumps(described, option=orjson.OPT_INDENT_2),
         reference=reference.encode(),
         errors=errors.encode(),

@@ -4,19 +4,16 @@ The algorithm comes from the key's registration, never from the assertion. The a
 assertion made for a token endpoint elsewhere must not work here. Every assertion works once.
 """
 
-import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidClientError
-from joserfc import jws, jwt
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry
 
-from consent_gateway.callers.assertions import Assertions
-from consent_gateway.callers.keysets import ALGORITHMS, KeyDocument
+from consent_gateway.callers.jose import JwtRefused, opened, refuse_out_of_time, verified
+from consent_gateway.callers.keysets import ALGORITHMS
 from consent_gateway.callers.registry import AuthMethod, Client, Registry
+from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.ports import Clock
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -24,15 +21,15 @@ LONGEST_LIFE = timedelta(minutes=10)
 LEEWAY = timedelta(seconds=30)
 _LONGEST = 8192
 _TYPES = ("JWT", "jwt", "client-authentication+jwt", None)
-_KEYS: dict[str, type[OKPKey | ECKey | RSAKey]] = {"OKP": OKPKey, "EC": ECKey, "RSA": RSAKey}
+_CLAIMS = ("iss", "sub", "aud", "jti")
 
 
 class AssertionCheck:
     """Checks assertions for one issuer."""
 
-    def __init__(self, registry: Registry, assertions: Assertions, clock: Clock, issuer: str) -> None:
+    def __init__(self, registry: Registry, replay: ReplayStore, clock: Clock, issuer: str) -> None:
         self._registry = registry
-        self._assertions = assertions
+        self._replay = replay
         self._clock = clock
         self._issuer = issuer
 
@@ -41,73 +38,40 @@ class AssertionCheck:
 
         Until the signature is verified every refusal reads the same; after it, the message names the claim.
         """
-        header, unverified = _opened(assertion)
-        client = self._registry.get(str(unverified.get("sub")))
-        key = client.key(str(header.get("kid"))) if client and header.get("kid") else None
+        try:
+            unverified = opened(assertion, _LONGEST)
+        except JwtRefused as error:
+            raise _refused("not an assertion") from error
+        if unverified.header.get("typ") not in _TYPES:
+            raise _refused("not an assertion")
+        client = self._registry.get(str(unverified.claims.get("sub")))
+        kid = unverified.header.get("kid")
+        key = client.key(str(kid)) if client and kid else None
         if client is None or key is None or client.auth_method is not AuthMethod.PRIVATE_KEY_JWT:
             raise _refused("unknown client or key")
-        claims = _verified(assertion, key)
+        try:
+            claims = verified(assertion, key, ALGORITHMS[key["alg"]])
+        except JwtRefused as error:
+            raise _refused("the signature or the algorithm is not right for the key") from error
         self._check(claims, client, self._clock.now())
-        if not self._assertions.use(client.client_id, claims["jti"], _moment(claims["exp"]) + LEEWAY):
+        last_moment = datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY
+        if not self._replay.use(client.client_id, claims["jti"], last_moment):
             raise _refused("the assertion was used before: sign a fresh one for each call")
         return client
 
-    def _check(self, claims: dict[str, Any], client: Client, now: datetime) -> None:
-        essential = {name: {"essential": True} for name in ("iss", "sub", "aud", "exp", "iat", "jti")}
-        rules = jwt.JWTClaimsRegistry(now=int(now.timestamp()), leeway=int(LEEWAY.total_seconds()), **essential)  # type: ignore[arg-type] # the options are TypedDicts
+    def _check(self, claims: Mapping[str, Any], client: Client, now: datetime) -> None:
         try:
-            rules.validate(claims)
-        except JoseError as error:
+            refuse_out_of_time(claims, _CLAIMS, now, leeway=LEEWAY, longest_life=LONGEST_LIFE)
+        except JwtRefused as error:
             raise _refused(
-                "a claim is missing, malformed or out of time: exp, iat, iss, sub, aud and jti are needed"
+                f"{error}: exp, iat, iss, sub, aud and jti are needed, and an end within ten minutes"
             ) from error
         if claims["iss"] != client.client_id or claims["sub"] != client.client_id:
             raise _refused("iss and sub must both be the client id")
         if claims["aud"] not in (self._issuer, [self._issuer]):
             raise _refused("aud must be the issuer and nothing else")
-        latest = (now + LONGEST_LIFE).timestamp()
-        if claims["exp"] > latest or claims["iat"] < (now - LONGEST_LIFE - LEEWAY).timestamp():
-            raise _refused("the assertion must be fresh and end within ten minutes")
-        if not 1 <= len(claims["jti"]) <= 256:
+        if not isinstance(claims["jti"], str) or len(claims["jti"]) > 256:
             raise _refused("jti must have 1 to 256 characters")
-
-
-class _OneKeyAlgorithms(JWSRegistry):
-    """Only the algorithms of one registered key; `EdDSA` is read as Ed25519, the one curve we register."""
-
-    def get_alg(self, name: str) -> Any:
-        """The algorithm of that name, if it is one of the key's."""
-        if name not in (self.allowed or ()):
-            raise UnsupportedAlgorithmError("the algorithm is not the key's")
-        return self.algorithms["Ed25519" if name == "EdDSA" else name]
-
-
-def _opened(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims, not yet verified: good for finding the key and for nothing else."""
-    if len(assertion) > _LONGEST:
-        raise _refused("not an assertion")
-    try:
-        signed = jws.extract_compact(assertion.encode())
-        header, claims = signed.headers(), json.loads(signed.payload or b"")
-    except (JoseError, ValueError, RecursionError) as error:
-        raise _refused("not an assertion") from error
-    if not isinstance(claims, dict) or header.get("typ") not in _TYPES:
-        raise _refused("not an assertion")
-    return dict(header), claims
-
-
-def _verified(assertion: str, key: KeyDocument) -> dict[str, Any]:
-    algorithms = ALGORITHMS[key["alg"]]
-    public = _KEYS[key["kty"]].import_key({name: value for name, value in key.items() if name != "alg"})
-    try:
-        token = jwt.decode(assertion, public, algorithms=algorithms, registry=_OneKeyAlgorithms(algorithms=algorithms))
-    except (JoseError, ValueError) as error:
-        raise _refused("the signature or the algorithm is not right for the key") from error
-    return dict(token.claims)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _refused(why: str) -> InvalidClientError:

@@ -1,8 +1,8 @@
-"""The token endpoint: client_credentials only, proved by secret or signed assertion; Authlib's server, ours behind it.
+"""Tokens given, ended and told about: client_credentials only, proved by secret or signed assertion; no other grant.
 
-There is no other grant: none for people (implicit, password) and none that refreshes. What Authlib leaves open is
-closed here: parameters come from the form body alone and each once, a client uses one way to prove itself, and
-neither a token nor a secret reaches its debug log.
+Authlib's server, ours behind it. There is no grant for people (implicit, password) and none that refreshes. What
+Authlib leaves open is closed here: tokens are bound to a key or a certificate, parameters come from the form body
+alone and each once, a client uses one way to prove itself, and neither a token nor a secret reaches its debug log.
 """
 
 import base64
@@ -17,6 +17,7 @@ from authlib.oauth2 import AuthorizationServer, OAuth2Error
 from authlib.oauth2.rfc6749 import (
     ClientMixin,
     InvalidClientError,
+    InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
     OAuth2Payload,
@@ -25,13 +26,17 @@ from authlib.oauth2.rfc6749 import (
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from flask import Request, Response
 
-from consent_gateway.callers.registry import Client, Registry, Scope
+from consent_gateway.callers.dpop import ProofCheck, ProofRefused
+from consent_gateway.callers.registry import Bound, Client, Registry, Scope
 from consent_gateway.callers.tokens import Tokens
-from consent_gateway.errors import CallerNotPermitted
+from consent_gateway.errors import CallerNotPermitted, InputRefused
 from consent_gateway.web.client_assertion import ASSERTION_TYPE, AssertionCheck
+from consent_gateway.web.client_certificate import CertificateHeader
 
 FORM_BYTES = 32 * 1024
 GRANT_TYPE = "client_credentials"
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - an address
+AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
 _SECRET = "client_secret_basic"  # noqa: S105 - a method's name
 _ASSERTION = "private_key_jwt"
 _PROOF_WANTED = f"prove yourself with {_SECRET} or {_ASSERTION}"
@@ -39,13 +44,23 @@ _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("
 
 
 class TokenEndpoint(AuthorizationServer):  # type: ignore[misc] # Authlib ships no types
-    """Answers token requests. One instance per application."""
+    """Answers requests for tokens, for their end and about them. One instance per application."""
 
-    def __init__(self, registry: Registry, tokens: Tokens, assertions: AssertionCheck, issuer: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        tokens: Tokens,
+        assertions: AssertionCheck,
+        proofs: ProofCheck,
+        certificates: CertificateHeader | None,
+        issuer: str,
+    ) -> None:
         super().__init__(scopes_supported=list(Scope))
         self.tokens = tokens
         self._registry = registry
         self._assertions = assertions
+        self._proofs = proofs
+        self._certificates = certificates
         self._issuer = issuer
         self.register_client_auth_method(_SECRET, self._by_secret)
         self.register_client_auth_method(_ASSERTION, self._by_assertion)
@@ -56,10 +71,84 @@ class TokenEndpoint(AuthorizationServer):  # type: ignore[misc] # Authlib ships 
         request.max_content_length = FORM_BYTES
         try:
             _refuse_malformed(request)
+            _refuse_other_grant(request)
             response: Response = self.create_token_response(request)
         except OAuth2Error as error:
             return self.handle_response(*error(None))
         return response
+
+    def revoke(self, request: Request) -> Response:
+        """End one of the client's own tokens (RFC 7009). A token nobody knows is as good as ended."""
+        try:
+            client_id, token = self._token_named(request)
+            owner = self.tokens.owner(token)
+            if owner not in (None, client_id):
+                raise InvalidGrantError(description="the token belongs to another client")
+            if owner is not None:
+                self.tokens.revoke(token)
+        except OAuth2Error as error:
+            return self.handle_response(*error(None))
+        return self.handle_response(200, {}, _JSON)
+
+    def introspect(self, request: Request) -> Response:
+        """What one of the client's own tokens is good for (RFC 7662); of any other only that it is not active."""
+        try:
+            client_id, token = self._token_named(request)
+            found = self.tokens.introspect(client_id, token)
+        except OAuth2Error as error:
+            return self.handle_response(*error(None))
+        if found is None:
+            return self.handle_response(200, {"active": False}, _JSON)
+        bindings = {"jkt": found.key_thumbprint, "x5t#S256": found.certificate_thumbprint}
+        bound = {name: value for name, value in bindings.items() if value is not None}
+        answer = {
+            "active": True,
+            "iss": self._issuer,
+            "client_id": client_id,
+            "sub": client_id,
+            "scope": " ".join(sorted(found.scopes)),
+            "token_type": "Bearer" if found.key_thumbprint is None else "DPoP",
+            "iat": int(found.issued_at.timestamp()),
+            "exp": int(found.expires_at.timestamp()),
+            **({"cnf": bound} if bound else {}),
+        }
+        return self.handle_response(200, answer, _JSON)
+
+    def bindings(self, client: Client, request: Request) -> tuple[str | None, str | None]:
+        """Thumbprints of the key and the certificate that this client's token is to be bound to.
+
+        A client that sends a proof gets a token bound to its key; one registered as bound gets no other.
+        """
+        proof = request.environ.get("HTTP_DPOP")
+        key = None
+        if proof is not None:
+            try:
+                key = self._proofs.key_thumbprint(proof, "POST", TOKEN_PATH, None)
+            except ProofRefused as error:
+                raise _proof_error(str(error)) from error
+        if client.bound is Bound.DPOP and key is None:
+            raise _proof_error("the client is registered for bound tokens: send a proof in the header `DPoP`")
+        if client.bound is not Bound.CERTIFICATE:
+            return key, None
+        try:
+            certificate = None if self._certificates is None else self._certificates.thumbprint(request)
+        except InputRefused as error:
+            raise InvalidRequestError(description=error.message) from error
+        if certificate is None:
+            raise InvalidRequestError(
+                description="the client is registered for bound tokens: show its certificate to the proxy"
+            )
+        return key, certificate
+
+    def _token_named(self, request: Request) -> tuple[str, str]:
+        """Client id of the proved client, and the token its form names."""
+        request.max_content_length = FORM_BYTES
+        _refuse_malformed(request)
+        client = self.authenticate_client(self.create_oauth2_request(request), list(AUTH_METHODS))
+        token = request.form.get("token", "")
+        if not token:
+            raise InvalidRequestError(description="token is missing")
+        return client.get_client_id(), token
 
     def authenticate_client(
         self, request: OAuth2Request, methods: Sequence[str], endpoint: str = "token"
@@ -113,17 +202,21 @@ class TokenEndpoint(AuthorizationServer):  # type: ignore[misc] # Authlib ships 
 class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc] # Authlib ships no types
     """The one grant. Overrides the answer, because Authlib's writes the token to its debug log."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = (_SECRET, _ASSERTION)
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
 
     def create_token_response(self) -> tuple[int, dict[str, Any], tuple[tuple[str, str], ...]]:
         asked = (self.request.payload.scope or "").split()
+        client = self.request.client.registered
+        key, certificate = self.server.bindings(client, self.request.arrived)
         try:
-            issued = self.server.tokens.issue(self.request.client.registered, asked or None)
+            issued = self.server.tokens.issue(
+                client, asked or None, key_thumbprint=key, certificate_thumbprint=certificate
+            )
         except CallerNotPermitted as error:
             raise InvalidScopeError(description="the client is not registered for every scope asked for") from error
         answer = {
             "access_token": issued.token,
-            "token_type": "Bearer",
+            "token_type": "Bearer" if key is None else "DPoP",
             "expires_in": issued.expires_in,
             "scope": " ".join(sorted(issued.scopes)),
         }
@@ -170,7 +263,8 @@ class _TokenRequest(OAuth2Request):  # type: ignore[misc] # Authlib ships no typ
 
     def __init__(self, request: Request, issuer: str) -> None:
         secure = "https" + issuer.removeprefix("https").removeprefix("http")
-        super().__init__("POST", f"{secure}/oauth/token", headers=request.headers)
+        super().__init__("POST", secure + TOKEN_PATH, headers=request.headers)
+        self.arrived = request
         self._fields = request.form.to_dict()
         self.payload = _Form(self._fields)
 
@@ -189,14 +283,21 @@ def _refuse_malformed(request: Request) -> None:
     form = request.form
     if any(len(form.getlist(name)) > 1 for name in form):
         raise InvalidRequestError(description="a parameter occurs twice")
-    if "grant_type" not in form:
-        raise InvalidRequestError(description="grant_type is missing")
-    if form["grant_type"] != GRANT_TYPE:
-        raise OAuth2Error(error="unsupported_grant_type", description="the one grant here is client_credentials")
     if request.headers.get("Authorization") and "client_assertion" in form:
         raise InvalidRequestError(description="a client proves itself in one way at a time")
     if "client_secret" in form:
         raise InvalidClientError(status_code=401, description="a secret goes into the Authorization header only")
+
+
+def _refuse_other_grant(request: Request) -> None:
+    if "grant_type" not in request.form:
+        raise InvalidRequestError(description="grant_type is missing")
+    if request.form["grant_type"] != GRANT_TYPE:
+        raise OAuth2Error(error="unsupported_grant_type", description="the one grant here is client_credentials")
+
+
+def _proof_error(why: str) -> OAuth2Error:
+    return OAuth2Error(error="invalid_dpop_proof", description=f"the DPoP proof is refused: {why}")
 
 
 def _basic_pair(header: str | None) -> tuple[str, str] | None:

@@ -56,7 +56,8 @@ def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
     codes = {"internal", "invalid_request"}
     causes: set[type[errors.GatewayError]] = set(op.raises)
     if isinstance(op.auth, Scope):
-        causes |= {errors.Unauthenticated, errors.CallerNotPermitted, errors.DatabaseUnavailable}
+        causes |= {errors.Unauthenticated, errors.CallerNotPermitted}
+        causes |= {errors.DatabaseUnavailable, errors.IssuerUnavailable}
     if isinstance(op.auth, OfficerAuth):
         causes |= {errors.Unauthenticated, errors.DatabaseUnavailable}
         causes |= {errors.OfficerNotPermitted} if op.auth.role else set()

@@ -21,8 +21,9 @@ from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFo
 from consent_gateway.officers.registry import Role
 from consent_gateway.officers.sessions import SignedIn
 from consent_gateway.vocabulary import Caller
-from consent_gateway.web import auth, bodies
+from consent_gateway.web import bodies
 from consent_gateway.web.fields import ID
+from consent_gateway.web.officer_auth import authenticate_officer
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -160,10 +161,10 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
         request = request_ctx.request  # once: the proxy looks the context up at every use
         caller, officer = None, None
         if isinstance(op.auth, Scope):
-            caller = auth.authenticate(services.tokens, request, op.auth)
+            caller = site.door.caller(request, op.auth)
             g.client_id = caller.client_id
         elif isinstance(op.auth, OfficerAuth):
-            officer = auth.authenticate_officer(
+            officer = authenticate_officer(
                 services.desk.sessions, services.clock, request, op.auth.role, op.auth.fresh_seconds
             )
             g.client_id = officer.officer_id

@@ -211,6 +211,13 @@ KINDS: tuple[ProblemKind, ...] = (
         "Tell the operator: the key provider or the key table needs attention.",
     ),
     ProblemKind(
+        "issuer_unavailable",
+        503,
+        "The token's issuer is unavailable",
+        "The outside issuer of the token is down, slow or answered what it must not, so the token cannot be judged.",
+        "Try again later with the same token.",
+    ),
+    ProblemKind(
         "protection_refused",
         500,
         "A value could not be protected as decided",

@@ -256,6 +256,16 @@ class ConsentSchema(PersonSchema):
         return given if "evidence" in given else {**given, "evidence": EvidenceSchema().load({})}
 
 
+class TokenNamedSchema(Strict):
+    """The form that names a token, to end it or to ask about it. The client proves itself as for a token."""
+
+    token = Text(required=True, longest=512)
+    token_type_hint = Text(longest=64)
+    client_id = Text(longest=64)
+    client_assertion_type = Text(longest=128)
+    client_assertion = Text(longest=8192)
+
+
 class TokenRequestSchema(Strict):
     """The form of a token request. A client with a secret sends it by HTTP Basic, the others an assertion."""
 

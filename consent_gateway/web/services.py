@@ -6,16 +6,18 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import Idempotency
 from consent_gateway.callers.limits import Limits
+from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
+from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import Choices
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
 from consent_gateway.searches import Searches
+from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import Caller
 from consent_gateway.writes import Writes
 
@@ -79,8 +81,18 @@ class Services(Protocol):
         ...
 
     @property
-    def assertions(self) -> Assertions:
-        """Assertions already used."""
+    def outside(self) -> OutsideTokens:
+        """Tokens of outside issuers."""
+        ...
+
+    @property
+    def replay(self) -> ReplayStore:
+        """One-time proofs already used."""
+        ...
+
+    @property
+    def certificate_proxies(self) -> CertificateProxies | None:
+        """Who may tell which certificate a client showed; None for nobody."""
         ...
 
     @property

@@ -1,7 +1,8 @@
-"""What one application serves besides the services: the token endpoint and the documents made once at its start."""
+"""What one application has besides the services: the door, the token endpoint, documents made once at its start."""
 
 from dataclasses import dataclass
 
+from consent_gateway.web.auth import Door
 from consent_gateway.web.oauth import TokenEndpoint
 
 
@@ -9,6 +10,7 @@ from consent_gateway.web.oauth import TokenEndpoint
 class Site:
     """The parts a handler may answer with. The documents are complete bodies, ready to send."""
 
+    door: Door
     token_endpoint: TokenEndpoint
     openapi: bytes
     reference: bytes

@@ -1,5 +1,6 @@
 """Services for tests of the web room: registry, tokens and stores over SQLite, the rest small and in memory."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,10 +10,13 @@ from typing import Any
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
-from consent_gateway.callers.assertions import Assertions
+from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.issuers import Issuer
 from consent_gateway.callers.limits import Limits
+from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import NewClient, Registry, Scope
+from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
@@ -42,6 +46,7 @@ from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.searches import SearchAnswer, SearchQuery
+from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
     COMPANY,
@@ -281,12 +286,14 @@ class StandIns:
     choices: MemoryChoices
     registry: Registry
     tokens: Tokens
-    assertions: Assertions
+    outside: OutsideTokens
+    replay: ReplayStore
     idempotency: Idempotency
     explain: MemoryExplain
     health: MemoryHealth
     desk: Any
     issuer: str = ISSUER
+    certificate_proxies: CertificateProxies | None = None
 
     def client(self, client_id: str = "web-shop", **different: Any) -> str | None:
         """Register a client with every scope unless told otherwise; its secret."""
@@ -322,7 +329,7 @@ def _desk(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
     )
 
 
-def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> StandIns:
+def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuers: tuple[Issuer, ...] = ()) -> StandIns:
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
@@ -339,7 +346,10 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0) -> Sta
         choices=MemoryChoices(clock),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
-        assertions=Assertions(engine, clock),
+        outside=OutsideTokens(
+            issuers, Fetcher(ssl.create_default_context()), engine, held, clock, cache_seconds=cache_seconds
+        ),
+        replay=ReplayStore(engine, clock),
         idempotency=Idempotency(engine, clock, KEY),
         explain=MemoryExplain(),
         health=MemoryHealth(),

@@ -93,9 +93,9 @@ def test_a_secret_buys_a_token(http: FlaskClient, services: StandIns) -> None:
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 600)
     assert set(body["scope"].split()) == set(Scope)
     assert (answer.headers["Cache-Control"], answer.headers["Pragma"]) == ("no-store", "no-cache")
-    caller = services.tokens.resolve(body["access_token"])
-    assert caller is not None
-    assert caller.client_id == "till"
+    grant = services.tokens.resolve(body["access_token"])
+    assert grant is not None
+    assert grant.caller.client_id == "till"
     assert "refresh_token" not in body
 
 
@@ -183,9 +183,9 @@ def test_a_signed_assertion_buys_a_token(http: FlaskClient, services: StandIns, 
     signer = Signer(services, "pos", algorithm)
     answer = present(http, signer.sign(), scope="decisions")
     assert answer.status_code == 200, answer.get_json()
-    caller = services.tokens.resolve(answer.get_json()["access_token"])
-    assert caller is not None
-    assert (caller.client_id, caller.scopes) == ("pos", {"decisions"})
+    grant = services.tokens.resolve(answer.get_json()["access_token"])
+    assert grant is not None
+    assert (grant.caller.client_id, grant.caller.scopes) == ("pos", {"decisions"})
 
 
 def test_the_old_name_of_ed25519_is_accepted(http: FlaskClient, signer: Signer) -> None:

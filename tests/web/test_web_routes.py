@@ -16,6 +16,7 @@ from consent_gateway.officers.registry import Role
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import OPERATIONS
+from consent_gateway.web.auth import TokenMissing
 from consent_gateway.web.operations import OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
@@ -37,6 +38,8 @@ ROUTES = [
     "GET /v1/decisions/{decision_id}",
     "GET /v1/reidentifications/{request_id}",
     "PATCH /v1/customers/{data_subject}",
+    "POST /oauth/introspect",
+    "POST /oauth/revoke",
     "POST /oauth/token",
     "POST /v1/consents",
     "POST /v1/consents/lookup",
@@ -65,6 +68,8 @@ PUBLIC = {
     "GET /readyz",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "POST /oauth/introspect",
+    "POST /oauth/revoke",
     "POST /oauth/token",
     "POST /v1/officers/enrolments",
     "POST /v1/officers/enrolments/options",
@@ -104,7 +109,7 @@ def test_every_other_route_refuses_a_call_without_a_token(http: FlaskClient, ser
     method, path = route.split()
     answer = http.open(re.sub(r"{[^}]+}", "ds_01jd80000000000000000000ad", path), method=method, data=b"not json")
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="consent-gateway"'
+    assert answer.headers["WWW-Authenticate"] == TokenMissing.challenge
     assert services.gateway.queries == []
 
 

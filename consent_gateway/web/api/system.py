@@ -2,12 +2,14 @@
 
 from flask import Response
 
+from consent_gateway.callers.dpop import PROOF_ALGORITHMS
 from consent_gateway.callers.keysets import ALGORITHMS
-from consent_gateway.callers.registry import AuthMethod, Scope
+from consent_gateway.callers.registry import Scope
 from consent_gateway.web import answer_schemas, schemas
-from consent_gateway.web.oauth import FORM_BYTES, GRANT_TYPE
+from consent_gateway.web.oauth import AUTH_METHODS, FORM_BYTES, GRANT_TYPE, TOKEN_PATH
 from consent_gateway.web.operations import Answer, Call, Public, json_answer, operation
 
+_ENDPOINTS = ("token", "revocation", "introspection")
 _HTML = "text/html; charset=utf-8"
 _CSS = "text/css; charset=utf-8"
 _SVG = "image/svg+xml"
@@ -15,7 +17,7 @@ _SVG = "image/svg+xml"
 
 @operation(
     "POST",
-    "/oauth/token",
+    TOKEN_PATH,
     auth=Public("it is where clients prove themselves: by secret or signed assertion"),
     form=schemas.TokenRequestSchema,
     most_bytes=FORM_BYTES,
@@ -29,9 +31,50 @@ def issue_token(call: Call) -> Response:
     """Get an access token.
 
     The grant is `client_credentials`. A client with a secret sends its id and secret by HTTP Basic; a client with
-    a registered key sends a signed assertion (RFC 7523) whose audience is the issuer.
+    a registered key sends a signed assertion (RFC 7523) whose audience is the issuer. A proof in the header `DPoP`
+    (RFC 9449) binds the token to the proof's key.
     """
     return call.site.token_endpoint.answer(call.request)
+
+
+@operation(
+    "POST",
+    "/oauth/revoke",
+    auth=Public("clients prove themselves here as at the token endpoint"),
+    form=schemas.TokenNamedSchema,
+    most_bytes=FORM_BYTES,
+    answers=(
+        Answer(200, "The token is good for nothing, or never was.", answer_schemas.NothingSchema),
+        Answer(400, "The request is malformed, or the token is another client's.", answer_schemas.OAuthErrorSchema),
+        Answer(401, "The client did not prove itself.", answer_schemas.OAuthErrorSchema),
+    ),
+)
+def revoke_token(call: Call) -> Response:
+    """End an access token of your own (RFC 7009).
+
+    Processes that remember the token follow within the operator's token cache time.
+    """
+    return call.site.token_endpoint.revoke(call.request)
+
+
+@operation(
+    "POST",
+    "/oauth/introspect",
+    auth=Public("clients prove themselves here as at the token endpoint"),
+    form=schemas.TokenNamedSchema,
+    most_bytes=FORM_BYTES,
+    answers=(
+        Answer(200, "What the token is good for.", answer_schemas.IntrospectionSchema),
+        Answer(400, "The request is malformed.", answer_schemas.OAuthErrorSchema),
+        Answer(401, "The client did not prove itself.", answer_schemas.OAuthErrorSchema),
+    ),
+)
+def introspect_token(call: Call) -> Response:
+    """Ask what an access token of your own is good for (RFC 7662).
+
+    Of a token that is another client's, expired, revoked or unknown, the answer says only that it is not active.
+    """
+    return call.site.token_endpoint.introspect(call.request)
 
 
 @operation(
@@ -46,12 +89,16 @@ def authorization_server(call: Call) -> Response:
     return json_answer(
         {
             "issuer": issuer,
-            "token_endpoint": f"{issuer}/oauth/token",
+            "token_endpoint": f"{issuer}{TOKEN_PATH}",
+            "revocation_endpoint": f"{issuer}/oauth/revoke",
+            "introspection_endpoint": f"{issuer}/oauth/introspect",
             "grant_types_supported": [GRANT_TYPE],
             "response_types_supported": [],
             "scopes_supported": [scope.value for scope in Scope],
-            "token_endpoint_auth_methods_supported": [method.value for method in AuthMethod],
-            "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+            **{f"{endpoint}_endpoint_auth_methods_supported": list(AUTH_METHODS) for endpoint in _ENDPOINTS},
+            **{f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS) for endpoint in _ENDPOINTS},
+            "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
+            "tls_client_certificate_bound_access_tokens": call.services.certificate_proxies is not None,
             "service_documentation": f"{issuer}/docs",
         }
     )
@@ -146,6 +193,8 @@ def _static(content: bytes, content_type: str) -> Response:
 
 OPERATIONS = (
     issue_token,
+    revoke_token,
+    introspect_token,
     authorization_server,
     live,
     ready,

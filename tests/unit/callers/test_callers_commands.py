@@ -20,6 +20,7 @@ from consent_gateway.errors import Conflict, InputRefused, NotFound
 POLICIES = SimpleNamespace(
     channels={"till": 1}, purposes={"order_fulfilment": 1, "payment": 1}, recipients={"courier": 1}
 )
+OUTSIDE = SimpleNamespace(issuers={"https://login.example"})
 ADD = ("add", "till-1", "--channel", "till", "--purpose", "order_fulfilment", "--scope", "customers:read")
 
 
@@ -29,7 +30,11 @@ def services(tmp_path: Path, clock: Any) -> Iterator[Any]:
     engine = open_engine(f"sqlite:///{tmp_path / 'gateway.db'}", threads=1)
     METADATA.create_all(engine)
     yield SimpleNamespace(
-        registry=Registry(engine, clock, b"k" * 32), policies=POLICIES, close=lambda: None, engine=engine
+        registry=Registry(engine, clock, b"k" * 32),
+        policies=POLICIES,
+        outside=OUTSIDE,
+        close=lambda: None,
+        engine=engine,
     )
     engine.dispose()
 

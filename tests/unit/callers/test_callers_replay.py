@@ -1,4 +1,4 @@
-"""Assertions pass once; a repeated write is carried out once."""
+"""One-time proofs pass once; a repeated write is carried out once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from consent_gateway.callers.assertions import Assertions
 from consent_gateway.callers.idempotency import KEPT, RUNNING_SECONDS, Idempotency, StoredAnswer
+from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tables import IDEMPOTENCY_KEYS
 from consent_gateway.errors import Conflict, IdempotencyMismatch
 
@@ -17,9 +17,9 @@ ANSWER = StoredAnswer(201, b'{"data_subject":"ds_1"}')
 
 
 @pytest.fixture
-def assertions(gateway_engine: sa.Engine, clock: Any) -> Assertions:
+def replay(gateway_engine: sa.Engine, clock: Any) -> ReplayStore:
     """An empty replay store."""
-    return Assertions(gateway_engine, clock)
+    return ReplayStore(gateway_engine, clock)
 
 
 @pytest.fixture
@@ -28,30 +28,30 @@ def idempotency(gateway_engine: sa.Engine, clock: Any) -> Idempotency:
     return Idempotency(gateway_engine, clock, KEY)
 
 
-def test_an_assertion_passes_once(assertions: Assertions, clock: Any) -> None:
+def test_an_assertion_passes_once(replay: ReplayStore, clock: Any) -> None:
     """The same `jti` of the same client is refused the second time; of another client it is another."""
     end = clock.now() + timedelta(minutes=5)
-    assert assertions.use("till", "j1", end)
-    assert not assertions.use("till", "j1", end)
-    assert assertions.use("web-shop", "j1", end)
-    assert assertions.use("till", "j2" * 500, end)
-    assert not assertions.use("till", "j2" * 500, end)
+    assert replay.use("till", "j1", end)
+    assert not replay.use("till", "j1", end)
+    assert replay.use("web-shop", "j1", end)
+    assert replay.use("till", "j2" * 500, end)
+    assert not replay.use("till", "j2" * 500, end)
 
 
-def test_racing_assertions_let_exactly_one_in(assertions: Assertions, clock: Any) -> None:
+def test_racing_assertions_let_exactly_one_in(replay: ReplayStore, clock: Any) -> None:
     """Of eight threads that use one assertion at the same time exactly one passes."""
     end = clock.now() + timedelta(minutes=5)
     with ThreadPoolExecutor(8) as pool:
-        passed = list(pool.map(lambda _: assertions.use("till", "j1", end), range(8)))
+        passed = list(pool.map(lambda _: replay.use("till", "j1", end), range(8)))
     assert passed.count(True) == 1
 
 
-def test_a_purge_keeps_what_could_still_be_replayed(assertions: Assertions, clock: Any) -> None:
+def test_a_purge_keeps_what_could_still_be_replayed(replay: ReplayStore, clock: Any) -> None:
     """Only assertions past their end are forgotten."""
-    assertions.use("till", "old", clock.now() - timedelta(seconds=1))
-    assertions.use("till", "young", clock.now() + timedelta(seconds=1))
-    assert assertions.purge() == 1
-    assert not assertions.use("till", "young", clock.now())
+    replay.use("till", "old", clock.now() - timedelta(seconds=1))
+    replay.use("till", "young", clock.now() + timedelta(seconds=1))
+    assert replay.purge() == 1
+    assert not replay.use("till", "young", clock.now())
 
 
 def test_a_repeated_call_gets_the_first_answer(idempotency: Idempotency) -> None:

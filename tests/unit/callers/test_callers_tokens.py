@@ -62,8 +62,9 @@ def later(clock: Any, seconds: float) -> None:
 def test_a_token_resolves_to_its_client_as_registered(tokens: Tokens, client: Client) -> None:
     """The caller has the client's channel, purposes and recipients, and the token's scopes."""
     issued = tokens.issue(client, ["decisions"])
-    caller = tokens.resolve(issued.token)
-    assert caller is not None
+    grant = tokens.resolve(issued.token)
+    assert grant is not None
+    caller = grant.caller
     assert (caller.client_id, caller.channel) == ("web-shop", "web_shop")
     assert caller.purposes == client.purposes
     assert caller.recipients == client.recipients

@@ -1,0 +1,36 @@
+"""An officer's token to the officer, and role and freshness against the call; issues nothing and decides nothing else."""
+
+from flask import Request
+
+from consent_gateway.errors import OfficerNotPermitted, SignInStale
+from consent_gateway.officers.registry import Role
+from consent_gateway.officers.sessions import Sessions, SignedIn
+from consent_gateway.ports import Clock
+from consent_gateway.web.auth import TokenRefused, bearer
+
+
+class Stale(SignInStale):
+    """The officer signed in too long ago for this call."""
+
+    def __init__(self, fresh_seconds: int) -> None:
+        super().__init__(f"this call needs a sign-in of the last {fresh_seconds // 60} minutes: sign in again")
+        self.challenge = (
+            f'Bearer realm="consent-gateway", error="insufficient_user_authentication", max_age="{fresh_seconds}"'
+        )
+
+
+def authenticate_officer(
+    sessions: Sessions, clock: Clock, request: Request, role: Role | None, fresh_seconds: int | None
+) -> SignedIn:
+    """The officer of this request, who holds the role and signed in not longer ago than `fresh_seconds`.
+
+    Raises `Unauthenticated`, `OfficerNotPermitted` and, with a challenge as of RFC 9470, `SignInStale`.
+    """
+    officer = sessions.resolve(bearer(request))
+    if officer is None:
+        raise TokenRefused("the officer token is unknown, expired or revoked: sign in again")
+    if role is not None and role not in officer.roles:
+        raise OfficerNotPermitted(f"you do not hold the role `{role.value}`: ask the operator for it")
+    if fresh_seconds is not None and (clock.now() - officer.auth_time).total_seconds() > fresh_seconds:
+        raise Stale(fresh_seconds)
+    return officer
