@@ -1,4 +1,4 @@
-"""An officer's token to the officer, and role and freshness against the call; issues nothing and decides nothing else."""
+"""An officer's token to the officer, and role and freshness against the call; issues nothing, decides nothing else."""
 
 from flask import Request
 

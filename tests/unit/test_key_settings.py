@@ -9,7 +9,7 @@ from moto import mock_aws
 from consent_gateway.errors import KeysUnavailable, SettingsRefused
 from consent_gateway.protection.kms_provider import KmsKeyProvider
 from consent_gateway.settings import PREFIX, Settings, read_settings
-from consent_gateway.wiring_keys import make_root_key, open_key_provider
+from consent_gateway.wiring.providers import make_root_key, open_key_provider
 
 OPENBAO = {"KEY_PROVIDER": "openbao", "KEY_SERVER": "https://bao.internal:8200", "KEY_TOKEN_FILE": "/run/token"}
 AWS = {"KEY_PROVIDER": "aws", "KEY_REGION": "eu-central-1"}

@@ -1,0 +1,27 @@
+"""Composition root: settings -> adapters -> services; the only place that builds things, and it decides nothing.
+
+`databases` opens and upgrades, `providers` chooses who holds the root keys, `parts` is what everything else is built
+of, `services` is a web process, `worker` the one in the background, `operators` what commands need beside them.
+"""
+
+from consent_gateway.wiring.databases import open_databases, upgrade_databases
+from consent_gateway.wiring.operators import open_doctor, open_upkeep
+from consent_gateway.wiring.parts import SystemClock, every_class
+from consent_gateway.wiring.providers import open_key_provider
+from consent_gateway.wiring.services import Services, open_services
+from consent_gateway.wiring.worker import Background, open_background, open_sealer
+
+__all__ = [
+    "Background",
+    "Services",
+    "SystemClock",
+    "every_class",
+    "open_background",
+    "open_databases",
+    "open_doctor",
+    "open_key_provider",
+    "open_sealer",
+    "open_services",
+    "open_upkeep",
+    "upgrade_databases",
+]

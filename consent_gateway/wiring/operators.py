@@ -1,0 +1,44 @@
+"""Builds what operators' commands work with beside the services: the work on keys, and the doctor; decides nothing."""
+
+from functools import partial
+from pathlib import Path
+
+from consent_gateway.doctor import Doctor, Patient
+from consent_gateway.key_accounts import AccountForKeys
+from consent_gateway.ports import Clock
+from consent_gateway.protection.upkeep import KeyUpkeep
+from consent_gateway.settings import Settings
+from consent_gateway.store_scan import StoreScan
+from consent_gateway.wiring.databases import open_databases
+from consent_gateway.wiring.parts import SystemClock, close_parts, every_class, open_parts
+from consent_gateway.wiring.providers import open_key_provider
+
+_UPKEEP_SECONDS = 60  # a block of the key table of ten million people takes longer to read than a request may
+
+
+def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
+    """The operator's work on the keys, over databases that are there already; its process does nothing else.
+
+    Not a part of `Services`, which make named keys when they open: a key database to restore into must be empty.
+    """
+    engine, key_engine = open_databases(settings, key_statement_seconds=_UPKEEP_SECONDS)
+    account = AccountForKeys(engine, settings.state_dir)
+    return KeyUpkeep(open_key_provider(settings), key_engine, settings.tenant, clock or SystemClock(), account)
+
+
+def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock | None = None) -> Doctor:
+    """The doctor of an installation, sound or not; opens its parts when it looks, and archives no policy."""
+
+    def open_patient() -> Patient:
+        parts = open_parts(settings, clock or SystemClock())
+        scan = StoreScan(
+            engine=parts.engine,
+            store=parts.store,
+            catalogue=parts.policies.catalogue,
+            keyring=parts.keyring,
+            grant=every_class(parts.policies),
+        )
+        close = partial(close_parts, parts)
+        return Patient(parts.engine, parts.keyring, parts.store, scan, parts.recorder, parts.clock, close)
+
+    return Doctor(settings, secrets, open_patient)

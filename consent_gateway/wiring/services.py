@@ -1,0 +1,246 @@
+"""Builds everything a process of the gateway works with; decides nothing."""
+
+import ssl
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from consent_gateway.audit.recorder import Recorder, record_in
+from consent_gateway.callers.fetching import Fetcher
+from consent_gateway.callers.idempotency import Idempotency
+from consent_gateway.callers.issuers import read_issuers
+from consent_gateway.callers.limits import Limits
+from consent_gateway.callers.outside import OutsideTokens
+from consent_gateway.callers.registry import Registry
+from consent_gateway.callers.replay import ReplayStore
+from consent_gateway.callers.tokens import Tokens
+from consent_gateway.connectors.sql import SqlStore
+from consent_gateway.consent.choices import Choices
+from consent_gateway.consent.enrolled import EnrolledLedger
+from consent_gateway.database import HeldConnections
+from consent_gateway.desk import Desk, open_desk
+from consent_gateway.domain_keys import DomainKeys
+from consent_gateway.explain import Explain
+from consent_gateway.gateway import Gateway
+from consent_gateway.health import Health
+from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.index_rotation import IndexRotation
+from consent_gateway.people.search_rows import search_modes
+from consent_gateway.people.suppression import SuppressionList
+from consent_gateway.policy import Policies, archive
+from consent_gateway.ports import Clock
+from consent_gateway.protection.keys import KeyRing
+from consent_gateway.protection.perform import Performer
+from consent_gateway.protection.sealing import Sealing
+from consent_gateway.seal_existing import SealExisting
+from consent_gateway.searches import Searches
+from consent_gateway.settings import CertificateProxies, Settings
+from consent_gateway.shredding import Shredding
+from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
+from consent_gateway.writes import Writes
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a process of the gateway works with. Safe to share between threads; made after forking."""
+
+    settings: Settings
+    policies: Policies
+    engine: sa.Engine
+    key_engine: sa.Engine
+    held: HeldConnections
+    store: SqlStore
+    keyring: KeyRing
+    sealing: Sealing
+    recorder: Recorder
+    gateway: Gateway
+    writes: Writes
+    searches: Searches
+    limits: Limits
+    choices: Choices
+    enrolment: Enrolment
+    index_rotation: IndexRotation
+    seal_existing: SealExisting
+    suppressions: SuppressionList
+    shredding: Shredding
+    domain_keys: DomainKeys
+    registry: Registry
+    tokens: Tokens
+    outside: OutsideTokens
+    replay: ReplayStore
+    idempotency: Idempotency
+    explain: Explain
+    health: Health
+    desk: Desk
+    clock: Clock
+    issuer: str
+    certificate_proxies: CertificateProxies | None
+
+    def close(self) -> None:
+        """Commit what is queued and let go of every connection."""
+        close_parts(self)
+
+
+def open_services(settings: Settings, clock: Clock | None = None) -> Services:
+    """The services of one process, over databases that are there already.
+
+    Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
+    """
+    parts = open_parts(settings, clock or SystemClock())
+    with parts.engine.begin() as connection:
+        archive.save(connection, parts.policies, parts.clock.now())
+    gateway = Gateway(
+        policies=parts.policies,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        store=parts.store,
+        sealing=parts.sealing,
+        performer=Performer(parts.keyring, settings.tenant),
+        recorder=parts.recorder,
+        clock=parts.clock,
+    )
+    enrolment = _enrolment(parts)
+    return Services(
+        settings=settings,
+        policies=parts.policies,
+        engine=parts.engine,
+        key_engine=parts.key_engine,
+        held=parts.held,
+        store=parts.store,
+        keyring=parts.keyring,
+        sealing=parts.sealing,
+        recorder=parts.recorder,
+        gateway=gateway,
+        writes=_writes(parts, gateway, enrolment),
+        searches=_searches(parts, gateway),
+        limits=_limits(parts, settings),
+        choices=_choices(parts),
+        enrolment=enrolment,
+        index_rotation=_index_rotation(parts, enrolment),
+        seal_existing=_seal_existing(parts),
+        suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
+        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
+        registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
+        tokens=_tokens(parts, settings),
+        outside=_outside(parts, settings),
+        replay=ReplayStore(parts.engine, parts.clock),
+        idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
+        explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
+        health=_health(parts, settings),
+        desk=open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings),
+        clock=parts.clock,
+        issuer=settings.issuer,
+        certificate_proxies=settings.certificate_proxies,
+    )
+
+
+def _enrolment(parts: Parts) -> Enrolment:
+    return Enrolment(
+        engine=parts.engine,
+        store=parts.store,
+        catalogue=parts.policies.catalogue,
+        indexes=parts.indexes,
+        tags=parts.tags,
+        ledger=EnrolledLedger(),
+        record_in=record_in,
+        clock=parts.clock,
+    )
+
+
+def _seal_existing(parts: Parts) -> SealExisting:
+    return SealExisting(
+        engine=parts.engine,
+        store=parts.store,
+        catalogue=parts.policies.catalogue,
+        sealing=parts.sealing,
+        grant=every_class(parts.policies),
+        recorder=parts.recorder,
+        clock=parts.clock,
+    )
+
+
+def _health(parts: Parts, settings: Settings) -> Health:
+    return Health(
+        engine=parts.engine,
+        store=parts.store,
+        recorder=parts.recorder,
+        revision=parts.policies.revision,
+        clock=parts.clock,
+        state_dir=settings.state_dir,
+    )
+
+
+def _writes(parts: Parts, gateway: Gateway, enrolment: Enrolment) -> Writes:
+    return Writes(
+        gateway=gateway,
+        policies=parts.policies,
+        engine=parts.engine,
+        store=parts.store,
+        enrolment=enrolment,
+        sealing=parts.sealing,
+        recorder=parts.recorder,
+        clock=parts.clock,
+    )
+
+
+def _index_rotation(parts: Parts, enrolment: Enrolment) -> IndexRotation:
+    return IndexRotation(
+        engine=parts.engine, source=parts.keyring, enrolment=enrolment, record_in=record_in, clock=parts.clock
+    )
+
+
+def _limits(parts: Parts, settings: Settings) -> Limits:
+    return Limits(
+        parts.engine,
+        parts.clock,
+        lookups_per_minute=settings.lookups_per_minute,
+        misses_per_minute=settings.misses_per_minute,
+    )
+
+
+def _searches(parts: Parts, gateway: Gateway) -> Searches:
+    return Searches(
+        gateway=gateway,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        recorder=parts.recorder,
+        modes=search_modes(parts.policies.catalogue),
+        revision=parts.policies.revision,
+    )
+
+
+def _choices(parts: Parts) -> Choices:
+    purposes = parts.policies.purposes
+    return Choices(
+        engine=parts.engine,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        tags=parts.tags,
+        record_in=record_in,
+        clock=parts.clock,
+        purposes=tuple(purposes),
+        purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
+    )
+
+
+def _tokens(parts: Parts, settings: Settings) -> Tokens:
+    return Tokens(
+        parts.engine,
+        parts.held,
+        parts.clock,
+        parts.keyring.service_key("access-tokens"),
+        life_seconds=settings.token_seconds,
+        cache_seconds=settings.token_cache_seconds,
+    )
+
+
+def _outside(parts: Parts, settings: Settings) -> OutsideTokens:
+    return OutsideTokens(
+        () if settings.issuers_file is None else read_issuers(settings.issuers_file),
+        Fetcher(ssl.create_default_context()),
+        parts.engine,
+        parts.held,
+        parts.clock,
+        cache_seconds=settings.token_cache_seconds,
+    )

@@ -1,0 +1,63 @@
+"""Builds the background worker and runs its rounds; decides nothing."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from consent_gateway.audit.sealer import Sealer
+from consent_gateway.audit.signer import open_signer
+from consent_gateway.errors import GatewayError
+from consent_gateway.settings import Settings
+from consent_gateway.wiring.services import Services, open_services
+
+_LOG = logging.getLogger(__name__)
+
+
+_SEAL_SECONDS = 1.0
+
+
+_ROUND_SECONDS = 300.0
+
+
+class Background:
+    """The background worker's rounds: seal what was recorded, finish erasures cut short, purge what has expired."""
+
+    def __init__(self, sealer: Sealer, rounds: tuple[Callable[[], int], ...]) -> None:
+        self._sealer = sealer
+        self._rounds = rounds
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until told to stop. Raises `LogDamaged` rather than seal onto a log that does not verify."""
+        beside = threading.Thread(target=self._upkeep, args=(stop,), name="upkeep", daemon=True)
+        beside.start()
+        self._sealer.run(stop, _SEAL_SECONDS)
+        beside.join()
+
+    def _upkeep(self, stop: threading.Event) -> None:
+        while True:  # at once when the worker starts, for it may have been killed in the middle of something
+            for upkeep in self._rounds:
+                try:
+                    upkeep()
+                except GatewayError:
+                    _LOG.exception("a round of upkeep failed and will be tried again")
+            if stop.wait(_ROUND_SECONDS):
+                return
+
+
+def open_background(settings: Settings) -> Background:
+    """The background worker over databases that are there already."""
+    services = open_services(settings)
+    purges = (
+        services.tokens.purge,
+        services.replay.purge,
+        services.idempotency.purge,
+        services.limits.purge,
+        *services.desk.purges,
+    )
+    return Background(open_sealer(settings, services), (services.shredding.resume, *purges))
+
+
+def open_sealer(settings: Settings, services: Services) -> Sealer:
+    """The sealer of the audit log; only one seals at a time, whoever holds the lock."""
+    signer = open_signer(settings.log_key_file, settings.log_origin)
+    return Sealer(services.engine, settings.state_dir, signer, services.clock)
