@@ -1,5 +1,7 @@
 """Migrations go up and down on both databases, and what they build is what the models say."""
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -10,6 +12,7 @@ from consent_gateway.database import KEY_METADATA, METADATA, open_engine
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.migrate import Chain, downgrade, refuse_unless_current, upgrade
 
+ROOT = Path(__file__).resolve().parents[2]
 CHAINS: list[tuple[Chain, sa.MetaData]] = [("gateway", METADATA), ("keys", KEY_METADATA)]
 
 
@@ -49,7 +52,7 @@ def test_each_step_goes_down_and_up_again(empty_database: str, chain: Chain) -> 
     """Every single migration can be undone and done again."""
     engine = open_engine(empty_database, threads=1)
     upgrade(engine, chain)
-    for _ in range(5 if chain == "gateway" else 1):
+    for _ in (ROOT / "migrations" / chain / "versions").glob("[0-9]*.py"):
         downgrade(engine, chain, "-1")
     assert set(sa.inspect(engine).get_table_names()) <= {"alembic_version"}
     upgrade(engine, chain)
