@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from consent_gateway.demo.clients import CLIENTS
-from consent_gateway.gateway import ReadQuery
+from consent_gateway.line import ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.ports import Page
 from consent_gateway.protection.perform import Performer, TransformScope

@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey
 from bench.fields import COLUMNS, PURPOSE
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.demo.clients import CLIENTS
-from consent_gateway.gateway import ReadQuery, decision_entry
+from consent_gateway.line import ReadQuery, decision_entry
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy import decide
 from consent_gateway.ports import Page

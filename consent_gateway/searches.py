@@ -12,7 +12,8 @@ from consent_gateway.audit.entry import Entry
 from consent_gateway.audit.recorder import Recorder
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.errors import FieldFault, IdentifierRefused
-from consent_gateway.gateway import Gateway, Line, ReadAnswer, decision_entry
+from consent_gateway.gateway import Gateway
+from consent_gateway.line import Line, ReadAnswer, decision_entry
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.ports import Page

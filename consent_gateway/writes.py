@@ -23,8 +23,9 @@ from consent_gateway.errors import (
     StoreUnavailable,
     Suppressed,
 )
-from consent_gateway.gateway import Gateway, Line, decision_entry
+from consent_gateway.gateway import Gateway
 from consent_gateway.ids import new_id
+from consent_gateway.line import Line, decision_entry
 from consent_gateway.people import provenance
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.enrolment import Enrolment

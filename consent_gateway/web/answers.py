@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response, g
 
-from consent_gateway.gateway import BatchAnswer, DecideAnswer, ReadAnswer
+from consent_gateway.line import BatchAnswer, DecideAnswer, ReadAnswer
 from consent_gateway.searches import SearchAnswer
 from consent_gateway.vocabulary import Verdict
 from consent_gateway.web.operations import json_answer

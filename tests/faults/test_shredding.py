@@ -20,7 +20,7 @@ from consent_gateway.audit.verify import LogKey
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.demo.cast import CAST
 from consent_gateway.errors import DatabaseUnavailable, KeysUnavailable, NotFound
-from consent_gateway.gateway import ReadQuery
+from consent_gateway.line import ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.shredding import STEPS, Shredding

@@ -9,7 +9,7 @@ from typing import Any
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import CALL_CENTRE, CLIENTS, NEWSLETTER, WEB_SHOP
-from consent_gateway.gateway import ReadQuery
+from consent_gateway.line import ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import Caller, EventKind, Identifier
 from consent_gateway.wiring import Services

@@ -16,7 +16,7 @@ from consent_gateway.cli.people import people as people_command
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.demo.cast import CAST
 from consent_gateway.errors import Conflict, ConsentNotRaised, InputRefused, KeysUnavailable, NotFound, Suppressed
-from consent_gateway.gateway import ReadQuery
+from consent_gateway.line import ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.shredding import Shredded
 from consent_gateway.vocabulary import OPENING, Caller, EventKind, Identifier

@@ -7,7 +7,7 @@ import pytest
 from consent_gateway.consent.bound import unbound
 from consent_gateway.errors import NotFound
 from consent_gateway.explain import Explain
-from consent_gateway.gateway import DecideQuery, ReadQuery
+from consent_gateway.line import DecideQuery, ReadQuery
 from consent_gateway.policy import policies_from
 from consent_gateway.web.app import create_app
 from consent_gateway.wiring import open_sealer

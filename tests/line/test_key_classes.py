@@ -11,7 +11,8 @@ from consent_gateway import gateway as line_of_reads
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import ADS, ANALYTICS, CALL_CENTRE, NEWSLETTER, TILL
 from consent_gateway.errors import KeysUnavailable, ProtectionRefused
-from consent_gateway.gateway import Gateway, ReadQuery
+from consent_gateway.gateway import Gateway
+from consent_gateway.line import ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy.rulebook import Rulebook
 from consent_gateway.ports import Page

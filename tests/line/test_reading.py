@@ -6,7 +6,7 @@ from consent_gateway.audit.entry import Entry
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.demo.cast import CAST
 from consent_gateway.errors import AuditUnavailable, CallerNotPermitted, NotFound, UnknownField, UnknownPurpose
-from consent_gateway.gateway import BatchQuery, DecideQuery, ReadQuery
+from consent_gateway.line import BatchQuery, DecideQuery, ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import Effect, EventKind, Identifier, Reason
 from tests.line.conftest import ALL, Line, named

@@ -12,7 +12,7 @@ from consent_gateway.audit.recorder import Recorder
 from consent_gateway.database import HeldConnections
 from consent_gateway.demo.cast import CAST
 from consent_gateway.errors import AuditUnavailable, CallerNotPermitted, IdentifierRefused
-from consent_gateway.gateway import DecideQuery, ReadQuery
+from consent_gateway.line import DecideQuery, ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.searches import SLOTS, SearchQuery
 from consent_gateway.vocabulary import Identifier

@@ -6,7 +6,7 @@ import pytest
 
 from consent_gateway.demo.cast import CAST
 from consent_gateway.errors import Conflict, ConsentNotRaised, FieldsRefused, InputRefused, StoreUnavailable
-from consent_gateway.gateway import ReadQuery
+from consent_gateway.line import ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.protection.material import KeyGrant
 from consent_gateway.vocabulary import Identifier

@@ -30,15 +30,8 @@ from consent_gateway.errors import (
     UnknownField,
     UnknownPurpose,
 )
-from consent_gateway.gateway import (
-    BatchAnswer,
-    BatchQuery,
-    DecideAnswer,
-    DecideQuery,
-    ReadAnswer,
-    ReadQuery,
-)
 from consent_gateway.ids import new_id
+from consent_gateway.line import BatchAnswer, BatchQuery, DecideAnswer, DecideQuery, ReadAnswer, ReadQuery
 from consent_gateway.officers.challenges import Challenges
 from consent_gateway.officers.enrolment import Enrolment
 from consent_gateway.officers.passkeys import RelyingParty

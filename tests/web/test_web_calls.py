@@ -10,7 +10,7 @@ from marshmallow import Schema
 from werkzeug.test import TestResponse
 
 from consent_gateway.errors import StoreUnavailable
-from consent_gateway.gateway import BatchQuery, DecideQuery, ReadQuery
+from consent_gateway.line import BatchQuery, DecideQuery, ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.ports import Page
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, Action, EventKind, Identifier

@@ -20,7 +20,7 @@ from consent_gateway.errors import (
     UnknownField,
     UnknownPurpose,
 )
-from consent_gateway.gateway import ReadQuery, tells_nothing
+from consent_gateway.line import ReadQuery, tells_nothing
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.ports import Page
 from consent_gateway.searches import SLOTS, SearchQuery

@@ -14,7 +14,7 @@ from consent_gateway.errors import (
     UnknownField,
     UnknownPurpose,
 )
-from consent_gateway.gateway import BatchQuery, DecideQuery, tells_nothing
+from consent_gateway.line import BatchQuery, DecideQuery, tells_nothing
 from consent_gateway.vocabulary import Action
 from consent_gateway.web import answer_schemas, bodies, schemas
 from consent_gateway.web.answers import batch_answer, decision_answer
