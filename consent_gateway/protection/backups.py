@@ -97,6 +97,9 @@ class Backups:
         except KeysUnavailable:
             file.unlink()  # never leave what looks like a back-up and is none
             raise
+        except InputRefused as error:  # ours a moment ago, and now it says that it is not
+            file.unlink()
+            raise KeysUnavailable("a back-up holds something else than was written: use another disk") from error
         return made
 
     def _copied(self, live: Connection, target: Connection, about: Backup, progress: Progress) -> Backup:

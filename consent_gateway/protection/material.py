@@ -80,6 +80,10 @@ class PersonKeys:
         secret = expand(self.data_key, bind("class/1", self.tenant, self.data_subject, key_class))
         return ClassKey(self.tenant, self.data_subject, self.key_id, key_class, secret)
 
+    def hand_out_key(self) -> bytes:
+        """The key of what random tokens hold about this person; it dies with their data key."""
+        return expand(self.data_key, bind("token.rand/1", self.tenant, self.data_subject))
+
 
 @dataclass(frozen=True, slots=True)
 class DestroyedKey:

@@ -82,7 +82,7 @@ def _random_token(value: JsonValue, field: str, given: Given, parameters: Parame
         key.key_id,
         int(parameters["pad"]),
         person.data_subject,
-        reversible.hand_out_key(person.data_key, given.tenant, person.data_subject),
+        person.hand_out_key(),
         (draw_nonce(), draw_nonce()),
     )
 

@@ -14,7 +14,6 @@ from consent_gateway.protection.material import NamedKey, draw_nonce
 from consent_gateway.protection.pseudonyms import alias_of_person, pseudonym_of_person
 from consent_gateway.protection.reversible import (
     Place,
-    hand_out_key,
     person_of_random_token,
     random_token,
     stable_token,
@@ -109,7 +108,7 @@ class Retokener:
 
     def _random(self, token: Token, place: Place, old: NamedKey, new: NamedKey, pad: int) -> JsonValue:
         data_subject, inner = person_of_random_token(token, place, old.secret)
-        own = hand_out_key(self._keyring.person_keys(data_subject).data_key, self._tenant, data_subject)
+        own = self._keyring.person_keys(data_subject).hand_out_key()
         value = value_of_random_token(token, place, own, data_subject, inner)
         nonces = (draw_nonce(), draw_nonce())
         return random_token(value, place, new.secret, new.key_id, pad, data_subject, own, nonces)

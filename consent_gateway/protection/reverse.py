@@ -14,7 +14,6 @@ from consent_gateway.protection.material import NamedKey
 from consent_gateway.protection.pseudonyms import alias_of_person, pseudonym_of_person
 from consent_gateway.protection.reversible import (
     Place,
-    hand_out_key,
     person_of_random_token,
     value_of_random_token,
     value_of_stable_token,
@@ -94,7 +93,7 @@ class Reverser:
         key = self._key("token", place, token.key_id)
         data_subject, inner = person_of_random_token(token, place, key.secret)
         person = self._keyring.person_keys(data_subject)
-        own = hand_out_key(person.data_key, self._tenant, data_subject)
+        own = person.hand_out_key()
         return Reversed(data_subject, value_of_random_token(token, place, own, data_subject, inner))
 
 

@@ -57,11 +57,6 @@ def value_of_stable_token(token: Token, place: Place, token_key: bytes) -> JsonV
         raise _elsewhere() from None
 
 
-def hand_out_key(data_key: bytes, tenant: str, data_subject: str) -> bytes:
-    """The key of what random tokens hold about one person; derived from their data key, so it dies with them."""
-    return expand(data_key, bind("token.rand/1", tenant, data_subject))
-
-
 def random_token(
     value: JsonValue,
     place: Place,
@@ -75,8 +70,8 @@ def random_token(
     """A token of a value that is another every time: AES-256-GCM in two layers.
 
     The outer, under the domain's key, holds the person's id and the inner; the inner, under the person's
-    `hand_out_key`, holds the padded value. The id in the text is that of the domain's key: the person's own would be
-    the same for two recipients. `nonces` are for the outer and the inner layer, fresh at every call.
+    `PersonKeys.hand_out_key`, holds the padded value. The id in the text is that of the domain's key: the person's own
+    would be the same for two recipients. `nonces` are for the outer and the inner layer, fresh at every call.
     """
     if value is None:
         return None

@@ -16,7 +16,7 @@ from consent_gateway.errors import Conflict, KeysUnavailable, ProtectionRefused
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.protection.pseudonyms import alias_of_person, pseudonym_of_person, pseudonym_of_value
 from consent_gateway.protection.reverse import Reverser
-from consent_gateway.protection.reversible import Place, hand_out_key, random_token, stable_token
+from consent_gateway.protection.reversible import Place, random_token, stable_token
 from consent_gateway.wiring import Services, open_sealer
 from tests.deployment import Deployment
 
@@ -43,7 +43,7 @@ def handed_out(services: Services, person: str, value: str) -> dict[str, str]:
     ring.create(person)
     who, domain, token = ring.person_keys(person), ring.domain_key(*DOMAIN), ring.token_key(*DOMAIN)
     place = Place(tenant, *DOMAIN, "email")
-    own = hand_out_key(who.data_key, tenant, person)
+    own = who.hand_out_key()
     made: dict[str, Any] = {
         "ps": pseudonym_of_person(who.seed, domain.secret, domain.key_id, tenant),
         "ea": alias_of_person(who.seed, domain.secret, domain.key_id, tenant),

@@ -140,7 +140,9 @@ def test_whoever_is_refused_is_not_counted(line: Line, monkeypatch: pytest.Monke
     indexes = shared_part._indexes.asked("phone", "last4", "0000").values[0]
     with engine.begin() as connection:
         people = connection.exec_driver_sql(
-            "SELECT data_subject FROM people WHERE store_key IS NOT NULL ORDER BY data_subject"
+            "SELECT p.data_subject FROM people p LEFT JOIN person_state s ON s.data_subject = p.data_subject"
+            " WHERE store_key IS NOT NULL AND jurisdiction IS NOT NULL AND NOT COALESCE(s.restricted, FALSE)"
+            " AND NOT COALESCE(s.erasure_pending, FALSE) AND NOT COALESCE(s.erased, FALSE) ORDER BY p.data_subject"
         ).scalars().all()  # fmt: skip
         rows = [{"k": "phone", "m": "last4", "i": indexes, "p": person} for person in people[: SLOTS + 1]]
         statement = "INSERT INTO search_indexes (kind, mode, blind_index, data_subject) VALUES (:k, :m, :i, :p)"

@@ -16,7 +16,7 @@ from consent_gateway.cli.audit import audit
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.officers.registry import Role
 from consent_gateway.people.directory import PersonRef
-from consent_gateway.protection.transforms import pseudonym_of_value
+from consent_gateway.protection.pseudonyms import pseudonym_of_value
 from consent_gateway.reidentification.canonical import canonical, commitment
 from consent_gateway.vocabulary import Caller, EventKind, Identifier
 from tests.reidentification.conftest import APPROVES, ASKS, House, person
