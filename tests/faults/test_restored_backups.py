@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -12,9 +13,11 @@ from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.fields import open_sealed, seal
 from consent_gateway.protection.hierarchy import Hierarchy, shard_of
 from consent_gateway.protection.keys import KeyRing
-from consent_gateway.protection.material import draw_key
+from consent_gateway.protection.material import ClassKey, KeyGrant, PersonKeys, draw_key
+from consent_gateway.protection.pseudonyms import pseudonym_of_person
 from consent_gateway.protection.tables import EPOCHS, KEY_MARKS, NAMED_KEYS, PERSON_KEYS, SHARD_KEYS
-from consent_gateway.protection.transforms import pseudonym_of_person
+from consent_gateway.protection.transit_engine import TransitAddress
+from consent_gateway.protection.transit_provider import TransitKeyProvider
 from tests.conftest import StillClock
 from tests.keys_world import TENANT, KeyWorld, file_provider, silent
 
@@ -23,15 +26,29 @@ OTHERS = [f"ds_{n}" for n in range(12)]
 _TWIN = next(f"ds_{n}" for n in range(12, 100_000) if shard_of(f"ds_{n}") == shard_of(ERASED))
 EVERYBODY = [ERASED, _TWIN, *OTHERS]
 
-Open = Callable[[Path], KeyProvider]
+Open = Callable[[Path, pytest.FixtureRequest], KeyProvider]
 
 
-def open_file(folder: Path) -> KeyProvider:
+def file(folder: Path, _request: pytest.FixtureRequest) -> KeyProvider:
     """The file provider: its root key file lives on, as the machine that is restored onto has it."""
     return file_provider(folder)
 
 
-PROVIDERS: list[Open] = [open_file]
+def openbao(folder: Path, request: pytest.FixtureRequest) -> KeyProvider:
+    """A real OpenBao server, which outlives the machine that is restored and is part of no back-up of ours."""
+    server = request.getfixturevalue("openbao")
+    token_file = server.write_token(folder / "token")
+    address = TransitAddress("openbao", server.address, "transit", f"key-{uuid4().hex}", token_file, timeout=10)
+    TransitKeyProvider.create(address)
+    return TransitKeyProvider(address)
+
+
+PROVIDERS: list[Open] = [file, openbao]
+
+
+def care(keys: PersonKeys) -> ClassKey:
+    """The key of the sealed field."""
+    return keys.class_key("care", KeyGrant(frozenset({"care"})))
 
 
 class Shop:
@@ -45,7 +62,7 @@ class Shop:
         ring.create_many(EVERYBODY)
         for one in EVERYBODY:
             keys = ring.person_keys(one)
-            self.store[one] = seal(f"allergies of {one}", "allergies", one, keys)
+            self.store[one] = seal(f"allergies of {one}", "allergies", one, care(keys))
             self.partner[one] = self.pseudonym(ring, one)
         ring.close()
 
@@ -60,7 +77,8 @@ class Shop:
         opened, known = set(), set()
         for one in EVERYBODY:
             try:
-                assert open_sealed(stored[one], "allergies", one, ring.person_keys(one)) == f"allergies of {one}"
+                key = care(ring.person_keys(one))
+                assert open_sealed(stored[one], "allergies", one, key) == f"allergies of {one}"
                 opened.add(one)
             except (KeysUnavailable, ProtectionRefused):
                 pass
@@ -77,7 +95,7 @@ class Shop:
 @pytest.fixture(params=PROVIDERS, ids=lambda given: given.__name__)
 def shop(request: pytest.FixtureRequest, empty_database: str, tmp_path: Path, clock: Clock) -> Iterator[Shop]:
     """The shop of each provider, on both databases."""
-    world = KeyWorld(empty_database, tmp_path, clock, request.param(tmp_path))
+    world = KeyWorld(empty_database, tmp_path, clock, request.param(tmp_path, request))
     yield Shop(world)
     world.dispose()
 
@@ -135,7 +153,7 @@ def test_the_closings_own_back_up_restores_everybody_living(shop: Shop, tmp_path
     if (tmp_path / "copy.key").exists():  # the machine is lost, and with it the first of the two files
         shutil.copy(tmp_path / "copy.key", elsewhere / "root.key")
         shutil.copy(tmp_path / "copy.key", elsewhere / "copy.key")
-        provider = open_file(elsewhere)
+        provider = file_provider(elsewhere)
     world = KeyWorld(f"sqlite:///{elsewhere / 'keys.db'}", elsewhere, StillClock(), provider)
     world.upkeep().restore(shop.world.backups / evidence.backup, silent)
     assert shop.read(world, store) == set(EVERYBODY) - {ERASED}
