@@ -139,16 +139,23 @@ class NamedKeys:
         self.retire_together((kind,), parts, version)
 
     def retire_by_id(self, kind: str, key_id: str) -> None:
-        """`retire` for the version with this id. Raises `KeysUnavailable` where it is unknown, else as `retire`."""
+        """Retire the version with this id, also where no newer one of its name will ever be made.
+
+        For keys that another list says are out of use. Raises `KeysUnavailable` for an id that is unknown and
+        `NotFound` for one that is retired.
+        """
         c = NAMED_KEYS.c
         with self._database.reading() as connection:
             found = connection.execute(sa.select(c.name, c.version).where(c.kind == kind, c.key_id == key_id)).first()
         if found is None:
             raise KeysUnavailable(f"no {kind} key has this id: see the inventory")
-        self.retire(kind, tuple(json.loads(found.name)), found.version)
+        self._retire((kind,), tuple(json.loads(found.name)), found.version, spare_present=False)
 
     def retire_together(self, kinds: tuple[str, ...], parts: Parts, version: int) -> tuple[str, ...]:
         """`retire` for several kinds of one name at once; returns the ids of the keys that are gone."""
+        return self._retire(kinds, parts, version, spare_present=True)
+
+    def _retire(self, kinds: tuple[str, ...], parts: Parts, version: int, *, spare_present: bool) -> tuple[str, ...]:
         for kind in kinds:
             _refuse_for_good(kind, parts)
         c = NAMED_KEYS.c
@@ -156,7 +163,7 @@ class NamedKeys:
         with self._database.transaction() as connection:
             self._database.erase_deleted(connection)
             present = connection.execute(sa.select(sa.func.max(c.version)).where(*of_name)).scalar_one()
-            if version == present:
+            if spare_present and version == present:
                 raise Conflict(f"version {version} is the present one: rotate first")
             chosen = (*of_name, c.version == version, c.retired_at.is_(None))
             gone = tuple(connection.execute(sa.select(c.key_id).where(*chosen).order_by(c.kind)).scalars())

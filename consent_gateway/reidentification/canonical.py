@@ -24,11 +24,16 @@ FORMAT = "reidentification/1"
 
 @dataclass(frozen=True, slots=True)
 class AskedToken:
-    """One token to be turned back. `field` and `key_id` are for tokens whose text does not say them."""
+    """One token to be turned back. The other members are for tokens whose text does not say them."""
 
     text: str
     field: str | None = None
     key_id: str | None = None
+    transform: str | None = None
+
+    def parts(self) -> tuple[str, str, str, str]:
+        """What a commitment to this token covers, nothing being the empty string."""
+        return (self.text, self.field or "", self.key_id or "", self.transform or "")
 
     def __repr__(self) -> str:
         return "AskedToken(text=<withheld>)"
@@ -73,7 +78,7 @@ def canonical_request(
             "requester": requester,
             "revision": revision,
             "text_sha256": commitment(salt, "text", ask.text),
-            "tokens": [commitment(salt, "token", one.text, one.field or "", one.key_id or "") for one in ask.tokens],
+            "tokens": [commitment(salt, "token", *one.parts()) for one in ask.tokens],
         }
     )
 

@@ -220,7 +220,7 @@ class Requests:
         return True
 
     def _sealed(self, request_id: str, salt: bytes, ask: Ask) -> bytes:
-        tokens = [[one.text, one.field, one.key_id] for one in ask.tokens]
+        tokens = [[one.text, one.field, one.key_id, one.transform] for one in ask.tokens]
         raw = json.dumps({"salt": salt.hex(), "text": ask.text, "tokens": tokens}).encode()
         return gcm_encrypt(self._sealing_key(request_id), self._random(NONCE_BYTES), raw, bind(request_id))
 

@@ -41,7 +41,14 @@ class Reverses(Protocol):
     """Turns the text of a token back, under the keys of one purpose and recipient."""
 
     def reverse(
-        self, text: str, *, field: str | None, purpose: str, recipient: str | None, key_id: str | None = None
+        self,
+        text: str,
+        *,
+        field: str | None,
+        purpose: str,
+        recipient: str | None,
+        key_id: str | None = None,
+        transform: str | None = None,
     ) -> Reversed:
         """What the token stands for. Raises `ProtectionRefused` or `KeysUnavailable` where it stands for nothing."""
         ...
@@ -154,7 +161,12 @@ class Reveals:
         terms = self._policies.documents.reidentification.on(now.date())
         try:
             turned = self._reverser.reverse(
-                one.text, field=one.field, purpose=purpose, recipient=recipient, key_id=one.key_id
+                one.text,
+                field=one.field,
+                purpose=purpose,
+                recipient=recipient,
+                key_id=one.key_id,
+                transform=one.transform,
             )
             known = self._person(turned, one.field)
         except (ProtectionRefused, KeysUnavailable, IdentifierRefused):

@@ -83,11 +83,12 @@ class SignedSchema(Strict):
 
 
 class AskedTokenSchema(Strict):
-    """One token. A token whose text does not say its field or key needs them beside it."""
+    """One token. A token whose text does not say its field, key or transform needs them beside it."""
 
     token = Text(longest=_TOKEN, required=True)
     field = Text(longest=128)
     key_id = Text(longest=32)
+    transform = Text(longest=32)
 
 
 class ReidentifySchema(Strict):

@@ -318,7 +318,7 @@ def test_a_result_can_be_shown_later_to_be_the_one_in_the_log(house: House) -> N
     told = house.reveal(requester, request_id).body
     salt = bytes.fromhex(told["salt"])
     asked, _approve, _decide, reveal = (one["detail"] | {"n": ""} for one in house.entries(request_id))
-    assert asked["token_001"] == commitment(salt, "token", token, "email", "")
+    assert asked["token_001"] == commitment(salt, "token", token, "email", "", "")
     assert asked["text_sha256"] == commitment(salt, "text", "the parcel of Ada Lovelace went astray")
     results = canonical([[one["data_subject"], one["value"]] for one in told["results"]])
     assert reveal["result_sha256"] == commitment(salt, "result", results)

@@ -44,7 +44,9 @@ def ask_reidentification(call: Call) -> Response:
     many in an hour halts the officer.
     """
     body = call.body
-    tokens = tuple(AskedToken(one["token"], one.get("field"), one.get("key_id")) for one in body["tokens"])
+    tokens = tuple(
+        AskedToken(one["token"], one.get("field"), one.get("key_id"), one.get("transform")) for one in body["tokens"]
+    )
     ask = Ask(tokens, body["purpose"], body["recipient"], body["reason"], body["text"], body["case_id"])
     return json_answer(_state(call, call.services.desk.requests.ask(call.officer, ask)), 201)
 
