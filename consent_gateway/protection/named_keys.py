@@ -222,9 +222,11 @@ class NamedKeys:
             return connection.execute(statement).first()
 
     def _found(self, kind: str, parts: Parts, key_id: str) -> NamedKey:
-        for key in self.versions(kind, parts):
-            if key.key_id == key_id:
-                return key
+        for _attempt in range(2):
+            for key in self.versions(kind, parts):
+                if key.key_id == key_id:
+                    return key
+            self._forget((kind,), parts)  # another process may have made it since we looked
         raise KeysUnavailable(f"the {kind} key with this id was retired: what it made cannot be turned back any more")
 
     def _unretired(self, connection: Connection) -> list[sa.Row[str, str, int, str, bytes]]:
