@@ -60,6 +60,21 @@ def test_each_step_goes_down_and_up_again(empty_database: str, chain: Chain) -> 
     engine.dispose()
 
 
+def test_used_assertions_stay_used(empty_database: str) -> None:
+    """An assertion used just before the upgrade to one store of proofs is still used after it, and back again."""
+    engine = open_engine(empty_database, threads=1)
+    upgrade(engine, "gateway")
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO used_proofs (signer, jti, expires_at) VALUES ('till', 'j', 7)"))
+    downgrade(engine, "gateway", "0005_audit")
+    upgrade(engine, "gateway")
+    with engine.begin() as connection:
+        assert connection.execute(sa.text("SELECT signer, jti, expires_at FROM used_proofs")).all() == [
+            ("till", "j", 7)
+        ]
+    engine.dispose()
+
+
 def test_an_old_database_is_refused(empty_database: str) -> None:
     """A database that is not at the newest revision is refused with the command that mends it."""
     engine = open_engine(empty_database, threads=1)

@@ -8,6 +8,7 @@ from consent_gateway.errors import SettingsRefused
 from consent_gateway.settings import PREFIX, prepare_directories, read_settings
 
 STORE = {"CONSENT_GATEWAY_STORE_URL": "sqlite:///shop.db"}
+PROXY = {"CONSENT_GATEWAY_CLIENT_CERT_HEADER": "Client-Cert", "CONSENT_GATEWAY_TRUSTED_PROXIES": "10.0.0.7"}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,15 @@ STORE = {"CONSENT_GATEWAY_STORE_URL": "sqlite:///shop.db"}
         ({**STORE, "CONSENT_GATEWAY_ISSUER": "ftp://x"}, "http or https URL"),
         ({**STORE, "CONSENT_GATEWAY_TENANT": "a b"}, "letters, digits and hyphens"),
         ({**STORE, "CONSENT_GATEWAY_DATABASE_URL": "mysql://x/y"}, "sqlite:/// or postgresql://"),
+        ({**STORE, "CONSENT_GATEWAY_TRUSTED_PROXIES": "10.0.0.7"}, "set both or neither"),
+        ({**STORE, "CONSENT_GATEWAY_CLIENT_CERT_HEADER": "Client-Cert"}, "set both or neither"),
+        ({**STORE, **PROXY, "CONSENT_GATEWAY_TRUSTED_PROXIES": "proxy.internal"}, "addresses or networks"),
+        ({**STORE, **PROXY, "CONSENT_GATEWAY_TRUSTED_PROXIES": "10.0.0.7/24"}, "addresses or networks"),
+        ({**STORE, **PROXY, "CONSENT_GATEWAY_TRUSTED_PROXIES": "10.0.0.7,0.0.0.0/0"}, "every address there is"),
+        ({**STORE, **PROXY, "CONSENT_GATEWAY_TRUSTED_PROXIES": "::/0"}, "every address there is"),
+        ({**STORE, **PROXY, "CONSENT_GATEWAY_CLIENT_CERT_HEADER": "Authorization"}, "a header of its own"),
+        ({**STORE, **PROXY, "CONSENT_GATEWAY_CLIENT_CERT_HEADER": "Client_Cert"}, "a header of its own"),
+        ({**STORE, "CONSENT_GATEWAY_ISSUERS_FILE": " "}, "ISSUERS_FILE is not set"),
         ({**STORE, "CONSENT_GATEWAY_TOKENS_SECONDS": "60"}, "is not a setting"),
         ({**STORE, "CONSENT_GATEWAY_TENANT": "a", "CONSENT_GATEWAY_TENANT_FILE": "x"}, "keep one"),
         ({"CONSENT_GATEWAY_STORE_URL_FILE": "not/there"}, "name a readable file"),
@@ -41,6 +51,18 @@ def test_unsafe_values_are_refused_with_their_mend(given: dict[str, str], told: 
         read_settings(given)
     assert told in refused.value.message
     assert PREFIX in refused.value.message
+
+
+def test_proxies_and_their_header_are_read() -> None:
+    """Addresses and networks of both kinds are taken; unset, there is no proxy and no issuers file."""
+    given = {**STORE, **PROXY, "CONSENT_GATEWAY_TRUSTED_PROXIES": "10.0.0.7, 10.1.0.0/28,fd00::7"}
+    proxies = read_settings(given).certificate_proxies
+    assert proxies is not None
+    assert (proxies.header, [str(each) for each in proxies.networks]) == (
+        "Client-Cert",
+        ["10.0.0.7/32", "10.1.0.0/28", "fd00::7/128"],
+    )
+    assert (read_settings(STORE).certificate_proxies, read_settings(STORE).issuers_file) == (None, None)
 
 
 def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ def test_a_registered_client_can_prove_itself(services: Any) -> None:
     assert (client.purposes, client.recipients) == ({"order_fulfilment", "payment"}, {"company"})
 
 
+def test_an_outside_client_is_registered_under_a_known_issuer(services: Any) -> None:
+    """`--issuer` and `--external-id` make a client without secret; an issuer that is not listed is refused by name."""
+    outside = (*ADD, "--external-id", "till", "--bound", "dpop", "--json", "--issuer")
+    with pytest.raises(InputRefused, match=r"https://login\.example"):
+        run(services, *outside, "https://evil.example")
+    told = json.loads(run(services, *outside, "https://login.example").output)
+    assert (told["client_secret"], told["auth_method"], told["bound"]) == (None, "outside_issuer", "dpop")
+    assert (told["issuer"], told["external_id"]) == ("https://login.example", "till")
+
+
 def test_a_secret_is_shown_once(services: Any) -> None:
     """The secret is printed at the registration and never again."""
     output = run(services, *ADD).output

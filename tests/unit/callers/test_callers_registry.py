@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from consent_gateway.callers.digests import keyed_digest
 from consent_gateway.callers.keysets import checked_keys
-from consent_gateway.callers.registry import AuthMethod, NewClient, Registry, Scope, refuse_unknown
+from consent_gateway.callers.registry import AuthMethod, Bound, NewClient, Registry, Scope, refuse_unknown
 from consent_gateway.callers.tables import CLIENTS
 from consent_gateway.errors import Conflict, DatabaseUnavailable, InputRefused, NotFound
 
@@ -190,11 +190,64 @@ def test_a_registration_that_does_not_stand_is_refused(registry: Registry, diffe
     assert registry.all() == ()
 
 
+def test_a_client_of_an_outside_issuer_has_no_credential_here(registry: Registry) -> None:
+    """It is listed with its issuer, its id there and its binding; no secret is made and none would work."""
+    outside = {"issuer": "https://login.example", "external_id": "shop-backend", "bound": Bound.DPOP}
+    client, secret = registry.add(new_client(client_id="outside", **outside))
+    assert secret is None
+    (listed,) = registry.all()
+    assert listed == client
+    assert (listed.issuer, listed.external_id, listed.bound) == tuple(outside.values())
+    assert registry.authenticate("outside", "") is None
+
+
+def test_one_outside_client_stands_for_one_client_here(registry: Registry) -> None:
+    """A second registration of an issuer's client is a conflict while the first lives, and possible after its end."""
+    outside = {"issuer": "https://login.example", "external_id": "shop-backend"}
+    registry.add(new_client(client_id="first", **outside))
+    with pytest.raises(Conflict, match="revoke that one first"):
+        registry.add(new_client(client_id="second", **outside))
+    registry.add(new_client(client_id="third", **{**outside, "issuer": "https://other.example"}))
+    registry.revoke("first")
+    registry.add(new_client(client_id="second", **outside))
+    with pytest.raises(Conflict, match="choose another"):
+        registry.add(new_client(client_id="first"))
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        {"issuer": "https://login.example"},
+        {"external_id": "x"},
+        {"issuer": "", "external_id": ""},
+        {"issuer": "https://login.example", "external_id": "x" * 257},
+        {"issuer": "https://login.example", "external_id": "a\u0000"},
+        {"issuer": "https://login.example", "external_id": "x", "jwks": {"keys": []}},
+    ],
+)
+def test_half_an_outside_client_is_refused(registry: Registry, different: dict[str, Any]) -> None:
+    """Issuer and id there are given together, are of a sane length, and exclude keys of the client's own."""
+    with pytest.raises(InputRefused):
+        registry.add(new_client(**different))
+    assert registry.all() == ()
+
+
 def test_names_unknown_to_the_policy_are_refused() -> None:
-    """A channel, purpose or recipient the policy does not have is named in the refusal."""
-    known = {"channels": {"web_shop"}, "purposes": {"order_fulfilment"}, "recipients": {"company"}}
+    """A channel, purpose or recipient the policy does not have, or an unlisted issuer, is named in the refusal."""
+    known = {
+        "channels": {"web_shop"},
+        "purposes": {"order_fulfilment"},
+        "recipients": {"company"},
+        "issuers": {"https://login.example"},
+    }
     refuse_unknown(new_client(), **known)
-    for different in ({"channel": "tv"}, {"purposes": frozenset({"fun"})}, {"recipients": frozenset({"moon"})}):
+    refuse_unknown(new_client(issuer="https://login.example", external_id="x"), **known)
+    for different in (
+        {"channel": "tv"},
+        {"purposes": frozenset({"fun"})},
+        {"recipients": frozenset({"moon"})},
+        {"issuer": "https://login.example/", "external_id": "x"},
+    ):
         with pytest.raises(InputRefused, match="unknown"):
             refuse_unknown(new_client(**different), **known)
 

@@ -165,9 +165,10 @@ def test_the_cache_stays_within_its_bound(
     issued = [tokens.issue(client).token for _ in range(5)]
     for token in issued:
         assert tokens.resolve(token)
-    assert len(tokens._cache) == 3
-    assert hashlib.sha256(issued[0].encode()).digest() not in tokens._cache
-    assert hashlib.sha256(issued[4].encode()).digest() in tokens._cache
+    remembered = tokens._cache._held
+    assert len(remembered) == 3
+    assert hashlib.sha256(issued[0].encode()).digest() not in remembered
+    assert hashlib.sha256(issued[4].encode()).digest() in remembered
 
 
 def test_a_remembered_token_reads_no_database(
