@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from consent_gateway.errors import KeysDestroyed, KeysMissing, KeysUnavailable
 from consent_gateway.people.directory import by_store_keys
+from consent_gateway.people.suppression import SuppressionTags, suppressed
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.ports import CustomerStore, Page, StoredRecord
 from consent_gateway.protection.fields import is_sealed, key_id_of, open_sealed, refused_format
@@ -36,6 +37,7 @@ class Cause(StrEnum):
     UNKNOWN_FORMAT = "unknown_format"
     EARLIER_FORMAT = "earlier_format"
     NOT_ENROLLED = "not_enrolled"
+    ERASED_PERSONS = "erased_persons"
     ANOTHER_PERSONS = "another_persons"
     KEYS_MISSING = "keys_missing"
     KEYS_DESTROYED = "keys_destroyed"
@@ -48,6 +50,7 @@ MEANINGS: Mapping[Cause, str] = MappingProxyType(
         Cause.UNKNOWN_FORMAT: "are built like a token, but are none that this gateway sealed",
         Cause.EARLIER_FORMAT: "were sealed before key classes",
         Cause.NOT_ENROLLED: "are sealed, in rows of people the gateway does not know",
+        Cause.ERASED_PERSONS: "are sealed, in rows of people who were erased here and are still in the store",
         Cause.ANOTHER_PERSONS: "are sealed for another person",
         Cause.KEYS_MISSING: "are sealed, but the key table has no keys of the person",
         Cause.KEYS_DESTROYED: "are sealed under keys that were destroyed",
@@ -62,6 +65,7 @@ MENDS: Mapping[Cause, str] = MappingProxyType(
         Cause.UNKNOWN_FORMAT: f"{_RESTORE}; or empty it and write it anew",
         Cause.EARLIER_FORMAT: REFUSED_VERSION[TokenKind.SEALED_FIELD, 1].partition(": ")[2],
         Cause.NOT_ENROLLED: "run `consent-gateway people enrol` and look again",
+        Cause.ERASED_PERSONS: "erase these rows in the store: nobody can open them again",
         Cause.ANOTHER_PERSONS: f"{_RESTORE}: they were copied between rows",
         Cause.KEYS_MISSING: "restore the key table that belongs to this store",
         Cause.KEYS_DESTROYED: "empty the column for these rows: nobody can open them again",
@@ -92,16 +96,34 @@ class ScanReport:
     unprotected: tuple[Unprotected, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One record of the store: its place from 1, and who it is, if the directory knows them or has let them go."""
+
+    place: int
+    store_key: str
+    data_subject: str | None
+    erased: bool
+
+
 class StoreScan:
     """Looks through the sealed fields of one store."""
 
     def __init__(
-        self, *, engine: sa.Engine, store: CustomerStore, catalogue: Catalogue, keyring: KeyRing, grant: KeyGrant
+        self,
+        *,
+        engine: sa.Engine,
+        store: CustomerStore,
+        catalogue: Catalogue,
+        keyring: KeyRing,
+        grant: KeyGrant,
+        tags: SuppressionTags,
     ) -> None:
         self._engine = engine
         self._store = store
         self._keyring = keyring
         self._grant = grant
+        self._tags = tags
         self._classes = catalogue.key_classes
         self._root = frozenset(one.name for one in catalogue.root.fields)
 
@@ -114,22 +136,24 @@ class StoreScan:
         stride = 1 if sample is None else max(1, -(-total // sample))
         tally = _Tally(self._classes)
         looked = 0
-        for place, store_key, data_subject in self._rows(stride):
-            for record in self._pages(store_key):
+        for row in self._rows(stride):
+            for record in self._pages(row.store_key):
                 for field, value in _sealed_values(record, self._classes):
-                    tally.add(field, self._cause(value, field, data_subject), data_subject or f"row {place}")
+                    tally.add(field, self._cause(value, field, row), row.data_subject or f"row {row.place}")
             looked += 1
             progress(looked, -(-total // stride))
         return ScanReport(looked, total, tally.opened, tally.found(self._root))
 
-    def _rows(self, stride: int) -> Iterator[tuple[int, str, str | None]]:
-        """Place from 1, store key and data subject of every `stride`-th record, in order of the store's key."""
+    def _rows(self, stride: int) -> Iterator["_Row"]:
+        """Every `stride`-th record, in order of the store's key."""
         place, after = 0, None
         while self._classes and (rows := self._store.identities(after, _PEOPLE)):
             wanted = {place + at: row.store_key for at, row in enumerate(rows, 1) if (place + at - 1) % stride == 0}
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 people = by_store_keys(connection, list(wanted.values()))
-            yield from ((at, store_key, people.get(store_key)) for at, store_key in wanted.items())
+                unknown = {key: self._tags.of_store_key(key) for key in wanted.values() if key not in people}
+                erased = suppressed(connection, unknown.values())
+            yield from (_Row(at, key, people.get(key), unknown.get(key) in erased) for at, key in wanted.items())
             place += len(rows)
             after = rows[-1].store_key
 
@@ -145,11 +169,13 @@ class StoreScan:
             fields = tuple(name for name in fields if name.rpartition(".")[0] in record.more)
             offset += _CHILDREN
 
-    def _cause(self, value: JsonValue, field: str, data_subject: str | None) -> Cause | None:
+    def _cause(self, value: JsonValue, field: str, row: "_Row") -> Cause | None:
         """Why a value is not protected; None for one that opens under its person, field and class."""
         if not isinstance(value, str) or not is_sealed(value):
             return _unsealed(value)
-        return Cause.NOT_ENROLLED if data_subject is None else self._sealed_cause(value, field, data_subject)
+        if row.data_subject is None:
+            return Cause.ERASED_PERSONS if row.erased else Cause.NOT_ENROLLED
+        return self._sealed_cause(value, field, row.data_subject)
 
     def _sealed_cause(self, value: str, field: str, data_subject: str) -> Cause | None:
         try:

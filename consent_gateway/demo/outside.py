@@ -1,5 +1,6 @@
 """What one sees of the demo without the gateway's help: the shop's own rows, and the log with its public key alone."""
 
+import os
 import shlex
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consent_gateway.audit import verify
+from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.state import DemoState
 
 _SECONDS = 60
@@ -42,6 +44,21 @@ class Outside:
             connection.close()
         return Look(f"sqlite3 {self._state.retailer} {shlex.quote(question)}", stored, stored.startswith(_SEALED))
 
+    def commanded(self, *words: str) -> Look:
+        """What an operator's command prints, beside the running gateway."""
+        return _ran("consent-gateway " + shlex.join(words), ["-m", "consent_gateway", *words], self._variables)
+
+    def next_customer(self) -> str:
+        """The id of the first customer who has no part in the story and is in the directory, where nobody erased is."""
+        database = f"file:{self._variables['CONSENT_GATEWAY_STATE_DIR']}/gateway.db?mode=ro"
+        connection = sqlite3.connect(database, uri=True)
+        try:
+            question = "SELECT data_subject FROM people WHERE CAST(store_key AS INTEGER) > ? ORDER BY store_key LIMIT 1"
+            found = connection.execute(question, (len(CAST),)).fetchone()
+        finally:
+            connection.close()
+        return str(found[0])
+
     def log_checked(self, decision_id: str) -> tuple[Look, ...]:
         """Export the log, verify the folder with the public key alone, and find one decision in it."""
         export, key = self._state.exported_log, self._state.public_key
@@ -67,8 +84,9 @@ class Outside:
         return Look(command, line.strip(), bool(line))
 
 
-def _ran(command: str, words: list[str]) -> Look:
+def _ran(command: str, words: list[str], variables: Mapping[str, str] | None = None) -> Look:
+    environment = None if variables is None else {**os.environ, **variables}
     done = subprocess.run(  # noqa: S603 - our own interpreter and files
-        [sys.executable, *words], capture_output=True, text=True, timeout=_SECONDS, check=False
+        [sys.executable, *words], capture_output=True, text=True, timeout=_SECONDS, check=False, env=environment
     )
     return Look(command, done.stdout + done.stderr, done.returncode == 0)

@@ -75,6 +75,11 @@ class DemoState:
         return self.directory / "audit-export"
 
     @property
+    def root_copy(self) -> Path:
+        """Where the root key's second copy lies: it plays the other disk."""
+        return self.directory / "another-disk"
+
+    @property
     def marker(self) -> Path:
         """Written last: says which data this state holds."""
         return self.directory / "demo.json"
@@ -107,9 +112,10 @@ class DemoState:
             self.public_key,
         ):
             path.unlink(missing_ok=True)
-        for folder in (self.gateway, self.exported_log):
+        for folder in (self.gateway, self.exported_log, self.root_copy):
             if folder.exists():
                 shutil.rmtree(folder)
+        self.root_copy.mkdir(mode=0o700)
 
     def finish(self, customers: int) -> None:
         """Mark the state as whole."""
@@ -141,6 +147,8 @@ class DemoState:
             "CONSENT_GATEWAY_STORE_URL": f"sqlite:///{self.retailer.absolute()}",
             "CONSENT_GATEWAY_POLICIES": str(policies.absolute()),
             "CONSENT_GATEWAY_PORT": str(port),
+            # On another medium in earnest: the one copy of the root key beside its own file saves nobody.
+            "CONSENT_GATEWAY_KEY_FILE_COPY": str((self.root_copy / "root.key").absolute()),
         }
 
 

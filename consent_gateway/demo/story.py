@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from consent_gateway.demo.calls import Answer, Call, send, variable
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import ADS, ANALYTICS, CALL_CENTRE, CLIENTS, NEWSLETTER, TILL, WEB_SHOP
+from consent_gateway.demo.erasure import tell_erasure
 from consent_gateway.demo.narration import Narrator
 from consent_gateway.demo.outside import Outside
 from consent_gateway.demo.trade import loyalty_number
@@ -59,6 +60,7 @@ class Story:
         self._minors()
         self._send_list()
         self._nothing_leaks()
+        tell_erasure(self._narrator, self._outside, self._promise)
         self._the_log()
         return not self.broken
 

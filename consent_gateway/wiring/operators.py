@@ -37,6 +37,7 @@ def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock
             catalogue=parts.policies.catalogue,
             keyring=parts.keyring,
             grant=every_class(parts.policies),
+            tags=parts.tags,
         )
         close = partial(close_parts, parts)
         return Patient(parts.engine, parts.keyring, parts.store, scan, parts.recorder, parts.clock, close)

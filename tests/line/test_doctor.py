@@ -346,3 +346,19 @@ def test_the_command_tells_by_its_exit_code(
     assert "bad      sealed field allergies: 1 values stand in the clear" in shown.stdout
     assert not [text for text in (told.stdout, told.stderr, shown.stdout, shown.stderr) if "walnuts" in text]
     assert command(CONSENT_GATEWAY_STORE_URL="sqlite:////nowhere/at/all.db").returncode in (1, 3)
+
+
+def test_rows_of_erased_people_are_told_as_such(line: Line) -> None:
+    """A row that the store still holds of somebody erased is no unknown person's: the mend is to erase it there."""
+    customer = LAST - 2
+    person = person_of(line, customer)
+    grant = KeyGrant(frozenset({"care"}))
+    text = str(line.services.sealing.sealed({"allergies": "figs"}, person, grant)["allergies"])
+    place = int(str(line.store(f"SELECT count(*) FROM customers WHERE customer_id <= {customer}")))
+    line.store(f"UPDATE customers SET service_note = NULL WHERE customer_id = {customer}")
+    with planted(line, "allergies", text, customer):
+        line.services.shredding.shred(person, reference="case-9", by="operator")
+        diagnosis = examined(line)
+    (found,) = diagnosis.unprotected
+    assert (found.cause, found.examples) == (Cause.ERASED_PERSONS, (f"row {place}",))
+    assert found.mend == MENDS[Cause.ERASED_PERSONS]

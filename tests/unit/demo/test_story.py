@@ -86,6 +86,23 @@ def test_everyone_and_every_choice_came_over(built: tuple[DemoState, dict[str, s
     assert state.is_whole(CUSTOMERS)
 
 
+def test_the_doctor_finds_a_fresh_demo_sound(built: tuple[DemoState, dict[str, str]]) -> None:
+    """On a state just built the real command reads every record, names every check and exits with 0."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONSENT_GATEWAY_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "consent_gateway", "doctor"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**inherited, **built[1]},
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"read {CUSTOMERS} of {CUSTOMERS} records" in done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) >= 12
+    assert all(line.startswith("ok ") for line in lines)
+
+
 def test_every_promise_of_the_story_is_kept_and_kept_again(
     serving: Serving, built: tuple[DemoState, dict[str, str]]
 ) -> None:
@@ -94,7 +111,7 @@ def test_every_promise_of_the_story_is_kept_and_kept_again(
         story, lines = _told(serving, built)
         assert story.broken == []
         printed = "\n".join(lines)
-        assert "10. The log, checked from outside" in printed
+        assert "11. The log, checked from outside" in printed
         assert not [secret for secret in built[0].read_secrets().values() if secret in printed]
         assert not [token for token in story.tokens.values() if token in printed]
 
@@ -161,20 +178,3 @@ def test_stopping_ends_the_gateway(built: tuple[DemoState, dict[str, str]]) -> N
     assert running.wait() is not None
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(port))) != 0
-
-
-def test_the_doctor_finds_a_fresh_demo_sound(built: tuple[DemoState, dict[str, str]]) -> None:
-    """On a state just built the real command reads every record, names every check and exits with 0."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONSENT_GATEWAY_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "consent_gateway", "doctor"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**inherited, **built[1]},
-    )
-    assert done.returncode == 0, done.stdout
-    assert f"read {CUSTOMERS} of {CUSTOMERS} records" in done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) >= 12
-    assert all(line.startswith("ok ") for line in lines)
