@@ -48,7 +48,7 @@ def _fill(ring: KeyRing, people: int) -> None:
     shards = max(1, round(people / FULL_SHARD))
     everybody = sorted((number % shards, f"ds_{number:026d}") for number in range(people))
     for low in range(0, people, 1000):
-        ring._create_chunk(everybody[low : low + 1000])  # noqa: SLF001 - which shard a person is in cannot be asked for
+        ring._maker._create_chunk(everybody[low : low + 1000])  # noqa: SLF001 - which shard a person is in cannot be asked for
 
 
 def _timed(kind: str, upkeep: KeyUpkeep, folder: Path, people: int) -> Iterator[str]:

@@ -36,7 +36,7 @@ TWELVE = {
     "email": _as(Effect.MASK, "mask", style="email"),
     "phone": _as(Effect.MASK, "mask", style="phone"),
     "birth_date": _as(Effect.GENERALISE, "generalise.age_band", width=10),
-    "postcode": _as(Effect.GENERALISE, "generalise.zip", keep=3),
+    "postcode": _as(Effect.GENERALISE, "generalise.zip3", keep=3),
     "city": _ALLOW,
     "created_at": _as(Effect.GENERALISE, "generalise.time", unit="month"),
     "allergies": _ALLOW,

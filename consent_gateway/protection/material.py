@@ -69,6 +69,8 @@ class PersonKeys:
     key_id: str
     data_key: bytes = field(repr=False)
     seed: bytes = field(repr=False)
+    # Class keys derived so far: they live in memory as long as what they are derived from, and no longer.
+    _derived: dict[str, ClassKey] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def class_key(self, key_class: str, grant: KeyGrant) -> ClassKey:
         """The key of this person's sealed fields of one class, derived from their data key (HKDF, RFC 5869 2.3).
@@ -77,8 +79,12 @@ class PersonKeys:
         """
         if key_class not in grant.classes:
             raise ProtectionRefused(f"the key class `{key_class}` is not granted to this call: nothing may be opened")
-        secret = expand(self.data_key, bind("class/1", self.tenant, self.data_subject, key_class))
-        return ClassKey(self.tenant, self.data_subject, self.key_id, key_class, secret)
+        derived = self._derived.get(key_class)
+        if derived is None:
+            secret = expand(self.data_key, bind("class/1", self.tenant, self.data_subject, key_class))
+            derived = ClassKey(self.tenant, self.data_subject, self.key_id, key_class, secret)
+            self._derived[key_class] = derived
+        return derived
 
     def hand_out_key(self) -> bytes:
         """The key of what random tokens hold about this person; it dies with their data key."""
