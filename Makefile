@@ -32,7 +32,8 @@ check: $(INSTALLED) ## style, types, import contracts, policies
 peers: $(PEERS) ## independent OAuth software that the tests talk to
 
 $(PEERS): tests/peers/oidc/package.json
-	npm install --no-package-lock --no-audit --no-fund --silent --prefix tests/peers/oidc
+	npm install --no-package-lock --no-audit --no-fund --silent --fetch-retries=2 --fetch-timeout=60000 \
+		--prefix tests/peers/oidc
 	@touch $(PEERS)
 
 unit: $(INSTALLED) $(PEERS) ## all tests, on SQLite and on a real PostgreSQL
