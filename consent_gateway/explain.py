@@ -68,7 +68,7 @@ class Explain:
             "policy_revision": entry["revision"],
             "facts": entry.get("facts", []),
             "fields": {name: _told(verdict, rulebook) for name, verdict in entry.get("fields", {}).items()},
-            "consent_event": None if event is None else _evidence(event),
+            "consent_event": None if event is None else _told_evidence(event, entry, caller),
             "replayed_alike": None if rulebook is None else _replays(entry, rulebook),
             "log": {"sealed": found.leaf_index is not None, "index": found.leaf_index},
         }
@@ -117,11 +117,24 @@ class Explain:
             raise DatabaseUnavailable("the ledger did not answer") from error
 
 
-def _told_person(entry: Mapping[str, Any], caller: Caller) -> str | None:
-    """Not told to a client that got pseudonyms: id and pseudonym together would link it to every other recipient."""
+def _must_not_link(entry: Mapping[str, Any], caller: Caller) -> bool:
+    """Whether the client got pseudonyms: beside one, nothing may stand that is the same for every recipient."""
     pseudonymous = any(effect == Effect.PSEUDONYMISE.word for effect, _, _ in entry.get("fields", {}).values())
+    return pseudonymous and AUDIT_SCOPE not in caller.scopes
+
+
+def _told_person(entry: Mapping[str, Any], caller: Caller) -> str | None:
     told: str | None = entry.get("data_subject")
-    return None if pseudonymous and AUDIT_SCOPE not in caller.scopes else told
+    return None if _must_not_link(entry, caller) else told
+
+
+def _told_evidence(event: ConsentEvent, entry: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """The evidence; for who must not link, without what names this one event: its id, reference, and time of day."""
+    told = _evidence(event)
+    if not _must_not_link(entry, caller):
+        return told
+    days = {name: told[name][:10] for name in ("occurred_at", "recorded_at")}
+    return told | days | dict.fromkeys(("event_id", "reference", "recorded_by"))
 
 
 def _told(verdict: list[str], rulebook: Rulebook | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ about nobody, so that a search that finds nobody and one of whose people nothing
 caller can see: neither in the answer nor in what it costs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consent_gateway.audit.entry import Entry
@@ -66,6 +66,7 @@ class Searches:
         recorder: Recorder,
         modes: Mapping[str, Sequence[str]],
         revision: str,
+        shuffle: Callable[[list[ReadAnswer]], None],
     ) -> None:
         self._gateway = gateway
         self._facts = facts
@@ -73,6 +74,7 @@ class Searches:
         self._recorder = recorder
         self._modes = modes
         self._revision = revision
+        self._shuffle = shuffle
 
     def search(self, caller: Caller, query: SearchQuery) -> SearchAnswer:
         """Read the records of everybody who has this part of an identifier, as far as each may be told.
@@ -91,13 +93,14 @@ class Searches:
         opened = [(line, *self._gateway.opened(line, _PAGE)) for line in lines]
         entries = [_entry(line, query) for line in lines]
         self._recorder.record_all(entries)  # durable, or nothing leaves
-        candidates = tuple(
+        candidates = [
             self._gateway.read_answer(line, _meant(line), entry.entry_id, stored, record)
             for (line, stored, record), entry in zip(opened, entries, strict=True)
             if stored is not None
-        )
+        ]
+        self._shuffle(candidates)  # a fixed order would tell two recipients which of their pseudonyms are one person's
         more = len(found) > SLOTS and len(candidates) == SLOTS
-        return SearchAnswer(candidates, more, self._revision)
+        return SearchAnswer(tuple(candidates), more, self._revision)
 
     def _refuse_unasked(self, query: SearchQuery) -> None:
         modes = self._modes.get(query.kind, ())

@@ -23,16 +23,17 @@ from consent_gateway.errors import (
     StoreUnavailable,
     Suppressed,
 )
-from consent_gateway.gateway import Gateway
+from consent_gateway.gateway import EXPLAIN_SCOPE, Gateway
 from consent_gateway.ids import new_id
-from consent_gateway.line import Line, decision_entry
+from consent_gateway.line import REFUSED, Line, decision_entry
 from consent_gateway.people import provenance
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.residence import Unreadable, jurisdiction
 from consent_gateway.policy import Policies
 from consent_gateway.ports import Clock, CustomerStore
 from consent_gateway.protection.sealing import Sealing
-from consent_gateway.vocabulary import Action, Caller, Effect, Facts, JsonValue
+from consent_gateway.vocabulary import Action, Caller, Effect, Facts, JsonValue, Verdict
 
 UNKNOWN_OUTCOME = "unknown"
 SUPPRESSED_OUTCOME = "suppressed"
@@ -86,6 +87,7 @@ class Writes:
     ) -> None:
         self._gateway = gateway
         self._catalogue = policies.catalogue
+        self._rulebook = policies.rulebook
         self._engine = engine
         self._store = store
         self._enrolment = enrolment
@@ -102,6 +104,7 @@ class Writes:
         sealed field whose key class the purpose does not open; in each case nothing was written.
         """
         self._refuse_unwritable(query.changes)
+        self._refuse_lawless(query.changes)
         self._enrolment.refuse_unreadable(query.changes)
         line = self._decided(caller, query.person, query.purpose, query.changes)
         known = line.known
@@ -122,10 +125,12 @@ class Writes:
         """Create a customer record and enrol the person. Raises as `change` does; `Conflict` for one that exists."""
         self._refuse_unwritable(query.values)
         self._refuse_sealed(query.values)
+        self._refuse_lawless(query.values)
         self._enrolment.refuse_unreadable(query.values)
         request = self._gateway.claim(caller, query.purpose, tuple(query.values), None, Action.WRITE)
         newcomer = self._enrolment.newcomer(query.values)
         facts = Facts(jurisdiction=newcomer.jurisdiction, minor_born=newcomer.minor_born)
+        stranger = self._gateway.decided_for(caller, request, facts)
         for identifier in newcomer.identifiers:  # what its holder chose before there was a record counts already
             holder = self._gateway.find(PersonRef(identifier=identifier))
             if holder is not None:
@@ -135,7 +140,7 @@ class Writes:
                     minor_born=newcomer.minor_born or holder.facts.minor_born,
                 )
         line = self._gateway.decided_for(caller, request, facts)
-        self._refuse_without_basis(line, PersonRef(data_subject="new"))
+        self._refuse_newcomer(line, stranger)
         self._refuse_suppressed(line, query.values)
         intent = self._intent(line)
         try:
@@ -179,6 +184,18 @@ class Writes:
         if any(verdict.effect is not Effect.ALLOW for verdict in line.decision.verdicts.values()):
             raise self._refused(line, person)
 
+    def _refuse_newcomer(self, line: Line, stranger: Line) -> None:
+        """Refuse a new record without a basis, telling only what would be told of somebody nobody knows.
+
+        What the holder of an identifier chose decides, and who brings the identifier must not learn it by trying.
+        """
+        if all(verdict.effect is Effect.ALLOW for verdict in line.decision.verdicts.values()):
+            return
+        self._recorder.record(decision_entry(line, outcome="refused"))
+        told = _reasons((line if EXPLAIN_SCOPE in line.caller.scopes else stranger).decision.verdicts)
+        told = told or dict.fromkeys(line.decision.verdicts, REFUSED.reason.value)
+        raise FieldsRefused("a field has no basis for this purpose; nothing was written", told)
+
     def _refuse_suppressed(self, line: Line, values: Mapping[str, JsonValue]) -> None:
         """Only who may write the fields for the purpose gets this far, so that nobody else learns who was erased."""
         try:
@@ -191,8 +208,7 @@ class Writes:
         """The refusal is recorded before it is told."""
         self._recorder.record(decision_entry(line, outcome="refused"))
         _, verdicts = self._gateway.tellable(line, person)
-        told = {name: verdict.reason.value for name, verdict in verdicts.items() if verdict.effect is not Effect.ALLOW}
-        return FieldsRefused("a field has no basis for this purpose; nothing was written", told)
+        return FieldsRefused("a field has no basis for this purpose; nothing was written", _reasons(verdicts))
 
     def _intent(self, line: Line) -> Entry:
         entry = decision_entry(line, EntryKind.WRITE_INTENT, outcome="intended")
@@ -258,7 +274,25 @@ class Writes:
         fields = (self._catalogue.fields[name] for name in values)
         return any(field.identity is not None or field.attribute is not None for field in fields)
 
+    def _refuse_lawless(self, values: Mapping[str, JsonValue]) -> None:
+        """Refuse a country that no policy speaks for: it would close the record to everybody, this writer too."""
+        for name, value in values.items():
+            field = self._catalogue.fields.get(name)
+            if field is None or field.attribute != "country":
+                continue
+            try:
+                place = jurisdiction(value if isinstance(value, str) else None, None)
+            except Unreadable:
+                place = None
+            if self._rulebook.segment(place, self._clock.now().date()) is None:
+                fault = FieldFault(f"/record/{name}", "no policy speaks for this country: give its ISO 3166-1 code")
+                raise InputRefused("the residence is not one the policy knows", (fault,))
+
     def _answer(
         self, line: Line, intent: Entry, data_subject: str, version: str | None, values: Mapping[str, JsonValue]
     ) -> WriteAnswer:
         return WriteAnswer(intent.entry_id, data_subject, version, tuple(values), line.decision.revision)
+
+
+def _reasons(verdicts: Mapping[str, Verdict]) -> dict[str, str]:
+    return {name: verdict.reason.value for name, verdict in verdicts.items() if verdict.effect is not Effect.ALLOW}

@@ -1,5 +1,6 @@
 """Builds everything a process of the gateway works with; decides nothing."""
 
+import secrets
 import ssl
 from dataclasses import dataclass
 
@@ -211,6 +212,7 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
         recorder=parts.recorder,
         modes=search_modes(parts.policies.catalogue),
         revision=parts.policies.revision,
+        shuffle=secrets.SystemRandom().shuffle,
     )
 
 

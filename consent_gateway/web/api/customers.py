@@ -1,5 +1,8 @@
 """Reads and writes of customer records by way of the gateway; touches no store."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flask import Response, g
 
 from consent_gateway.callers.registry import Scope
@@ -39,7 +42,7 @@ _READS = (
     KeysUnavailable,
     ProtectionRefused,
 )
-_WRITES = (*_READS, FieldsRefused, ConsentNotRaised, Conflict, Suppressed)
+_WRITES = (*_READS, TooManyRequests, FieldsRefused, ConsentNotRaised, Conflict, Suppressed)
 _RECORD = (Answer(200, "What may go out of the record.", answer_schemas.RecordAnswerSchema),)
 _LONGEST_VERSION = 128
 
@@ -176,7 +179,8 @@ def create_customer(call: Call) -> Response:
     """
     body = call.body
     query = CreateQuery(purpose=body["purpose"], values=body["changes"], source=body["source"])
-    return _written(call.services.writes.create(call.caller, query), 201)
+    with _counted(call):
+        return _written(call.services.writes.create(call.caller, query), 201)
 
 
 @operation(
@@ -203,7 +207,19 @@ def change_customer(call: Call) -> Response:
         source=body["source"],
         expected_version=_expected_version(call),
     )
-    return _written(call.services.writes.change(call.caller, query), 200)
+    with _counted(call):
+        return _written(call.services.writes.change(call.caller, query), 200)
+
+
+@contextmanager
+def _counted(call: Call) -> Iterator[None]:
+    """Count a write as a look-up, and a refused one as a miss: whoever tries identifiers would learn of people."""
+    with call.services.limits.look_up(call.caller.client_id) as lookup:
+        try:
+            yield
+        except (FieldsRefused, Conflict, Suppressed):
+            lookup.missed()
+            raise
 
 
 def _expected_version(call: Call) -> str | None:
