@@ -7,7 +7,7 @@ import pytest
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.consent.signals import read_signal
 from consent_gateway.demo.cast import CAST
-from consent_gateway.errors import ConsentNotRaised, InputRefused
+from consent_gateway.errors import ConsentNotRaised, DatabaseUnavailable, InputRefused
 from consent_gateway.line import DecideQuery, ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import OPENING, EventKind, Identifier, Reason
@@ -192,3 +192,21 @@ def _members(line: Line) -> list[str]:
             " WHERE s.member AND p.jurisdiction = 'US-CA' ORDER BY p.data_subject"
         )
         return [str(row[0]) for row in rows]
+
+
+def test_a_signal_that_cannot_be_kept_lets_nothing_out(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the event cannot be recorded the call fails: no store is asked, no decision recorded, nothing answered."""
+
+    def away(*_: object) -> tuple[str, ...]:
+        raise DatabaseUnavailable("the signal could not be recorded: send it again")
+
+    def asked(*_: object) -> None:
+        raise AssertionError("the store was asked")
+
+    monkeypatch.setattr(type(line.services.choices), "restrict", away)
+    monkeypatch.setattr(type(line.services.store), "read", asked)
+    caller, person = line.caller("order_fulfilment"), named(4)
+    with pytest.raises(DatabaseUnavailable):
+        line.services.gateway.read(caller, ReadQuery(person, "order_fulfilment", ("email",), gpc=True))
+    with pytest.raises(DatabaseUnavailable):
+        line.services.gateway.decide(caller, DecideQuery(person, "order_fulfilment", ("email",), gpc=True))
