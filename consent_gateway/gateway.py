@@ -4,7 +4,7 @@ Each line is: facts, decision, store, protection, durable audit entry, answer. C
 here and in `rights` alone. Whatever goes wrong on the way ends the call before anything is answered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from consent_gateway.audit.entry import Entry, EntryKind
@@ -68,6 +68,7 @@ class Gateway:
         sealing: Sealing,
         performer: Performer,
         recorder: Recorder,
+        remember_signal: Callable[[Caller, PersonRef], object],
         clock: Clock,
     ) -> None:
         self._policies = policies
@@ -77,6 +78,7 @@ class Gateway:
         self._sealing = sealing
         self._performer = performer
         self._recorder = recorder
+        self._remember_signal = remember_signal
         self._clock = clock
         self._declared = {key: _fields_for(policies, key) for key in policies.purposes}
         self._grants = {key: KeyGrant(frozenset(one.key_classes)) for key, one in policies.purposes.items()}
@@ -90,6 +92,7 @@ class Gateway:
         case nothing of the record is answered.
         """
         line = self.decided(caller, query.person, self._request(caller, query, Action.READ, gpc=query.gpc))  # 1, 2
+        self._keep_signal(line, query.person)
         stored, record = self.opened(line, query.page)  # 3, 4
         entry = decision_entry(line)
         self._recorder.record(entry)  # 5: durable, or nothing leaves
@@ -123,9 +126,19 @@ class Gateway:
     def decide(self, caller: Caller, query: DecideQuery) -> DecideAnswer:
         """Decide without touching the store; recorded like a read. Raises as `read` does."""
         line = self.decided(caller, query.person, self._request(caller, query, query.action, gpc=query.gpc))
+        self._keep_signal(line, query.person)
         entry = decision_entry(line)
         self._recorder.record(entry)
         return self._answer(line, entry, query.person)
+
+    def _keep_signal(self, line: Line, person: PersonRef) -> None:
+        """Remember the visitor's signal that came with the call, for everyone who is meant; durable before the answer.
+
+        Where it is on file already, as with every call but the first, this costs nothing. Somebody nobody knows is
+        kept too, as with every choice that restricts: by then an unknown person costs what a known one does.
+        """
+        if line.request.gpc and not (line.known is not None and line.known.facts.gpc):
+            self._remember_signal(line.caller, person)
 
     def decide_batch(self, caller: Caller, query: BatchQuery) -> BatchAnswer:
         """Decide one purpose for many people; every decision has its own durable entry before any is answered."""

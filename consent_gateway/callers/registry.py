@@ -42,6 +42,7 @@ class Scope(StrEnum):
     DECISIONS = "decisions"
     CONSENTS_READ = "consents:read"
     CONSENTS_WRITE = "consents:write"
+    SIGNALS_WRITE = "signals:write"  # what a browser or a consent string says; it can only close
     CONSENTS_ADMINISTER = "consents:administer"  # acts of the company: lifting a restriction, holds, erasure
     AUDIT_READ = "audit:read"
 

@@ -13,6 +13,7 @@ from consent_gateway.consent.bound import event_entry, unbound
 from consent_gateway.consent.evidence import expand
 from consent_gateway.consent.facts import FactsReader, Known
 from consent_gateway.consent.ledger import Difference
+from consent_gateway.consent.projection import PersonState
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import (
     CallerNotPermitted,
@@ -35,11 +36,16 @@ from consent_gateway.vocabulary import (
     OPENING,
     PERSON_WIDE,
     Caller,
+    Choice,
+    ChoiceStatus,
     ConsentEvent,
     EventKind,
     Evidence,
     NewConsentEvent,
 )
+
+SIGNALLED = frozenset({EventKind.GPC, EventKind.LIMIT, EventKind.OPT_OUT, EventKind.REFUSE})
+"""What a browser's signal or a consent string can say; each of them only closes."""
 
 WRITE_SCOPE = "consents:write"
 ADMINISTER_SCOPE = "consents:administer"
@@ -77,6 +83,22 @@ class NewChoice:
     language: str | None = None
     reference: str | None = None
     conditions: frozenset[str] = frozenset()
+
+
+def unmet(state: PersonState, asked: Sequence[NewChoice]) -> list[NewChoice]:
+    """Those of the restricting choices that do not hold of this person already; pure."""
+    return [choice for choice in asked if not _holds(state, choice)]
+
+
+def _holds(state: PersonState, choice: NewChoice) -> bool:
+    if choice.kind is EventKind.GPC:
+        return "gpc" in state.flags
+    if choice.kind is EventKind.LIMIT:
+        return "limited" in state.flags
+    standing = state.choices.get(choice.purpose) or Choice(choice.purpose)
+    if choice.kind is EventKind.OPT_OUT:
+        return standing.opted_out
+    return standing.status in (ChoiceStatus.REFUSED, ChoiceStatus.WITHDRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +158,35 @@ class Choices:
             with self._engine.begin() as connection:
                 people = self._whom(connection, choice, now)
                 events = [each for person in people for each in expand(_event(caller, choice, person), self._any)]
-                committed = ledger.record_many(connection, events, now=now)
-                entries = [event_entry(each) for each in committed]
-                for entry in entries:
-                    self._record_in(connection, entry)
+                committed, entries = self._commit(connection, events, now)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the choice could not be recorded: send it again") from error
         event_ids = tuple(each.event_id for each in committed)
         return Recorded(event_ids, entries[0].entry_id, self.state(choice.person))
+
+    def restrict(self, caller: Caller, asked: Sequence[NewChoice]) -> tuple[str, ...]:
+        """Record what of one person's signal does not hold already; the ids of the new events, none if all of it held.
+
+        However often a signal comes, in however many processes at once, it is one event. Who holds a shared
+        identifier is bound with all others, and an identifier that nobody holds is kept for the person who will. No
+        scope of the caller is asked for, since the signal is the person's and can only close. Raises
+        `ConsentNotRaised` for a kind no signal can be, `IdentifierRefused`, `NotFound`, `DatabaseUnavailable`.
+        """
+        if not all(choice.kind in SIGNALLED for choice in asked):
+            raise ConsentNotRaised("a signal can only close: record a choice that opens with its evidence")
+        if not asked:
+            return ()
+        now = self._clock.now()
+        try:
+            with self._engine.begin() as connection:
+                people = self._whom(connection, asked[0], now)
+                ledger.lock(connection, sorted(people))
+                states = {each: ledger.state(connection, each) for each in people}
+                news = [_event(caller, choice, each) for each in people for choice in unmet(states[each], asked)]
+                committed, _entries = self._commit(connection, news, now)
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("the signal could not be recorded: send it again") from error
+        return tuple(each.event_id for each in committed)
 
     def state(self, person: PersonRef) -> Known:
         """Where a person stands, or the most restrictive of all holders of a shared identifier. Raises `NotFound`."""
@@ -241,6 +284,16 @@ class Choices:
                 last = people[-1]
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the states could not be rebuilt: run it again") from error
+
+    def _commit(
+        self, connection: sa.Connection, events: Sequence[NewConsentEvent], now: datetime
+    ) -> tuple[tuple[ConsentEvent, ...], list[Entry]]:
+        """Events, states and audit entries of one change, in its transaction."""
+        committed = ledger.record_many(connection, events, now=now)
+        entries = [event_entry(each) for each in committed]
+        for entry in entries:
+            self._record_in(connection, entry)
+        return committed, entries
 
     def _refuse_unpermitted(self, caller: Caller, choice: NewChoice) -> None:
         if WRITE_SCOPE not in caller.scopes:

@@ -34,7 +34,7 @@ CLIENTS = (
         WEB_SHOP,
         "web_shop",
         "order_fulfilment payment loyalty_account service_messages email_marketing personalised_offers targeted_ads",
-        _SERVES,
+        _SERVES | {Scope.SIGNALS_WRITE},
         recipients=f"{COMPANY} courier ad_partner",
     ),
     _client(CALL_CENTRE, "call_centre", "customer_support order_fulfilment", _SERVES | {Scope.CUSTOMERS_SEARCH}),

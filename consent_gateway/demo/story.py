@@ -204,15 +204,18 @@ class Story:
     def _signal(self) -> None:
         told = self._narrator
         told.chapter("Global Privacy Control")
-        told.say("Maya lives in California, where advertising is allowed until one says no. She has said nothing yet.")
+        told.say(
+            "Maya lives in California, where advertising is allowed until one says no. Her browser says it for her:"
+        )
+        told.say("it sends `Sec-GPC: 1`, and the web shop passes the header on.")
         question = look_up(WEB_SHOP, MAYA, "targeted_ads", fields=["email"], recipient="ad_partner")
-        answer = self._do(question)
-        self._promise(_effect(answer, "email") != "withhold", "without the signal the field is open")
-        told.say("Now her browser says no: it sends `Sec-GPC: 1`, the web shop passes it on, and the answer turns.")
         answer = self._do(
             Call(question.method, question.path, question.body, token_of=WEB_SHOP, headers={"Sec-GPC": "1"})
         )
         self._promise(_reason(answer, "email") == "gpc", "the signal closes it")
+        told.say("It was remembered with the first such call: the next one, without the header, is closed too.")
+        answer = self._do(question)
+        self._promise(_reason(answer, "email") == "gpc", "the signal holds where the browser is not there")
         told.say("Ethan's signal has been on file since last year. It holds where his browser is not even there.")
         answer = self._do(look_up(WEB_SHOP, ETHAN, "targeted_ads", fields=["email"], recipient="ad_partner"))
         self._promise(_reason(answer, "email") == "gpc", "a stored signal closes it too")

@@ -17,9 +17,11 @@ from marshmallow import Schema
 
 from consent_gateway.callers.idempotency import StoredAnswer
 from consent_gateway.callers.registry import Scope
+from consent_gateway.consent.signals import Told, gpc_sent
 from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, Unauthenticated
 from consent_gateway.officers.registry import Role
 from consent_gateway.officers.sessions import SignedIn
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import Caller
 from consent_gateway.web import bodies
 from consent_gateway.web.fields import ID
@@ -87,8 +89,12 @@ class Call:
     @property
     def gpc(self) -> bool:
         """Whether the visitor's browser sent Global Privacy Control; of several values one exact `1` is enough."""
-        header = self.request.headers.get("Sec-GPC")
-        return header is not None and any(part.strip() == "1" for part in header.split(","))
+        return gpc_sent(self.request.headers.get("Sec-GPC"))
+
+    def keep_signal(self, person: PersonRef) -> None:
+        """Remember, for this person, the signal the visitor's browser sent with a call that does not itself read."""
+        if self.gpc:
+            self.services.hearing.hear(self.caller, (person,), Told(gpc=True))
 
 
 Handler = Callable[[Call], Response]

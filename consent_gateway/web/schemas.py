@@ -256,6 +256,30 @@ class ConsentSchema(PersonSchema):
         return given if "evidence" in given else {**given, "evidence": EvidenceSchema().load({})}
 
 
+class SignalSchema(Strict):
+    """Whom a signal binds, and what was sent: at least one person and one signal."""
+
+    person = fields.Nested(PersonSchema, metadata={"description": "Where the channel knows who it is."})
+    device_id = Text(
+        longest=LONGEST_IDENTIFIER,
+        metadata={"description": "The visitor's device, or the id in your own first-party cookie."},
+    )
+    gpc = Text(longest=8, metadata={"description": "The value of `Sec-GPC`, as it came.", "example": "1"})
+    gpp = Text(longest=4096, metadata={"description": "A GPP string."})
+    tcf = Text(longest=32_768, metadata={"description": "A TC string; send it once the person has answered."})
+    usp = Text(longest=8, metadata={"description": "A US Privacy string, as in `1YYN`."})
+
+    @validates_schema
+    def _somebody(self, given: Mapping[str, Any], **_rest: Any) -> None:
+        if not {"person", "device_id"} & given.keys():
+            raise ValidationError("Name whom the signal binds: `person`, `device_id` or both.")
+
+    @validates_schema
+    def _something(self, given: Mapping[str, Any], **_rest: Any) -> None:
+        if not {"gpc", "gpp", "tcf", "usp"} & given.keys():
+            raise ValidationError("Send a signal: `gpc`, `gpp`, `tcf` or `usp`.")
+
+
 class TokenNamedSchema(Strict):
     """The form that names a token, to end it or to ask about it. The client proves itself as for a token."""
 

@@ -18,6 +18,8 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
+from consent_gateway.consent.hearing import Hearing
+from consent_gateway.consent.signals import Told
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -59,6 +61,7 @@ class Services:
     searches: Searches
     limits: Limits
     choices: Choices
+    hearing: Hearing
     enrolment: Enrolment
     index_rotation: IndexRotation
     seal_existing: SealExisting
@@ -90,7 +93,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     parts = open_parts(settings, clock or SystemClock())
     with parts.engine.begin() as connection:
         archive.save(connection, parts.policies, parts.clock.now())
-    gateway = _gateway(parts, settings)
+    choices = _choices(parts)
+    hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
+    gateway = _gateway(parts, settings, hearing)
     enrolment = _enrolment(parts)
     return Services(
         settings=settings,
@@ -106,7 +111,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         writes=_writes(parts, gateway, enrolment),
         searches=_searches(parts, gateway),
         limits=_limits(parts, settings),
-        choices=_choices(parts),
+        choices=choices,
+        hearing=hearing,
         enrolment=enrolment,
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
@@ -127,7 +133,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     )
 
 
-def _gateway(parts: Parts, settings: Settings) -> Gateway:
+def _gateway(parts: Parts, settings: Settings, hearing: Hearing) -> Gateway:
     return Gateway(
         policies=parts.policies,
         facts=parts.facts,
@@ -136,6 +142,7 @@ def _gateway(parts: Parts, settings: Settings) -> Gateway:
         sealing=parts.sealing,
         performer=Performer(parts.keyring, settings.tenant),
         recorder=parts.recorder,
+        remember_signal=lambda caller, person: hearing.hear(caller, (person,), Told(gpc=True)),
         clock=parts.clock,
     )
 

@@ -1,9 +1,9 @@
 """Services for tests of the web room: registry, tokens and stores over SQLite, the rest small and in memory."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +20,8 @@ from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
+from consent_gateway.consent.hearing import Programme, SignalStatus
+from consent_gateway.consent.signals import Contradiction, Told
 from consent_gateway.database import METADATA, HeldConnections, open_engine
 from consent_gateway.errors import (
     CallerNotPermitted,
@@ -38,6 +40,7 @@ from consent_gateway.officers.passkeys import RelyingParty
 from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.policy.documents import SignalDuty
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
@@ -214,6 +217,36 @@ class MemoryChoices:
         return ConsentEvent("evt_1", 1, now, event), ConsentEvent("evt_2", 2, now, wide)
 
 
+class MemoryHearing:
+    """Remembers who told which signal of whom; knows Ada and the family address."""
+
+    def __init__(self, choices: MemoryChoices) -> None:
+        self.choices = choices
+        self.heard: list[tuple[tuple[PersonRef, ...], Told]] = []
+
+    def hear(self, _caller: Caller, persons: Sequence[PersonRef], told: Told) -> tuple[str, ...]:
+        """As `Hearing.hear`."""
+        for person in persons:
+            if person.data_subject is not None:
+                self.choices.state(person)
+        self.heard.append((tuple(persons), told))
+        return (new_id("evt", self.choices.clock.now()),)
+
+    def status(self, person: PersonRef) -> SignalStatus:
+        """As `Hearing.status`: a Californian's."""
+        known = self.choices.state(person)
+        return SignalStatus(
+            None if known.shared else known.data_subject,
+            True,
+            self.choices.clock.now(),
+            "evt_2",
+            ("data_sale", "targeted_ads"),
+            SignalDuty(True, date(2020, 7, 1), "11 CCR 7025"),
+            (Contradiction("data_sale", "evt_1", "evt_2", self.choices.clock.now()),),
+            Programme(True, True),
+        )
+
+
 class MemoryExplain:
     """Explains every decision in the same words; one id is unknown."""
 
@@ -277,6 +310,7 @@ class StandIns:
     searches: MemoryGateway
     limits: Limits
     choices: MemoryChoices
+    hearing: MemoryHearing
     registry: Registry
     tokens: Tokens
     outside: OutsideTokens
@@ -327,7 +361,7 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuer
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
     METADATA.create_all(engine)
-    gateway, held = MemoryGateway(clock), HeldConnections(engine)
+    gateway, held, choices = MemoryGateway(clock), HeldConnections(engine), MemoryChoices(clock)
     return StandIns(
         engine=engine,
         held=held,
@@ -336,7 +370,8 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuer
         writes=gateway,
         searches=gateway,
         limits=Limits(engine, clock, lookups_per_minute=10_000, misses_per_minute=5_000),
-        choices=MemoryChoices(clock),
+        choices=choices,
+        hearing=MemoryHearing(choices),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
         outside=OutsideTokens(

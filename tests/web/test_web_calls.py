@@ -14,7 +14,7 @@ from consent_gateway.line import BatchQuery, DecideQuery, ReadQuery
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.ports import Page
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, Action, EventKind, Identifier
-from consent_gateway.web import answer_schemas
+from consent_gateway.web import answer_schemas, signal_schemas
 from consent_gateway.writes import CreateQuery, WriteQuery
 from tests.web.standins import ADA, ADA_EMAIL, FAMILY_EMAIL, RECORD, REFUSED_FIELD, REVISION, VERSION, Post, StandIns
 
@@ -321,3 +321,65 @@ def test_a_malformed_key_is_refused(call: Post, services: StandIns, key: str) ->
     )
     assert answer.status_code == 400
     assert services.writes.queries == []
+
+
+def test_a_signal_reaches_the_hearing_as_sent(call: Post, services: StandIns) -> None:
+    """Device and person are named together; what was understood is answered; the status has its documented form."""
+    sent = {"person": {"data_subject": ADA}, "device_id": "cookie-17", "gpc": "1", "usp": "1YYN"}
+    body = documented(call("POST", "/v1/signals", json=sent), signal_schemas.HeardSchema, 201)
+    assert (body["read"]["gpc"], body["read"]["usp_opted_out"], len(body["event_ids"])) == (True, True, 1)
+    ((persons, told),) = services.hearing.heard
+    device = PersonRef(identifier=Identifier("device_id", "cookie-17"))
+    assert (persons, told.gpc) == ((device, PersonRef(data_subject=ADA)), True)
+    status = documented(
+        call("POST", "/v1/signals/lookup", json={"identifier": EMAIL}), signal_schemas.SignalStatusSchema
+    )
+    assert (status["honoured"], status["turned_off"]) == (True, ["data_sale", "targeted_ads"])
+    assert status["programme"] == {"member": True, "ask": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"gpc": "1"}, ""),
+        ({"device_id": "cookie-17"}, ""),
+        ({"device_id": "cookie-17", "gpc": "yes"}, "/gpc"),
+        ({"device_id": "cookie-17", "gpp": "DBABM~nonsense!"}, "/gpp"),
+        ({"device_id": "cookie-17", "tcf": "BAAA"}, "/tcf"),
+        ({"device_id": "cookie-17", "usp": "9YYY"}, "/usp"),
+        ({"device_id": "cookie-17", "gpc": "1", "region": "CA"}, "/region"),
+    ],
+)
+def test_a_signal_that_is_not_understood_is_refused_by_name(
+    call: Post, services: StandIns, body: dict[str, Any], pointer: str
+) -> None:
+    """Nobody named, nothing sent, or a value that is not understood: 400, the member's name, and nothing heard."""
+    answer = call("POST", "/v1/signals", json=body)
+    assert answer.status_code == 400, answer.get_json()
+    assert pointer in {error["pointer"] for error in answer.get_json()["errors"]} or pointer == ""
+    assert services.hearing.heard == []
+
+
+def test_a_client_that_only_passes_signals_on_needs_no_other_scope(services: StandIns, http: FlaskClient) -> None:
+    """`signals:write` is enough to send one; without it a client that may record choices may not."""
+    services.client("tag", scopes=frozenset({"signals:write"}))
+    services.client("shop-floor", scopes=frozenset({"consents:write"}))
+    for client, status in (("tag", 201), ("shop-floor", 403)):
+        headers = {"Authorization": f"Bearer {services.token(client)}"}
+        answer = http.post("/v1/signals", json={"device_id": "cookie-17", "gpc": "1"}, headers=headers)
+        assert answer.status_code == status
+
+
+def test_writes_and_choices_with_the_header_are_heard_too(call: Post, services: StandIns) -> None:
+    """A record made or changed and a choice recorded with `Sec-GPC: 1` bind the person; without it nothing is heard."""
+    for headers in ({}, {"Sec-GPC": "1"}):
+        call("POST", "/v1/customers", json=WRITE, headers=headers)
+        call("PATCH", f"/v1/customers/{ADA}", json=WRITE, headers=headers)
+        call("POST", "/v1/consents", json=GRANT, headers=headers)
+    assert [persons for persons, _ in services.hearing.heard] == [(PersonRef(data_subject=ADA),)] * 3
+
+
+def test_the_site_says_that_it_honours_the_signal(http: FlaskClient) -> None:
+    """`gpc.json` is public and has the two members of the specification."""
+    body = documented(http.get("/.well-known/gpc.json"), signal_schemas.GpcSupportSchema)
+    assert body == {"gpc": True, "lastUpdate": "2026-11-25"}

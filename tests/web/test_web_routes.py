@@ -25,6 +25,7 @@ from tests.web.standins import Post, StandIns
 
 ROUTES = [
     "DELETE /v1/officers/sessions",
+    "GET /.well-known/gpc.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /docs",
     "GET /docs/errors",
@@ -57,9 +58,12 @@ ROUTES = [
     "POST /v1/reidentifications/{request_id}/approve/options",
     "POST /v1/reidentifications/{request_id}/deny",
     "POST /v1/reidentifications/{request_id}/reveal",
+    "POST /v1/signals",
+    "POST /v1/signals/lookup",
 ]
 
 PUBLIC = {
+    "GET /.well-known/gpc.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /docs",
     "GET /docs/errors",

@@ -42,6 +42,7 @@ _FLAGS = (
     body=schemas.ConsentSchema,
     answers=(Answer(201, "The choice is recorded and binds every later call.", answer_schemas.RecordedSchema),),
     raises=(UnknownPurpose, IdentifierRefused, ConsentNotRaised, Conflict, Suppressed, NotFound, AuditUnavailable),
+    reads_gpc=True,
     idempotent=True,
     example={
         "identifier": {"kind": "email", "value": "ada@example.com"},
@@ -59,10 +60,12 @@ def record_consent(call: Call) -> Response:
     next call.
     """
     body, evidence = call.body, call.body["evidence"]
+    person = person_of(body)
+    call.keep_signal(person)
     recorded = call.services.choices.record(
         call.caller,
         NewChoice(
-            person=person_of(body),
+            person=person,
             kind=EventKind(body["kind"]),
             occurred_at=body.get("occurred_at") or call.services.clock.now(),
             how=evidence["how"],

@@ -159,6 +159,7 @@ def read_customer(call: Call) -> Response:
     body=schemas.CreateSchema,
     answers=(Answer(201, "The record was created.", answer_schemas.WriteAnswerSchema),),
     raises=_WRITES,
+    reads_gpc=True,
     idempotent=True,
     example={
         "purpose": "order_fulfilment",
@@ -180,7 +181,9 @@ def create_customer(call: Call) -> Response:
     body = call.body
     query = CreateQuery(purpose=body["purpose"], values=body["changes"], source=body["source"])
     with _counted(call):
-        return _written(call.services.writes.create(call.caller, query), 201)
+        answer = call.services.writes.create(call.caller, query)
+    call.keep_signal(PersonRef(data_subject=answer.data_subject))
+    return _written(answer, 201)
 
 
 @operation(
@@ -190,6 +193,7 @@ def create_customer(call: Call) -> Response:
     body=schemas.PatchSchema,
     answers=(Answer(200, "The fields were written.", answer_schemas.WriteAnswerSchema),),
     raises=(*_WRITES, NotFound),
+    reads_gpc=True,
     idempotent=True,
     reads_if_match=True,
     example={"purpose": "customer_support", "record": {"first_name": "Ada"}, "source": "the customer, by telephone"},
@@ -200,8 +204,10 @@ def change_customer(call: Call) -> Response:
     With `If-Match`, only if the record still has the version that was read. A consent cannot be raised by a write.
     """
     body = call.body
+    person = PersonRef(data_subject=call.path["data_subject"])
+    call.keep_signal(person)
     query = WriteQuery(
-        person=PersonRef(data_subject=call.path["data_subject"]),
+        person=person,
         purpose=body["purpose"],
         changes=body["changes"],
         source=body["source"],
