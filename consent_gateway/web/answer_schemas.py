@@ -125,6 +125,7 @@ class GivenEvidenceSchema(Strict):
     recorded_by = fields.String(required=True)
     notice = fields.String(required=True, allow_none=True)
     notice_version = fields.String(required=True, allow_none=True)
+    notice_sha256 = fields.String(required=True, allow_none=True)
     language = fields.String(required=True, allow_none=True)
     reference = fields.String(required=True, allow_none=True)
     conditions = fields.List(fields.String(), required=True)

@@ -17,6 +17,7 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
+from consent_gateway.consent.notices import Notices
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -58,6 +59,7 @@ class Services:
     searches: Searches
     limits: Limits
     choices: Choices
+    notices: Notices
     enrolment: Enrolment
     index_rotation: IndexRotation
     seal_existing: SealExisting
@@ -87,7 +89,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
     """
     parts = open_parts(settings, clock or SystemClock())
+    notices = Notices(parts.policies.documents.notices, parts.clock)
     with parts.engine.begin() as connection:
+        notices.keep(connection, parts.clock.now())
         archive.save(connection, parts.policies, parts.clock.now())
     gateway = Gateway(
         policies=parts.policies,
@@ -114,7 +118,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         writes=_writes(parts, gateway, enrolment),
         searches=_searches(parts, gateway),
         limits=_limits(parts, settings),
-        choices=_choices(parts),
+        choices=_choices(parts, notices),
+        notices=notices,
         enrolment=enrolment,
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
@@ -210,7 +215,7 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
     )
 
 
-def _choices(parts: Parts) -> Choices:
+def _choices(parts: Parts, notices: Notices) -> Choices:
     purposes = parts.policies.purposes
     return Choices(
         engine=parts.engine,
@@ -221,6 +226,7 @@ def _choices(parts: Parts) -> Choices:
         clock=parts.clock,
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
+        notices=notices,
     )
 
 

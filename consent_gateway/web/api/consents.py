@@ -172,6 +172,7 @@ def _event(committed: ConsentEvent) -> dict[str, Any]:
             "recorded_by": evidence.recorded_by,
             "notice": evidence.notice,
             "notice_version": evidence.notice_version,
+            "notice_sha256": evidence.notice_sha256,
             "language": evidence.language,
             "reference": evidence.reference,
             "conditions": sorted(evidence.conditions),
