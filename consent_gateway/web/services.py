@@ -13,6 +13,7 @@ from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import Choices
+from consent_gateway.consent.receipts import Receipts
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
@@ -68,6 +69,11 @@ class Services(Protocol):
     @property
     def choices(self) -> Choices:
         """What people chose."""
+        ...
+
+    @property
+    def receipts(self) -> Receipts:
+        """Their receipts, and the evidence behind each choice."""
         ...
 
     @property

@@ -18,6 +18,8 @@ from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.notices import Notices
+from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
+from consent_gateway.consent.receipts import Receipts
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -60,6 +62,7 @@ class Services:
     limits: Limits
     choices: Choices
     notices: Notices
+    receipts: Receipts
     enrolment: Enrolment
     index_rotation: IndexRotation
     seal_existing: SealExisting
@@ -120,6 +123,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         limits=_limits(parts, settings),
         choices=_choices(parts, notices),
         notices=notices,
+        receipts=_receipts(parts, settings),
         enrolment=enrolment,
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
@@ -227,6 +231,16 @@ def _choices(parts: Parts, notices: Notices) -> Choices:
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
+    )
+
+
+def _receipts(parts: Parts, settings: Settings) -> Receipts:
+    return Receipts(
+        parts.engine,
+        parts.policies.purposes,
+        issuer=settings.issuer,
+        company=settings.tenant,
+        seed=parts.keyring.service_key(RECEIPT_KEY),
     )
 
 

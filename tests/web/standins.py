@@ -20,6 +20,7 @@ from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
+from consent_gateway.consent.receipts import Receipts
 from consent_gateway.database import METADATA, HeldConnections, open_engine
 from consent_gateway.errors import (
     CallerNotPermitted,
@@ -277,6 +278,7 @@ class StandIns:
     searches: MemoryGateway
     limits: Limits
     choices: MemoryChoices
+    receipts: Receipts
     registry: Registry
     tokens: Tokens
     outside: OutsideTokens
@@ -337,6 +339,7 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuer
         searches=gateway,
         limits=Limits(engine, clock, lookups_per_minute=10_000, misses_per_minute=5_000),
         choices=MemoryChoices(clock),
+        receipts=Receipts(engine, {}, issuer=ISSUER, company="demo", seed=KEY),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
         outside=OutsideTokens(

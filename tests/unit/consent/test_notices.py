@@ -49,7 +49,7 @@ def test_a_choice_holds_the_hash_of_the_text_it_names(
     assert event.event.evidence.notice_sha256 == shown.sha256
     with gateway_engine.connect() as connection:
         assert text_then(connection, shown.sha256) == shown
-        entries = connection.exec_driver_sql("SELECT entry FROM audit_pending").scalars().all()
+        entries = connection.exec_driver_sql("SELECT entry FROM audit_queue").scalars().all()
     assert any(shown.sha256 in str(bytes(entry) if isinstance(entry, memoryview) else entry) for entry in entries)
 
 
