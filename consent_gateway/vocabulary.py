@@ -310,6 +310,7 @@ class Evidence:
     language: str | None = None  # BCP 47
     reference: str | None = None  # opaque: a form's number, a script's version, an image's hash
     conditions: frozenset[str] = frozenset()
+    notice_sha256: str | None = None  # of the text shown, in hex; the consent room fills it in
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import click
 
 from consent_gateway.consent.choices import ADMINISTER_SCOPE, WRITE_SCOPE, Choices, NewChoice
 from consent_gateway.consent.facts import Known
+from consent_gateway.consent.receipt_verify import ReceiptInvalid, verify_receipt
 from consent_gateway.errors import InputRefused
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.normalise import KINDS
@@ -162,6 +163,23 @@ def verify(opened: Opened, /, *, as_json: bool) -> None:
         click.echo("every choice is the one that was sealed" if not differences else f"{len(differences)} differences")
     if differences:
         sys.exit(1)
+
+
+@consent.command(name="verify-receipt")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--keys", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The company's JWK set."
+)
+@click.option("--json", "as_json", is_flag=True)
+def verify_receipt_(path: Path, keys: Path, *, as_json: bool) -> None:
+    """Verify a receipt offline, with the key set published at `/.well-known/jwks.json`. Opens no database."""
+    try:
+        receipt = verify_receipt(path.read_bytes(), json.loads(keys.read_bytes()))
+    except (ReceiptInvalid, ValueError, AttributeError) as error:
+        cause = str(error) if isinstance(error, ReceiptInvalid) else "the key set is not one"
+        click.echo(json.dumps({"ok": False, "cause": cause}) if as_json else f"not genuine: {cause}")
+        sys.exit(1)
+    click.echo(json.dumps({"ok": True, "receipt": receipt}) if as_json else json.dumps(receipt, indent=2))
 
 
 def _operator(choices: Choices) -> Caller:

@@ -33,7 +33,12 @@ def digest_of(committed: ConsentEvent) -> str:
 def event_entry(committed: ConsentEvent) -> Entry:
     """The entry of one event: who recorded what, on which notice, and the digest that binds the rest."""
     event, evidence = committed.event, committed.event.evidence
-    detail = {"how": evidence.how, "notice": evidence.notice, "notice_version": evidence.notice_version}
+    detail = {
+        "how": evidence.how,
+        "notice": evidence.notice,
+        "notice_version": evidence.notice_version,
+        "notice_sha256": evidence.notice_sha256,
+    }
     return Entry(
         entry_id=new_id("con", committed.recorded_at),
         kind=EntryKind.CONSENT_EVENT,

@@ -1,7 +1,7 @@
 """Records what people choose and tells where they stand: event, state and audit entry in one transaction."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from consent_gateway.consent.bound import event_entry, unbound
 from consent_gateway.consent.evidence import expand
 from consent_gateway.consent.facts import FactsReader, Known
 from consent_gateway.consent.ledger import Difference
+from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.projection import PersonState
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import (
@@ -128,6 +129,7 @@ class Choices:
         clock: Clock,
         purposes: Collection[str],
         purposes_for_any: Sequence[str],
+        notices: Notices,
     ) -> None:
         self._engine = engine
         self._facts = facts
@@ -137,6 +139,7 @@ class Choices:
         self._clock = clock
         self._purposes = frozenset(purposes)
         self._any = tuple(purposes_for_any)
+        self._notices = notices
 
     @property
     def purposes(self) -> frozenset[str]:
@@ -157,7 +160,8 @@ class Choices:
         try:
             with self._engine.begin() as connection:
                 people = self._whom(connection, choice, now)
-                events = [each for person in people for each in expand(_event(caller, choice, person), self._any)]
+                made = [self._with_hash(_event(caller, choice, person)) for person in people]
+                events = [each for event in made for each in expand(event, self._any)]
                 committed, entries = self._commit(connection, events, now)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the choice could not be recorded: send it again") from error
@@ -334,6 +338,9 @@ class Choices:
         first = [holder.data_subject for holder in pre_register(connection, index, now=now, tag=tag)]
         ledger.lock(connection, first)
         return [holder.data_subject for holder in pre_register(connection, index, now=now, tag=tag)]
+
+    def _with_hash(self, event: NewConsentEvent) -> NewConsentEvent:
+        return replace(event, evidence=replace(event.evidence, notice_sha256=self._notices.hash_of(event)))
 
     def _one(self, person: PersonRef) -> str:
         known = self.state(person)

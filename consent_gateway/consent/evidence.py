@@ -6,9 +6,10 @@ of that, so that nothing stands between a person and their objection.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import get_args
 
 from consent_gateway.errors import ConsentNotRaised, FieldFault, InputRefused
@@ -22,6 +23,20 @@ EXPANDABLE = frozenset(
     {EventKind.REFUSE, EventKind.WITHDRAW, EventKind.OBJECT, EventKind.OPT_OUT, EventKind.UNSUBSCRIBE}
 )
 """Kinds that a person may say of everything at once; all of them restrict."""
+
+SUFFICES: Mapping[How, str] = MappingProxyType(
+    {
+        "web_form": "the text shown (notice, version, language and its hash), the channel and the time",
+        "app_form": "the text shown (notice, version, language and its hash), the channel and the time",
+        "preference_page": "the text shown (notice, version, language and its hash) and the time; a page of ours",
+        "api": "the text shown (notice, version, language and its hash), and the client that says so",
+        "spoken": "the text read out (notice, version, language), or a reference to the call, agent and script version",
+        "paper": "the text printed (notice, version, language), or a reference to the form: its number or image's hash",
+        "import": "what the former system holds: its reference, notice and version as brought over",
+        "signal": "the signal itself: it restricts, and opens nothing",
+    }
+)
+"""For each way in which a choice arrives, what shows it (GDPR Art. 7(1)); an opening choice without it is refused."""
 
 _HOWS = frozenset(get_args(How))
 _NOTICE_FREE = frozenset({"import", "signal"})  # another system of record, or a signal of its own standard

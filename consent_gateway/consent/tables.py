@@ -20,10 +20,24 @@ CONSENT_EVENTS = sa.Table(
     sa.Column("recorded_by", sa.String(64), nullable=False),
     sa.Column("notice", sa.String(64)),
     sa.Column("notice_version", sa.String(32)),
+    sa.Column("notice_sha256", sa.String(64)),  # of the text shown, in hex; null where none of ours was named
     sa.Column("language", sa.String(35)),
     sa.Column("reference", sa.String(128)),
     sa.Column("conditions", sa.Text, nullable=False),  # JSON array, sorted
     sa.UniqueConstraint("data_subject", "position"),
+)
+
+NOTICE_TEXTS = sa.Table(
+    "notice_texts",
+    METADATA,
+    sa.Column("notice", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(32), primary_key=True),
+    sa.Column("language", sa.String(35), primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False, unique=True),
+    sa.Column("document", sa.Text, nullable=False),  # JSON object: the text that the hash covers
+    sa.Column("purposes", sa.Text, nullable=False),  # JSON array
+    sa.Column("first_used_at", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 PERSON_STATE = sa.Table(

@@ -29,7 +29,7 @@ _CHOSEN = ("event_ids", "state.purposes.email_marketing.status", "state.purposes
 _WHY = ("outcome", "jurisdiction", "pack", "fields", "consent_event", "replayed_alike", "log")
 _SEAL_SECONDS = 15
 _SAME_FIELDS = ["first_name", "email", "phone", "street", "birth_date"]
-_NOTICE = {"notice": "morgenrot-privacy", "notice_version": "4", "language": "de"}
+_NOTICE = {"notice": "messages", "notice_version": "5", "language": "de"}
 
 
 class Story:

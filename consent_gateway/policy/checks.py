@@ -12,6 +12,7 @@ from consent_gateway.policy.facts import names_of
 from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import Default, Program, Rows, Segment
 from consent_gateway.policy.loading import Policies
+from consent_gateway.policy.notices import FOLDER, without_notice
 from consent_gateway.policy.proofs import Signature, deciding_rules, openings, signature
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.policy.table import Outcome, evaluate
@@ -39,6 +40,7 @@ def check_policies(policies: Policies) -> tuple[Finding, ...]:
         *_openings(documents, distinct),
         *_unusable_fields(documents),
         *_key_classes(documents),
+        *_without_notice(documents),
         *_missing_transforms(policies),
     ]
     return tuple(sorted(set(found)))
@@ -143,6 +145,15 @@ def _unusable_fields(documents: Documents) -> Iterator[Finding]:
             named = ", ".join(f"`{category}`" for category in field.categories)
             what = f"no purpose may use the field `{field.name}` ({named})"
             yield Finding(catalogue.path, field.line, what, "declare the category for a purpose, or mend the field")
+
+
+def _without_notice(documents: Documents) -> Iterator[Finding]:
+    """Choices that no notice asks for, in a policy that has notices: nobody could record a consent to them."""
+    if documents.notices:
+        for key in without_notice(documents.notices, documents.purposes, "choice"):
+            what = f"no notice asks for `{key}`, which is the person's own choice"
+            mend = f"write `{FOLDER}{key}.yaml`, or add it to a notice of kind `choice`"
+            yield Finding(documents.paths["purposes"], documents.purposes[key].line, what, mend)
 
 
 def _key_classes(documents: Documents) -> Iterator[Finding]:

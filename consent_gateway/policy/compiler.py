@@ -205,6 +205,7 @@ class Compiler:
             parameters=PlaceParameters(
                 consent_months=_months("consent_months", chain),
                 implied_months=_months("implied_months", chain),
+                reask_months=max((pack.reask_months for pack in chain if pack.reask_months), default=None),
                 home=frozenset({*leading.jurisdictions, country_of(place)}),
             ),
             plans=self._plans_of(spoken),

@@ -36,7 +36,8 @@ def _decide(rulebook: Rulebook, request: AccessRequest, facts: Facts) -> Decisio
     segment = rulebook.segment(facts.jurisdiction, moment)
     if segment is None or purpose not in segment.plans:
         return _unknown(rulebook, request, facts, segment)
-    bits = choice_bits(facts, purpose, moment, segment.parameters, rulebook.notices.get(purpose))
+    accepted = rulebook.accepted_notices(purpose, moment.date())
+    bits = choice_bits(facts, purpose, moment, segment.parameters, accepted)
     bits |= person_bits(facts, request, moment)
     refusal: Verdict | None = None
     conditions = rulebook.channels.get(request.channel)

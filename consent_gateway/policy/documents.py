@@ -11,6 +11,7 @@ from typing import Any
 
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
+from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
 
@@ -82,15 +83,6 @@ class Transform:
     categories: tuple[str, ...]
     effect: Effect
     obligation: Obligation
-    line: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Versions of the notice under which a grant for the purpose still holds."""
-
-    purpose: str
-    accepted_versions: frozenset[str]
     line: int = 1
 
 

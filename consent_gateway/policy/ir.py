@@ -103,6 +103,7 @@ class PlaceParameters:
 
     consent_months: int | None
     implied_months: int | None
+    reask_months: int | None  # how long nobody is asked again after a no; None where the packs name no time
     home: frozenset[str]  # countries and regions under the same law
 
 

@@ -58,7 +58,8 @@ def read_sources(directory: Path) -> Mapping[str, str]:
     if not directory.is_dir():
         raise PolicyInvalid(f"there is no policy directory `{directory}`: name the directory that holds `packs/`")
     names = [f"{name}.yaml" for name in (*NAMES, *OPTIONAL) if (directory / f"{name}.yaml").is_file()]
-    names += sorted(f"packs/{path.name}" for path in (directory / "packs").glob("*.yaml"))
+    for folder in ("packs", "notices"):
+        names += sorted(f"{folder}/{path.name}" for path in (directory / folder).glob("*.yaml"))
     return MappingProxyType({name: (directory / name).read_text(encoding="utf-8") for name in names})
 
 

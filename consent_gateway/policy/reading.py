@@ -12,7 +12,6 @@ from consent_gateway.policy.documents import (
     Category,
     Channel,
     Documents,
-    Notice,
     Pack,
     Purpose,
     Recipient,
@@ -21,11 +20,11 @@ from consent_gateway.policy.documents import (
     Transform,
 )
 from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
 from consent_gateway.policy.schemas import (
     CategoriesSchema,
     ChannelsSchema,
-    NoticesSchema,
     PackSchema,
     PurposesSchema,
     RecipientsSchema,
@@ -36,7 +35,7 @@ from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("notices", "reidentification")
+OPTIONAL = ("reidentification",)
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -53,7 +52,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         channels=reading.keyed(named["channels"], ChannelsSchema(), "channels", "key", _channel),
         recipients=reading.keyed(named["recipients"], RecipientsSchema(), "recipients", "key", _recipient),
         transforms=reading.listed(named["transforms"], TransformsSchema(), "transforms", _transform),
-        notices=reading.keyed(named["notices"], NoticesSchema(), "notices", "purpose", _notice),
+        notices=read_notices([each for path, each in parsed.items() if path.startswith(FOLDER)], findings),
         packs=_packs([document for path, document in parsed.items() if path.startswith("packs/")], findings),
         catalogue=(read_catalogue(catalogue, findings) if catalogue else None) or NOTHING,
         reidentification=read_reidentification(named["reidentification"], findings),
@@ -110,10 +109,6 @@ def _recipient(given: dict[str, Any], line: int) -> Recipient:
 def _transform(given: dict[str, Any], line: int) -> Transform:
     made = obligation(given["transform"], given["parameters"])
     return Transform(given["categories"], given["effect"], made, line)
-
-
-def _notice(given: dict[str, Any], line: int) -> Notice:
-    return Notice(given["purpose"], frozenset(given["accepted_versions"]), line)
 
 
 def _categories(document: Document | None, findings: list[Finding]) -> Mapping[str, Category]:

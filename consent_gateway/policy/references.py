@@ -12,6 +12,7 @@ from consent_gateway.policy.expand import expand, known_threshold
 from consent_gateway.policy.facts import AGES
 from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import REASON_RANK
+from consent_gateway.policy.notices import notice_faults
 from consent_gateway.policy.reidentification import unknown_words
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.vocabulary import COMPANY, Effect
@@ -66,8 +67,7 @@ class ReferenceCheck:
         path = "purposes.yaml"
         for purpose in self._documents.purposes.values():
             self._known(purpose.categories, self._documents.categories, "category", path, purpose.line)
-        for notice in self._documents.notices.values():
-            self._known([notice.purpose], self._documents.purposes, "purpose", "notices.yaml", notice.line)
+        self._findings.extend(notice_faults(self._documents.notices, self._documents.purposes))
 
     def _reidentification(self) -> None:
         documents = self._documents

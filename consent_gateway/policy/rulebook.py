@@ -13,6 +13,7 @@ from consent_gateway.policy.compiler import normalise_place
 from consent_gateway.policy.documents import ALL, Documents, covers
 from consent_gateway.policy.facts import names_of
 from consent_gateway.policy.ir import Plan, Program, Segment
+from consent_gateway.policy.notices import ASKING
 from consent_gateway.policy.situation import condition_bits, recipient_bits
 from consent_gateway.policy.table import BUILT_IN_PREFIX, Outcome, built_in, evaluate, gravity
 from consent_gateway.vocabulary import Effect, Obligation, Reason, Verdict
@@ -65,9 +66,13 @@ class Rulebook:
         self.channels: Mapping[str, int] = {
             key: condition_bits(channel.conditions) for key, channel in documents.channels.items()
         }
-        self.notices: Mapping[str, frozenset[str]] = {
-            purpose: notice.accepted_versions for purpose, notice in documents.notices.items()
+        self._notices = {
+            purpose: notice
+            for notice in documents.notices.values()
+            if notice.kind in ASKING
+            for purpose in notice.purposes
         }
+        self._accepted: dict[tuple[str, date], frozenset[str]] = {}
         self._starts = {
             place: [segment.start.toordinal() for segment in segments] for place, segments in program.places.items()
         }
@@ -101,6 +106,17 @@ class Rulebook:
         while code and code not in self._starts:
             code = code.rpartition("-")[0]
         return code or None
+
+    def accepted_notices(self, purpose: str, day: date) -> frozenset[str] | None:
+        """Versions of the purpose's notice under which a grant holds on the day; None where it has no notice."""
+        notice = self._notices.get(purpose)
+        if notice is None:
+            return None
+        current = notice.current(day)
+        key = (notice.notice_id, current.effective_from if current else date.min)
+        if key not in self._accepted:
+            self._accepted[key] = notice.accepted(day)
+        return self._accepted[key]
 
     def segment(self, jurisdiction: str | None, day: date) -> Segment | None:
         """The rules of a place on a day, or None where no pack speaks for it."""

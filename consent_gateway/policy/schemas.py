@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from consent_gateway.policy.facts import BIT, GROUP, Group
 from consent_gateway.policy.findings import nearest
@@ -297,26 +297,3 @@ class TransformsSchema(_Headed):
     """transforms.yaml."""
 
     transforms = fields.List(fields.Nested(TransformSchema), required=True)
-
-
-class NoticeSchema(Schema):
-    """Accepted versions of one purpose's notice. What else a notice holds belongs to the consent room."""
-
-    class Meta:
-        """The consent room keeps texts and languages beside what is read here."""
-
-        unknown = EXCLUDE
-
-    purpose = Text(required=True)
-    accepted_versions = Words(required=True)
-
-
-class NoticesSchema(_Headed):
-    """notices.yaml."""
-
-    class Meta:
-        """As above."""
-
-        unknown = EXCLUDE
-
-    notices = fields.List(fields.Nested(NoticeSchema), required=True)

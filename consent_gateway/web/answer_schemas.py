@@ -125,9 +125,23 @@ class GivenEvidenceSchema(Strict):
     recorded_by = fields.String(required=True)
     notice = fields.String(required=True, allow_none=True)
     notice_version = fields.String(required=True, allow_none=True)
+    notice_sha256 = fields.String(required=True, allow_none=True)
     language = fields.String(required=True, allow_none=True)
     reference = fields.String(required=True, allow_none=True)
     conditions = fields.List(fields.String(), required=True)
+
+
+class ReceiptSchema(Strict):
+    """A receipt, signed: keep the file as it came, byte for byte."""
+
+    jws = fields.String(required=True, metadata={"description": "The signed receipt (RFC 7515, EdDSA)."})
+    receipt = fields.Dict(required=True, metadata={"description": "The same in the clear, as JSON-LD."})
+
+
+class KeySetSchema(Strict):
+    """Public keys as a JWK set (RFC 7517)."""
+
+    keys = fields.List(fields.Dict(), required=True)
 
 
 class EventSchema(Strict):
@@ -141,6 +155,26 @@ class EventSchema(Strict):
     purpose = fields.String(required=True, allow_none=True)
     kind = fields.String(required=True, validate=validate.OneOf([kind.value for kind in EventKind]))
     evidence = fields.Nested(GivenEvidenceSchema, required=True)
+
+
+class ShownTextSchema(Strict):
+    """A notice as it was shown, word for word."""
+
+    notice = fields.String(required=True)
+    version = fields.String(required=True)
+    language = fields.String(required=True)
+    sha256 = fields.String(required=True)
+    title = fields.String(required=True)
+    text = fields.String(required=True)
+
+
+class EventEvidenceSchema(Strict):
+    """What shows that the choice was made. `shown` is null where no text of ours was named."""
+
+    data_subject = fields.String(required=True)
+    event = fields.Nested(EventSchema, required=True)
+    suffices = fields.String(required=True)
+    shown = fields.Nested(ShownTextSchema, required=True, allow_none=True)
 
 
 class HistorySchema(Strict):

@@ -8,7 +8,16 @@ from flask import Flask
 from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
-from consent_gateway.web.api import consents, customers, decisions, officers, reidentifications, signals, system
+from consent_gateway.web.api import (
+    consents,
+    customers,
+    decisions,
+    officers,
+    receipts,
+    reidentifications,
+    signals,
+    system,
+)
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
@@ -22,6 +31,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *decisions.OPERATIONS,
     *consents.OPERATIONS,
     *signals.OPERATIONS,
+    *receipts.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *system.OPERATIONS,

@@ -14,6 +14,7 @@ from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.hearing import Hearing
+from consent_gateway.consent.receipts import Receipts
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
@@ -74,6 +75,11 @@ class Services(Protocol):
     @property
     def hearing(self) -> Hearing:
         """The signals of browsers and consent strings."""
+        ...
+
+    @property
+    def receipts(self) -> Receipts:
+        """Their receipts, and the evidence behind each choice."""
         ...
 
     @property

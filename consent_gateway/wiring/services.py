@@ -19,6 +19,9 @@ from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.hearing import Hearing
+from consent_gateway.consent.notices import Notices
+from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
+from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
@@ -62,6 +65,8 @@ class Services:
     limits: Limits
     choices: Choices
     hearing: Hearing
+    notices: Notices
+    receipts: Receipts
     enrolment: Enrolment
     index_rotation: IndexRotation
     seal_existing: SealExisting
@@ -91,9 +96,11 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
     """
     parts = open_parts(settings, clock or SystemClock())
+    notices = Notices(parts.policies.documents.notices, parts.clock)
     with parts.engine.begin() as connection:
+        notices.keep(connection, parts.clock.now())
         archive.save(connection, parts.policies, parts.clock.now())
-    choices = _choices(parts)
+    choices = _choices(parts, notices)
     hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
     gateway = _gateway(parts, settings, hearing)
     enrolment = _enrolment(parts)
@@ -113,6 +120,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         limits=_limits(parts, settings),
         choices=choices,
         hearing=hearing,
+        notices=notices,
+        receipts=_receipts(parts, settings),
         enrolment=enrolment,
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
@@ -223,7 +232,7 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
     )
 
 
-def _choices(parts: Parts) -> Choices:
+def _choices(parts: Parts, notices: Notices) -> Choices:
     purposes = parts.policies.purposes
     return Choices(
         engine=parts.engine,
@@ -234,6 +243,17 @@ def _choices(parts: Parts) -> Choices:
         clock=parts.clock,
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
+        notices=notices,
+    )
+
+
+def _receipts(parts: Parts, settings: Settings) -> Receipts:
+    return Receipts(
+        parts.engine,
+        parts.policies.purposes,
+        issuer=settings.issuer,
+        company=settings.tenant,
+        seed=parts.keyring.service_key(RECEIPT_KEY),
     )
 
 

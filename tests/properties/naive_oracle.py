@@ -100,7 +100,8 @@ class NaivePolicy:
         self.channels = {one["key"]: one for one in read["channels.yaml"]["channels"]}
         self.recipients = {one["key"]: one for one in read["recipients.yaml"]["recipients"]}
         self.transforms = read["transforms.yaml"]["transforms"]
-        self.notices = {one["purpose"]: one for one in read.get("notices.yaml", {}).get("notices", [])}
+        asking = [one for path, one in read.items() if path.startswith("notices/") and "choice" in one["kind"]]
+        self.notices = {purpose: one for one in asking for purpose in one["purposes"]}
         self.packs = {one["pack"]: one for path, one in read.items() if path.startswith("packs/")}
         self.fields: dict[str, dict[str, Any]] = {}
         for number, collection in enumerate(read["catalogue.yaml"]["dataset"][0]["collections"]):
@@ -194,12 +195,24 @@ class NaivePolicy:
             return {"unknown"}
         if self.expired(choice, word, now, leading, day):
             return {"expired"}
-        accepted = listed(self.notices.get(choice.purpose, {}).get("accepted_versions"))
-        if word.startswith("granted") and accepted and choice.notice_version not in accepted:
+        accepted = self.accepted(choice.purpose, now)
+        if word.startswith("granted") and accepted is not None and choice.notice_version not in accepted:
             return {"notice_changed"}
         if word == "granted_explicit":
             return {"granted", "granted_explicit"}
         return {"implied" if word == "implied_existing_customer" else word}
+
+    def accepted(self, purpose: str, now: datetime) -> list[str] | None:
+        """Versions of the purpose's notice that mean what is shown that day."""
+        notice = self.notices.get(purpose)
+        if notice is None:
+            return None
+        shown = notice["versions"][0]
+        for one in notice["versions"]:
+            if one["effective_from"] <= now.astimezone(UTC).date():
+                shown = one
+        every = [*notice["versions"], *notice.get("earlier", [])]
+        return [one["version"] for one in every if one["meaning"] == shown["meaning"]]
 
     def expired(self, choice: Choice, word: str, now: datetime, leading: dict[str, Any], day: date) -> bool:
         """Whether what was given no longer holds."""

@@ -22,7 +22,16 @@ CONDITIONS = (
     "information_given",
     "objection_offered",
 )
-NOTICES = "notices: [{purpose: sms_marketing, accepted_versions: ['2', '3']}]"
+TEXTS = "texts: {en: {title: t, what: w, off: o, kept: k}}"
+NOTICES = f"""
+notice: texts
+kind: choice
+purposes: [sms_marketing]
+earlier: [{{version: "1", meaning: 1}}, {{version: "3", meaning: 2}}]
+versions:
+  - {{version: "2", meaning: 1, effective_from: 2020-01-01, {TEXTS}}}
+  - {{version: "5", meaning: 2, effective_from: 2026-11-22, {TEXTS}}}
+"""
 
 
 def wide_sources() -> dict[str, str]:
@@ -39,7 +48,8 @@ def wide_sources() -> dict[str, str]:
     sources["catalogue.yaml"] = yaml.safe_dump(
         {"dataset": [{"fides_key": "wide", "collections": [{"name": "people", "fields": columns}]}]}
     )
-    sources["notices.yaml"] = NOTICES
+    sources = {path: text for path, text in sources.items() if not path.startswith("notices/")}
+    sources["notices/texts.yaml"] = NOTICES
     transforms = yaml.safe_load(sources["transforms.yaml"])
     del transforms["transforms"][0]  # so that some effects have no transform
     sources["transforms.yaml"] = yaml.safe_dump(transforms)
@@ -89,7 +99,7 @@ class CaseMaker:
             status,
             given_at=given,
             valid_until=until,
-            notice_version=self.draw.choice([None, "1", "2"]),
+            notice_version=self.draw.choice([None, "1", "2", "3", "5"]),
             objected=self.chance(0.05),
             opted_out=self.chance(0.05),
             opted_in_again=self.chance(0.1),

@@ -21,6 +21,7 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
 from consent_gateway.consent.hearing import Programme, SignalStatus
+from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Contradiction, Told
 from consent_gateway.database import METADATA, HeldConnections, open_engine
 from consent_gateway.errors import (
@@ -311,6 +312,7 @@ class StandIns:
     limits: Limits
     choices: MemoryChoices
     hearing: MemoryHearing
+    receipts: Receipts
     registry: Registry
     tokens: Tokens
     outside: OutsideTokens
@@ -372,6 +374,7 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuer
         limits=Limits(engine, clock, lookups_per_minute=10_000, misses_per_minute=5_000),
         choices=choices,
         hearing=MemoryHearing(choices),
+        receipts=Receipts(engine, {}, issuer=ISSUER, company="demo", seed=KEY),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
         outside=OutsideTokens(

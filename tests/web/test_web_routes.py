@@ -26,6 +26,7 @@ from tests.web.standins import Post, StandIns
 ROUTES = [
     "DELETE /v1/officers/sessions",
     "GET /.well-known/gpc.json",
+    "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /docs",
     "GET /docs/errors",
@@ -34,9 +35,11 @@ ROUTES = [
     "GET /readyz",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "GET /v1/consents/{event_id}/evidence",
     "GET /v1/customers/{data_subject}",
     "GET /v1/customers/{data_subject}/consents",
     "GET /v1/decisions/{decision_id}",
+    "GET /v1/receipts/{event_id}",
     "GET /v1/reidentifications/{request_id}",
     "PATCH /v1/customers/{data_subject}",
     "POST /oauth/introspect",
@@ -64,6 +67,7 @@ ROUTES = [
 
 PUBLIC = {
     "GET /.well-known/gpc.json",
+    "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /docs",
     "GET /docs/errors",

@@ -132,7 +132,7 @@ def read_consents(call: Call) -> Response:
     choices = call.services.choices
     events = choices.history(PersonRef(data_subject=data_subject))
     choices.account_for(call.caller, "read_history", data_subject)
-    return json_answer({"data_subject": data_subject, "events": [_event(event) for event in events]})
+    return json_answer({"data_subject": data_subject, "events": [event_document(event) for event in events]})
 
 
 def _state(known: Known) -> dict[str, Any]:
@@ -159,7 +159,8 @@ def _choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _event(committed: ConsentEvent) -> dict[str, Any]:
+def event_document(committed: ConsentEvent) -> dict[str, Any]:
+    """One event with its evidence, as the history shows it."""
     event, evidence = committed.event, committed.event.evidence
     return {
         "event_id": committed.event_id,
@@ -175,6 +176,7 @@ def _event(committed: ConsentEvent) -> dict[str, Any]:
             "recorded_by": evidence.recorded_by,
             "notice": evidence.notice,
             "notice_version": evidence.notice_version,
+            "notice_sha256": evidence.notice_sha256,
             "language": evidence.language,
             "reference": evidence.reference,
             "conditions": sorted(evidence.conditions),

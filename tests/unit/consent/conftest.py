@@ -1,6 +1,6 @@
 """What the consent tests share: people to choose, events to record and the service over a real database."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,16 +10,41 @@ import sqlalchemy as sa
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.facts import FactsReader
+from consent_gateway.consent.notices import Notices
 from consent_gateway.database import HeldConnections
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.people.tables import PEOPLE
+from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.notices import Notice, read_notices
+from consent_gateway.policy.source import parse
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
 from tests.conftest import NOON, FixedIndexKeys, StillClock
 
 PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
 
+PRIVACY = """\
+notice: privacy
+kind: choice
+purposes: [email_marketing, sms_marketing, data_sale]
+versions:
+  - {version: "3", meaning: 1, effective_from: 2025-01-01, texts: {de: {title: T, what: W, off: O, kept: K}}}
+  - version: "4"
+    meaning: 1
+    effective_from: 2026-06-01
+    texts: {de: {title: T, what: "W,", off: O, kept: K}, en: {title: t, what: w, off: o, kept: k}}
+  - {version: "5", meaning: 2, effective_from: 2027-01-01, texts: {de: {title: T, what: new, off: O, kept: K}}}
+"""
+
 Event = Callable[..., NewConsentEvent]
+
+
+def notices_of(text: str) -> Mapping[str, Notice]:
+    """The notices of one file, which must stand."""
+    findings: list[Finding] = []
+    read = read_notices([parse("notices/privacy.yaml", text, findings)], findings)
+    assert findings == []
+    return read
 
 
 @pytest.fixture
@@ -62,7 +87,15 @@ def reader(gateway_engine: sa.Engine) -> Iterator[FactsReader]:
 
 
 @pytest.fixture
-def choices(gateway_engine: sa.Engine, reader: FactsReader, indexes: BlindIndex, clock: StillClock) -> Choices:
+def notices(clock: StillClock) -> Notices:
+    """The notice `privacy`: version 3 asks for every purpose, version 4 means the same, version 5 comes next year."""
+    return Notices(notices_of(PRIVACY), clock)
+
+
+@pytest.fixture
+def choices(
+    gateway_engine: sa.Engine, reader: FactsReader, indexes: BlindIndex, clock: StillClock, notices: Notices
+) -> Choices:
     """The service, with the real audit queue."""
     return Choices(
         engine=gateway_engine,
@@ -73,6 +106,7 @@ def choices(gateway_engine: sa.Engine, reader: FactsReader, indexes: BlindIndex,
         clock=clock,
         purposes=PURPOSES,
         purposes_for_any=PURPOSES,
+        notices=notices,
     )
 
 

@@ -304,7 +304,10 @@ def test_a_pack_extends_another_and_replaces_some_of_it(small: dict[str, str]) -
 
 def test_a_notice_that_no_longer_holds_ends_a_grant(small: dict[str, str]) -> None:
     """A grant to a version that is not accepted is a mismatch, and so is one that names no version."""
-    small["notices.yaml"] = "notices: [{purpose: email_marketing, accepted_versions: ['2'], texts: {de: x}}]"
+    small["notices/mail.yaml"] = (
+        "{notice: mail, kind: choice, purposes: [email_marketing], earlier: [{version: '1', meaning: 1}], versions: "
+        "[{version: '2', meaning: 2, effective_from: 2020-01-01, texts: {de: {title: t, what: w, off: o, kept: k}}}]}"
+    )
     policies = policies_from(small)
     reasons = [
         ask(policies, choice={"status": GRANTED, "notice_version": version}).reason for version in ("1", "2", None)

@@ -19,7 +19,7 @@ from consent_gateway.policy.situation import (
 from consent_gateway.vocabulary import AccessRequest, Choice, ChoiceStatus, Facts, RecipientRole
 from tests.unit.policy.conftest import NOON
 
-ANYWHERE = PlaceParameters(None, None, frozenset({"DE"}))
+ANYWHERE = PlaceParameters(None, None, None, frozenset({"DE"}))
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_implied_consent_has_months_of_its_own() -> None:
     """Implied consent lasts the pack's implied months where it has any, else as long as consent."""
     given = Choice("p", ChoiceStatus.IMPLIED, given_at=datetime(2026, 1, 1, tzinfo=UTC))
     for parameters, name in (
-        (PlaceParameters(24, 6, frozenset()), "expired"),
-        (PlaceParameters(6, 24, frozenset()), "implied"),
-        (PlaceParameters(6, None, frozenset()), "expired"),
-        (PlaceParameters(None, None, frozenset()), "implied"),
+        (PlaceParameters(24, 6, None, frozenset()), "expired"),
+        (PlaceParameters(6, 24, None, frozenset()), "implied"),
+        (PlaceParameters(6, None, None, frozenset()), "expired"),
+        (PlaceParameters(None, None, None, frozenset()), "implied"),
     ):
         assert names_of(status_bits(given, NOON, parameters, None)) == (name,)
 

@@ -1,0 +1,105 @@
+"""Claims about notices in the consent room: the text that binds, the text then shown, and who may name which."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from consent_gateway.consent.choices import Choices, NewChoice
+from consent_gateway.consent.notices import Notices, text_then
+from consent_gateway.consent.tables import NOTICE_TEXTS
+from consent_gateway.errors import ConsentNotRaised, NotFound, PolicyInvalid
+from consent_gateway.people.directory import PersonRef
+from consent_gateway.vocabulary import Caller, EventKind
+from tests.conftest import NOON, StillClock
+from tests.unit.consent.conftest import PRIVACY, notices_of
+
+GRANT = NewChoice(
+    PersonRef(data_subject="ds_1"),
+    EventKind.GRANT,
+    NOON,
+    "web_form",
+    "email_marketing",
+    notice="privacy",
+    notice_version="4",
+    language="de-AT",
+)
+
+
+def test_the_current_text_is_found_in_the_nearest_language(notices: Notices) -> None:
+    """`de-AT` reads German, an unknown language English; a purpose without a notice is not found."""
+    assert [notices.current("email_marketing", name).language for name in ("de-AT", "de", "fr")] == ["de", "de", "en"]
+    assert notices.current("email_marketing", "de").version == "4"
+    with pytest.raises(NotFound):
+        notices.current("orders", "de")
+
+
+@pytest.mark.usefixtures("people")
+def test_a_choice_holds_the_hash_of_the_text_it_names(
+    gateway_engine: sa.Engine, choices: Choices, notices: Notices, caller: Caller
+) -> None:
+    """Event and audit entry hold the hash; the kept text of it is the text then shown, word for word."""
+    with gateway_engine.begin() as connection:
+        notices.keep(connection, NOON)
+    choices.record(caller, GRANT)
+    event = choices.history(GRANT.person)[0]
+    shown = notices.find("privacy", "4", "de")
+    assert shown is not None
+    assert event.event.evidence.notice_sha256 == shown.sha256
+    with gateway_engine.connect() as connection:
+        assert text_then(connection, shown.sha256) == shown
+        entries = connection.exec_driver_sql("SELECT entry FROM audit_queue").scalars().all()
+    assert any(shown.sha256 in str(bytes(entry) if isinstance(entry, memoryview) else entry) for entry in entries)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"notice": "other"},
+        {"notice_version": "9"},
+        {"language": "fr"},
+        {"notice_version": "5"},  # shown from next year on
+        {"occurred_at": NOON - timedelta(days=400)},  # before version 4 was shown
+    ],
+)
+@pytest.mark.usefixtures("people")
+def test_an_opening_names_a_text_that_was_shown(choices: Choices, caller: Caller, change: dict[str, object]) -> None:
+    """An unknown notice, version or language opens nothing, nor does one not yet shown; a withdrawal needs none."""
+    with pytest.raises(ConsentNotRaised):
+        choices.record(caller, replace(GRANT, **change))  # type: ignore[arg-type]
+    assert choices.history(GRANT.person) == ()
+    choices.record(caller, replace(GRANT, kind=EventKind.WITHDRAW, **change))  # type: ignore[arg-type]
+
+
+def test_a_notice_of_another_purpose_opens_nothing(choices: Choices, people: list[str]) -> None:
+    """A grant names a notice that speaks of its purpose."""
+    everyone = Caller("shop", "web_shop", frozenset({"sms_marketing"}), frozenset(), frozenset({"consents:write"}))
+    narrow = Notices(notices_of(PRIVACY.replace("sms_marketing, ", "")), StillClock(NOON))
+    choices._notices = narrow
+    with pytest.raises(ConsentNotRaised, match="does not speak of its purpose"):
+        choices.record(everyone, replace(GRANT, person=PersonRef(data_subject=people[1]), purpose="sms_marketing"))
+
+
+def test_a_text_is_fixed_once_it_was_kept(gateway_engine: sa.Engine, clock: StillClock) -> None:
+    """A policy that says something else under a kept version is refused by name; a new version beside it is kept."""
+    with gateway_engine.begin() as connection:
+        Notices(notices_of(PRIVACY), clock).keep(connection, NOON)
+        Notices(notices_of(PRIVACY), clock).keep(connection, NOON)
+    changed = Notices(notices_of(PRIVACY.replace('"W,"', '"W;"')), clock)
+    with gateway_engine.begin() as connection, pytest.raises(PolicyInvalid, match="version `4` in `de` was changed"):
+        changed.keep(connection, NOON)
+    with gateway_engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(NOTICE_TEXTS)).scalar_one() == 4
+
+
+def test_a_kept_text_that_was_tampered_with_is_not_shown(gateway_engine: sa.Engine, notices: Notices) -> None:
+    """A kept text that no longer has its hash is none."""
+    found = notices.find("privacy", "4", "en")
+    assert found is not None
+    with gateway_engine.begin() as connection:
+        notices.keep(connection, NOON)
+        connection.execute(
+            sa.update(NOTICE_TEXTS).values(document=sa.func.replace(NOTICE_TEXTS.c.document, '"w"', '"x"'))
+        )
+        assert text_then(connection, found.sha256) is None
