@@ -8,10 +8,20 @@ from flask import Flask
 from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
-from consent_gateway.web.api import consents, customers, decisions, officers, reidentifications, system
+from consent_gateway.web.api import (
+    consents,
+    customers,
+    decisions,
+    officers,
+    reidentifications,
+    system,
+    unsubscribe_links,
+)
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
+from consent_gateway.web.customer import outbox_page, sign_in, unsubscribing
+from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
 from consent_gateway.web.services import Services
@@ -23,6 +33,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *consents.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
+    *unsubscribe_links.OPERATIONS,
+    *sign_in.OPERATIONS,
+    *unsubscribing.OPERATIONS,
+    *outbox_page.OPERATIONS,
     *system.OPERATIONS,
 )
 """Every route there is."""
@@ -56,4 +70,12 @@ def _site(app: Flask, services: Services) -> Site:
         errors=errors.encode(),
         stylesheet=(static / "docs.css").read_bytes(),
         icon=(static / "icon.svg").read_bytes(),
+        provider=_provider(services),
     )
+
+
+def _provider(services: Services) -> Provider | None:
+    desk = services.customers
+    if desk.provider is None:
+        return None
+    return Provider(desk.provider, desk.fetcher, services.clock, f"{services.issuer}{CALLBACK_PATH}")

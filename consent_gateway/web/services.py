@@ -13,6 +13,7 @@ from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import Choices
+from consent_gateway.customer_desk import CustomerDesk
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
@@ -113,6 +114,11 @@ class Services(Protocol):
     @property
     def desk(self) -> Desk:
         """What officers work with."""
+        ...
+
+    @property
+    def customers(self) -> CustomerDesk:
+        """What customers sign in with."""
         ...
 
     @property

@@ -17,6 +17,7 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
+from consent_gateway.customer_desk import CustomerDesk, open_customer_desk
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -72,6 +73,7 @@ class Services:
     explain: Explain
     health: Health
     desk: Desk
+    customers: CustomerDesk
     clock: Clock
     issuer: str
     certificate_proxies: CertificateProxies | None
@@ -89,16 +91,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     parts = open_parts(settings, clock or SystemClock())
     with parts.engine.begin() as connection:
         archive.save(connection, parts.policies, parts.clock.now())
-    gateway = Gateway(
-        policies=parts.policies,
-        facts=parts.facts,
-        indexes=parts.indexes,
-        store=parts.store,
-        sealing=parts.sealing,
-        performer=Performer(parts.keyring, settings.tenant),
-        recorder=parts.recorder,
-        clock=parts.clock,
-    )
+    gateway = _gateway(parts, settings)
     enrolment = _enrolment(parts)
     return Services(
         settings=settings,
@@ -128,11 +121,33 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
         health=_health(parts, settings),
-        desk=open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings),
+        desk=_desk(parts, settings),
+        customers=_customers(parts, settings),
         clock=parts.clock,
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,
     )
+
+
+def _gateway(parts: Parts, settings: Settings) -> Gateway:
+    return Gateway(
+        policies=parts.policies,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        store=parts.store,
+        sealing=parts.sealing,
+        performer=Performer(parts.keyring, settings.tenant),
+        recorder=parts.recorder,
+        clock=parts.clock,
+    )
+
+
+def _desk(parts: Parts, settings: Settings) -> Desk:
+    return open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings)
+
+
+def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
+    return open_customer_desk(parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings)
 
 
 def _enrolment(parts: Parts) -> Enrolment:
