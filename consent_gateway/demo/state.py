@@ -141,6 +141,7 @@ class DemoState:
             "CONSENT_GATEWAY_STORE_URL": f"sqlite:///{self.retailer.absolute()}",
             "CONSENT_GATEWAY_POLICIES": str(policies.absolute()),
             "CONSENT_GATEWAY_PORT": str(port),
+            "CONSENT_GATEWAY_MAIL": "outbox",
         }
 
 
