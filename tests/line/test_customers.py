@@ -65,4 +65,3 @@ def test_one_click_binds_and_the_log_says_by_what_link(services: Services) -> No
     event = services.choices.history(ANNA)[-1].event
     assert event.evidence.reference == made.get_json()["link_id"]
     assert event.evidence.recorded_by == "unsubscribe_link"
-    assert services.choices.unbound() == []
