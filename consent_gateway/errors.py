@@ -105,6 +105,24 @@ class AssertionRefused(GatewayError):
     code = "assertion_refused"
 
 
+class SignInRefused(GatewayError):
+    """A customer's sign-in did not prove what it must, by link, state, browser or provider; nothing was changed."""
+
+    code = "sign_in_refused"
+
+
+class FormRefused(GatewayError):
+    """A form was not sent by a page of ours in this browser; nothing was changed."""
+
+    code = "form_refused"
+
+
+class NotSignedIn(GatewayError):
+    """The page needs a customer who is signed in, in a way that is enough for it."""
+
+    code = "not_signed_in"
+
+
 class OfficerNotPermitted(GatewayError):
     """The officer does not hold the role of this call, or may not act on a request of their own."""
 

@@ -16,22 +16,18 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
+from consent_gateway.customer_settings import (
+    CUSTOMER_VARIABLES,
+    LOOPBACK,
+    PREFIX,
+    CustomerSettings,
+    Variable,
+    read_customer_settings,
+)
 from consent_gateway.errors import SettingsRefused
 
-PREFIX = "CONSENT_GATEWAY_"
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _NO_CERTIFICATE_IN = {"authorization", "dpop", "host", "cookie", "content-type", "content-length"}
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One environment variable: its name without the prefix, its default in words, and what it sets."""
-
-    name: str
-    default: str
-    meaning: str
-    secret: bool = False
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -96,6 +92,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("LOOKUPS_PER_MINUTE", "60000", "people a client may look up by identifier a minute, 20 to 100000000"),
     Variable("MISSES_PER_MINUTE", "600", "of these, the answers that tell nothing, 20 to 100000000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
+    *CUSTOMER_VARIABLES,
 )
 
 
@@ -151,6 +148,7 @@ class Settings:
     store_timeout_ms: int
     lookups_per_minute: int
     misses_per_minute: int
+    customers: CustomerSettings
 
     def __repr__(self) -> str:
         return f"Settings(state_dir={str(self.state_dir)!r}, issuer={self.issuer!r}, …)"
@@ -167,6 +165,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     state_dir = Path(given.text("STATE_DIR", "var/gateway")).absolute()
     host = given.text("HOST", "127.0.0.1")
     port = given.number("PORT", 8080, 1, 65535)
+    issuer = given.text("ISSUER", f"http://{host}:{port}").rstrip("/")
     settings = Settings(
         state_dir=state_dir,
         policies=Path(given.text("POLICIES", "policies")).absolute(),
@@ -180,7 +179,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_key_file=Path(given.text("LOG_KEY_FILE", str(state_dir / "audit" / "log.key"))).absolute(),
         log_origin=given.text("LOG_ORIGIN", "consent-gateway.local/log"),
         tenant=given.text("TENANT", "default"),
-        issuer=given.text("ISSUER", f"http://{host}:{port}").rstrip("/"),
+        issuer=issuer,
         host=host,
         port=port,
         workers=given.number("WORKERS", len(os.sched_getaffinity(0)), 1, 256),
@@ -193,6 +192,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
+        customers=read_customer_settings(given, host, issuer),
     )
     _refuse_unsafe(settings)
     given.refuse_unknown()
@@ -324,7 +324,7 @@ def _key_server(url: str) -> str:
         raise SettingsRefused(f"{PREFIX}KEY_SERVER must be an http or https URL without query or fragment")
     if parts.username is not None or parts.password is not None:
         raise SettingsRefused(f"{PREFIX}KEY_SERVER must not hold a password: put the token into KEY_TOKEN_FILE")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsRefused(
             f"{PREFIX}KEY_SERVER is http and not on loopback: keys and token would travel in the clear; use https"
         )
@@ -355,7 +355,7 @@ def _refuse_unsafe(settings: Settings) -> None:
     issuer = urlsplit(settings.issuer)
     if issuer.scheme not in ("http", "https") or not issuer.hostname or issuer.query or issuer.fragment:
         raise SettingsRefused(f"{PREFIX}ISSUER must be an http or https URL without query or fragment")
-    if settings.host not in _LOOPBACK and issuer.scheme != "https":
+    if settings.host not in LOOPBACK and issuer.scheme != "https":
         raise SettingsRefused(
             f"{PREFIX}HOST is not a loopback address, but the ISSUER is not https: tokens and personal data would"
             " travel in the clear; put a TLS proxy in front and set an https ISSUER, or listen on 127.0.0.1"

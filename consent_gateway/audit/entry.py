@@ -42,6 +42,7 @@ class EntryKind(StrEnum):
     ERASURE = "erasure"
     TOKEN = "token"  # noqa: S105 - a word, not a secret
     CLIENT = "client"
+    CUSTOMER_SESSION = "customer_session"  # a customer signed in or out, or said that it was not them
     OFFICER = "officer"
     KEY = "key"
     REIDENTIFICATION = "reidentification"

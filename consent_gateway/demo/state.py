@@ -149,6 +149,7 @@ class DemoState:
             "CONSENT_GATEWAY_PORT": str(port),
             # On another medium in earnest: the one copy of the root key beside its own file saves nobody.
             "CONSENT_GATEWAY_KEY_FILE_COPY": str((self.root_copy / "root.key").absolute()),
+            "CONSENT_GATEWAY_MAIL": "outbox",
         }
 
 

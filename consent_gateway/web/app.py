@@ -17,10 +17,13 @@ from consent_gateway.web.api import (
     reidentifications,
     signals,
     system,
+    unsubscribe_links,
 )
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
+from consent_gateway.web.customer import outbox_page, sign_in, unsubscribing
+from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
 from consent_gateway.web.services import Services
@@ -34,6 +37,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *receipts.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
+    *unsubscribe_links.OPERATIONS,
+    *sign_in.OPERATIONS,
+    *unsubscribing.OPERATIONS,
+    *outbox_page.OPERATIONS,
     *system.OPERATIONS,
 )
 """Every route there is."""
@@ -67,4 +74,12 @@ def _site(app: Flask, services: Services) -> Site:
         errors=errors.encode(),
         stylesheet=(static / "docs.css").read_bytes(),
         icon=(static / "icon.svg").read_bytes(),
+        provider=_provider(services),
     )
+
+
+def _provider(services: Services) -> Provider | None:
+    desk = services.customers
+    if desk.provider is None:
+        return None
+    return Provider(desk.provider, desk.fetcher, services.clock, f"{services.issuer}{CALLBACK_PATH}")

@@ -11,8 +11,9 @@ from marshmallow import Schema, fields
 from consent_gateway import errors
 from consent_gateway.callers.registry import Scope
 from consent_gateway.web import answer_schemas
+from consent_gateway.web.customer.browser import SESSION_COOKIE
 from consent_gateway.web.fields import Anything, Moment, Names, Scalar
-from consent_gateway.web.operations import IDEMPOTENCY_HEADER, JSON, OfficerAuth, Operation
+from consent_gateway.web.operations import HTML, IDEMPOTENCY_HEADER, JSON, CustomerAuth, OfficerAuth, Operation, Visitor
 from consent_gateway.web.problems import PROBLEM_TYPE, ProblemKind, kind_named, kind_of
 
 _SCALARS = ["string", "number", "boolean", "null"]
@@ -62,6 +63,10 @@ def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
         causes |= {errors.Unauthenticated, errors.DatabaseUnavailable}
         causes |= {errors.OfficerNotPermitted} if op.auth.role else set()
         causes |= {errors.SignInStale} if op.auth.fresh_seconds else set()
+    if isinstance(op.auth, CustomerAuth | Visitor):
+        causes |= {errors.DatabaseUnavailable}
+        causes |= {errors.NotSignedIn} if isinstance(op.auth, CustomerAuth) else set()
+        causes |= {errors.FormRefused} if op.method != "GET" else set()
     if op.body is not None:
         codes |= {"payload_too_large", "unsupported_media_type"}
     if op.form is not None:
@@ -98,6 +103,10 @@ def _operation_security(op: Operation) -> list[dict[str, list[str]]]:
         return [{"oauth2": [op.auth.value]}]
     if isinstance(op.auth, OfficerAuth):
         return [{"officer": [op.auth.role.value] if op.auth.role else []}]  # OpenAPI 3.1: roles of a bearer scheme
+    if isinstance(op.auth, CustomerAuth):
+        return [{"customer": []}]
+    if isinstance(op.auth, Visitor) or op.is_page:
+        return []
     return [] if op.form is None else [{"client": []}, {}]
 
 
@@ -140,7 +149,10 @@ def _responses(op: Operation) -> dict[str, Any]:
     for status, kinds in by_status.items():
         words = "; ".join(f"`{kind.code}`: {kind.title.lower()}" for kind in kinds)
         response = responses.setdefault(str(status), {"description": words, "content": {}})
-        response["content"][PROBLEM_TYPE] = {"schema": answer_schemas.ProblemSchema}
+        if op.is_page:
+            response["content"][HTML] = {}
+        else:
+            response["content"][PROBLEM_TYPE] = {"schema": answer_schemas.ProblemSchema}
     return dict(sorted(responses.items()))
 
 
@@ -148,6 +160,7 @@ def _security(spec: APISpec) -> None:
     flow = {"tokenUrl": "/oauth/token", "scopes": {scope.value: scope.name.lower() for scope in Scope}}
     spec.components.security_scheme("oauth2", {"type": "oauth2", "flows": {"clientCredentials": flow}})
     spec.components.security_scheme("officer", {"type": "http", "scheme": "bearer"})
+    spec.components.security_scheme("customer", {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE})
     spec.components.security_scheme("client", {"type": "http", "scheme": "basic"})
 
 

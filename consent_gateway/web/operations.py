@@ -18,18 +18,22 @@ from marshmallow import Schema
 from consent_gateway.callers.idempotency import StoredAnswer
 from consent_gateway.callers.registry import Scope
 from consent_gateway.consent.signals import Told, gpc_sent
-from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, Unauthenticated
+from consent_gateway.customers.sessions import Assurance, CustomerSession
+from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, NotSignedIn, Unauthenticated
 from consent_gateway.officers.registry import Role
 from consent_gateway.officers.sessions import SignedIn
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import Caller
 from consent_gateway.web import bodies
+from consent_gateway.web.customer import browser
+from consent_gateway.web.customer.browser import Visit
 from consent_gateway.web.fields import ID
 from consent_gateway.web.officer_auth import authenticate_officer
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
 JSON = "application/json"
+HTML = "text/html"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 _IS_ID = re.compile(ID).fullmatch
 
@@ -39,6 +43,18 @@ class Public:
     """No authentication, and why that is right here."""
 
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor(Public):
+    """A page for anybody's browser: no session is needed, but what its form sends must come from the page itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerAuth:
+    """A customer who signed in, in one of these ways; what a form sends must come from our own page."""
+
+    assurances: frozenset[Assurance] = frozenset(Assurance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,21 @@ class Call:
     body: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
     signed_in: SignedIn | None = None
+    visited: Visit | None = None
+
+    @property
+    def visit(self) -> Visit:
+        """The visitor's browser; only a route of `Visitor` or `CustomerAuth` has one."""
+        if self.visited is None:
+            raise NotSignedIn("this call has no browser")
+        return self.visited
+
+    @property
+    def customer(self) -> CustomerSession:
+        """The customer; only a route of `CustomerAuth` always has one."""
+        if self.visited is None or self.visited.session is None:
+            raise NotSignedIn("nobody is signed in: sign in first")
+        return self.visited.session
 
     @property
     def officer(self) -> SignedIn:
@@ -109,18 +140,23 @@ class Operation:
     path: str
     summary: str
     description: str
-    auth: Scope | Public | OfficerAuth
+    auth: Scope | Public | OfficerAuth | CustomerAuth
     answers: tuple[Answer, ...]
     handler: Handler
     body: type[Schema] | None = None
     query: type[Schema] | None = None
-    form: type[Schema] | None = None  # documented only: its handler reads it
+    form: type[Schema] | None = None  # of a visitor or customer checked as a body is; else its handler reads it
     raises: tuple[type[GatewayError], ...] = ()
     reads_gpc: bool = False
     reads_if_match: bool = False
     idempotent: bool = False
     most_bytes: int = bodies.BODY_BYTES
     example: Mapping[str, Any] | None = None
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a browser shows its answers: then its errors are pages too."""
+        return self.answers[0].content_type == HTML
 
 
 def operation(method: str, path: str, **declared: Any) -> Callable[[Handler], Operation]:
@@ -162,10 +198,13 @@ def json_answer(value: Any, status: int = 200) -> Response:
 def _view(op: Operation, services: Services, site: Site) -> Callable[..., Response]:
     body_schema = op.body() if op.body else None
     query_schema = op.query() if op.query else None
+    is_browsed = isinstance(op.auth, Visitor | CustomerAuth)
+    form_schema = op.form() if op.form and is_browsed else None
 
     def view(**path: str) -> Response:
         request = request_ctx.request  # once: the proxy looks the context up at every use
-        caller, officer = None, None
+        caller, officer, visit = None, None, None
+        g.page = op.is_page
         if isinstance(op.auth, Scope):
             caller = site.door.caller(request, op.auth)
             g.client_id = caller.client_id
@@ -174,17 +213,34 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
                 services.desk.sessions, services.clock, request, op.auth.role, op.auth.fresh_seconds
             )
             g.client_id = officer.officer_id
+        elif is_browsed:
+            visit = _visit(request, op, services)
         if not all(map(_IS_ID, path.values())):
             raise NotFound("nothing is known under this id")
         query = _query(request, query_schema, op)
         body: Mapping[str, Any] = {}
         if body_schema is not None:
             body = bodies.checked(body_schema, bodies.read_json(request, op.most_bytes))
-        call = Call(services, site, request, path, caller, body, query, officer)
+        elif form_schema is not None:
+            body = bodies.checked(form_schema, browser.form_of(request))
+        call = Call(services, site, request, path, caller, body, query, officer, visit)
         key = request.headers.get(IDEMPOTENCY_HEADER) if op.idempotent else None
-        return op.handler(call) if key is None else _once(op, call, key)
+        response = op.handler(call) if key is None else _once(op, call, key)
+        if visit is not None:
+            browser.keep(response, visit)
+        return response
 
     return view
+
+
+def _visit(request: Request, op: Operation, services: Services) -> Visit:
+    """The browser of this request, with its customer where the route needs one. A form of another page is refused."""
+    visit = browser.visit_of(request, services.customers)
+    if isinstance(op.auth, CustomerAuth):
+        browser.refuse_unless_signed_in(visit, op.auth.assurances)
+    if op.method != "GET":
+        browser.refuse_foreign_form(request, visit, services.issuer)
+    return visit
 
 
 def _query(current: Request, schema: Schema | None, op: Operation) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response, g, render_template
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
@@ -75,6 +75,27 @@ KINDS: tuple[ProblemKind, ...] = (
         "The sign-in is too old for this call",
         "The officer signed in longer ago than this call allows.",
         "Sign in again with the passkey, then repeat the call.",
+    ),
+    ProblemKind(
+        "not_signed_in",
+        401,
+        "You are not signed in",
+        "The customer has no session, it is over, or its way of signing in is not enough for this page.",
+        "Sign in again.",
+    ),
+    ProblemKind(
+        "sign_in_refused",
+        400,
+        "The sign-in did not succeed",
+        "The link was used, has expired or belongs to another browser, or the provider's answer does not stand.",
+        "Begin the sign-in again, and finish it in the same browser.",
+    ),
+    ProblemKind(
+        "form_refused",
+        403,
+        "The form did not come from this page",
+        "The form's origin, its `Sec-Fetch-Site` or its token is not that of our own page in this browser.",
+        "Open the page again and send its form. Nothing was changed.",
     ),
     ProblemKind(
         "assertion_refused",
@@ -323,7 +344,11 @@ def _answer(kind: ProblemKind, detail: str, extra: dict[str, Any] | None = None)
         **(extra or {}),
     }
     g.problem = kind.code
-    response = Response(orjson.dumps(document), status=kind.status, content_type=PROBLEM_TYPE)
+    if g.get("page"):
+        shown = render_template("customer/error.html", problem=document, remedy=kind.remedy)
+        response = Response(shown, status=kind.status, content_type="text/html; charset=utf-8")
+    else:
+        response = Response(orjson.dumps(document), status=kind.status, content_type=PROBLEM_TYPE)
     if kind.status in (429, 503):
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response

@@ -21,7 +21,7 @@ HEADERS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
     ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"),  # two years; ignored over plain HTTP
-    ("Referrer-Policy", "no-referrer"),
+    ("Referrer-Policy", "same-origin"),  # under no-referrer a browser sends our own forms with `Origin: null`
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("X-Frame-Options", "DENY"),  # for browsers that do not know frame-ancestors

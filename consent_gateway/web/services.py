@@ -15,6 +15,7 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.hearing import Hearing
 from consent_gateway.consent.receipts import Receipts
+from consent_gateway.customer_desk import CustomerDesk
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
@@ -125,6 +126,11 @@ class Services(Protocol):
     @property
     def desk(self) -> Desk:
         """What officers work with."""
+        ...
+
+    @property
+    def customers(self) -> CustomerDesk:
+        """What customers sign in with."""
         ...
 
     @property

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from consent_gateway.web.auth import Door
+from consent_gateway.web.customer.provider import Provider
 from consent_gateway.web.oauth import TokenEndpoint
 
 
@@ -17,3 +18,4 @@ class Site:
     errors: bytes
     stylesheet: bytes
     icon: bytes
+    provider: Provider | None  # of customers; None where the settings name none

@@ -23,6 +23,7 @@ from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
+from consent_gateway.customer_desk import CustomerDesk, open_customer_desk
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -81,6 +82,7 @@ class Services:
     explain: Explain
     health: Health
     desk: Desk
+    customers: CustomerDesk
     clock: Clock
     issuer: str
     certificate_proxies: CertificateProxies | None
@@ -135,7 +137,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
         health=_health(parts, settings),
-        desk=open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings),
+        desk=_desk(parts, settings),
+        customers=_customers(parts, settings),
         clock=parts.clock,
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,
@@ -154,6 +157,14 @@ def _gateway(parts: Parts, settings: Settings, hearing: Hearing) -> Gateway:
         remember_signal=lambda caller, person: hearing.hear(caller, (person,), Told(gpc=True)),
         clock=parts.clock,
     )
+
+
+def _desk(parts: Parts, settings: Settings) -> Desk:
+    return open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings)
+
+
+def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
+    return open_customer_desk(parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings)
 
 
 def _enrolment(parts: Parts) -> Enrolment:

@@ -19,29 +19,38 @@ _SEAL_SECONDS = 1.0
 _ROUND_SECONDS = 300.0
 
 
-class Background:
-    """The background worker's rounds: seal what was recorded, finish erasures cut short, purge what has expired."""
+_MAIL_SECONDS = 1.0
 
-    def __init__(self, sealer: Sealer, rounds: tuple[Callable[[], int], ...]) -> None:
+
+class Background:
+    """The background worker's rounds: seal what was recorded, finish erasures, send mail, purge what has expired."""
+
+    def __init__(self, sealer: Sealer, rounds: tuple[Callable[[], int], ...], mail: Callable[[], int]) -> None:
         self._sealer = sealer
-        self._rounds = rounds
+        self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS))
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop. Raises `LogDamaged` rather than seal onto a log that does not verify."""
-        beside = threading.Thread(target=self._upkeep, args=(stop,), name="upkeep", daemon=True)
-        beside.start()
+        threads = [
+            threading.Thread(target=_repeat, args=(rounds, seconds, stop), name=name, daemon=True)
+            for name, rounds, seconds in self._beside
+        ]
+        for thread in threads:
+            thread.start()
         self._sealer.run(stop, _SEAL_SECONDS)
-        beside.join()
+        for thread in threads:
+            thread.join()
 
-    def _upkeep(self, stop: threading.Event) -> None:
-        while True:  # at once when the worker starts, for it may have been killed in the middle of something
-            for upkeep in self._rounds:
-                try:
-                    upkeep()
-                except GatewayError:
-                    _LOG.exception("a round of upkeep failed and will be tried again")
-            if stop.wait(_ROUND_SECONDS):
-                return
+
+def _repeat(rounds: tuple[Callable[[], int], ...], seconds: float, stop: threading.Event) -> None:
+    while True:  # at once when the worker starts, for it may have been killed in the middle of something
+        for each in rounds:
+            try:
+                each()
+            except GatewayError:
+                _LOG.exception("a round of the background worker failed and will be tried again")
+        if stop.wait(seconds):
+            return
 
 
 def open_background(settings: Settings) -> Background:
@@ -53,8 +62,10 @@ def open_background(settings: Settings) -> Background:
         services.idempotency.purge,
         services.limits.purge,
         *services.desk.purges,
+        *services.customers.purges,
     )
-    return Background(open_sealer(settings, services), (services.shredding.resume, *purges))
+    rounds = (services.shredding.resume, *purges)
+    return Background(open_sealer(settings, services), rounds, services.customers.post.send_due)
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

@@ -30,6 +30,11 @@ CLIENTS: dict[str, dict[str, Any]] = {
     "shop-dpop": {"dpop_bound_access_tokens": True},
     "newsletter": {},  # known to the provider, never registered with us
     "gateway": {},  # ourselves, when we ask about tokens
+    "gateway-customers": {  # ourselves, when customers sign in
+        "grant_types": ["authorization_code"],
+        "response_types": ["code"],
+        "redirect_uris": ["https://gateway.example/sign-in/callback"],
+    },
 }
 
 

@@ -23,6 +23,7 @@ from consent_gateway.consent.facts import Known
 from consent_gateway.consent.hearing import Programme, SignalStatus
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Contradiction, Told
+from consent_gateway.customer_desk import CustomerDesk
 from consent_gateway.database import METADATA, HeldConnections, open_engine
 from consent_gateway.errors import (
     CallerNotPermitted,
@@ -62,6 +63,7 @@ from consent_gateway.vocabulary import (
     Verdict,
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
+from tests.web.customers import VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
 """Sends one request with a token: `call(method, path, json={…})`."""
@@ -187,13 +189,16 @@ class MemoryChoices:
 
     clock: StillClock
     recorded: list[NewChoice] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
+    purposes: frozenset[str] = frozenset(PURPOSES)
 
-    def record(self, _caller: Caller, choice: NewChoice) -> Recorded:
+    def record(self, caller: Caller, choice: NewChoice) -> Recorded:
         """As `Choices.record`."""
         known = self.state(choice.person)
         if choice.kind in OPENING and choice.notice is None:
             raise ConsentNotRaised("the choice opens something, but no notice is named: send `notice`")
         self.recorded.append(choice)
+        self.callers.append(caller)
         return Recorded((new_id("evt", self.clock.now()),), new_id("con", self.clock.now()), known)
 
     def state(self, person: PersonRef) -> Known:
@@ -321,6 +326,8 @@ class StandIns:
     explain: MemoryExplain
     health: MemoryHealth
     desk: Any
+    customers: CustomerDesk
+    mailer: KeptMail
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None
 
@@ -358,12 +365,19 @@ def _desk(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
     )
 
 
-def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuers: tuple[Issuer, ...] = ()) -> StandIns:
+def stand_ins(
+    database: str,
+    moment: datetime,
+    *,
+    cache_seconds: int = 0,
+    issuers: tuple[Issuer, ...] = (),
+    variables: Mapping[str, str] = VARIABLES,
+) -> StandIns:
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
     METADATA.create_all(engine)
-    gateway, held, choices = MemoryGateway(clock), HeldConnections(engine), MemoryChoices(clock)
+    gateway, held, choices, mailer = MemoryGateway(clock), HeldConnections(engine), MemoryChoices(clock), KeptMail()
     return StandIns(
         engine=engine,
         held=held,
@@ -385,4 +399,6 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuer
         explain=MemoryExplain(),
         health=MemoryHealth(),
         desk=_desk(engine, clock),
+        customers=open_desk_for_tests(engine, held, clock, mailer, variables),
+        mailer=mailer,
     )

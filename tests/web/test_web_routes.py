@@ -17,7 +17,7 @@ from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import OPERATIONS
 from consent_gateway.web.auth import TokenMissing
-from consent_gateway.web.operations import OfficerAuth, Public
+from consent_gateway.web.operations import CustomerAuth, OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
 from tests.officers import Officer, Passkey
@@ -25,16 +25,24 @@ from tests.web.standins import Post, StandIns
 
 ROUTES = [
     "DELETE /v1/officers/sessions",
+    "DELETE /v1/unsubscribe-links/{link_id}",
     "GET /.well-known/gpc.json",
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
+    "GET /demo/outbox",
     "GET /docs",
     "GET /docs/errors",
     "GET /healthz",
     "GET /openapi.json",
     "GET /readyz",
+    "GET /sign-in",
+    "GET /sign-in/callback",
+    "GET /sign-in/link",
+    "GET /sign-in/provider",
+    "GET /sign-in/sent",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "GET /unsubscribe",
     "GET /v1/consents/{event_id}/evidence",
     "GET /v1/customers/{data_subject}",
     "GET /v1/customers/{data_subject}/consents",
@@ -42,9 +50,15 @@ ROUTES = [
     "GET /v1/receipts/{event_id}",
     "GET /v1/reidentifications/{request_id}",
     "PATCH /v1/customers/{data_subject}",
+    "POST /not-me",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
     "POST /oauth/token",
+    "POST /sign-in/link",
+    "POST /sign-in/mail",
+    "POST /sign-out",
+    "POST /unsubscribe",
+    "POST /unsubscribe/choice",
     "POST /v1/consents",
     "POST /v1/consents/lookup",
     "POST /v1/customers",
@@ -63,27 +77,40 @@ ROUTES = [
     "POST /v1/reidentifications/{request_id}/reveal",
     "POST /v1/signals",
     "POST /v1/signals/lookup",
+    "POST /v1/unsubscribe-links",
 ]
 
 PUBLIC = {
     "GET /.well-known/gpc.json",
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
+    "GET /demo/outbox",
     "GET /docs",
     "GET /docs/errors",
     "GET /healthz",
     "GET /openapi.json",
     "GET /readyz",
+    "GET /sign-in",
+    "GET /sign-in/callback",
+    "GET /sign-in/link",
+    "GET /sign-in/provider",
+    "GET /sign-in/sent",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "GET /unsubscribe",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
     "POST /oauth/token",
+    "POST /sign-in/link",
+    "POST /sign-in/mail",
+    "POST /unsubscribe",
+    "POST /unsubscribe/choice",
     "POST /v1/officers/enrolments",
     "POST /v1/officers/enrolments/options",
     "POST /v1/officers/sessions",
     "POST /v1/officers/sessions/options",
 }
+CUSTOMER = {"POST /not-me", "POST /sign-out"}
 PAGES = ("/docs", "/docs/errors")
 
 
@@ -108,10 +135,10 @@ def test_public_routes_are_those_listed_here_and_say_why() -> None:
     public = {f"{op.method} {op.path}": op.auth for op in OPERATIONS if isinstance(op.auth, Public)}
     assert set(public) == PUBLIC
     assert all(auth.why for auth in public.values())
-    assert all(isinstance(op.auth, Scope | Public | OfficerAuth) for op in OPERATIONS)
+    assert all(isinstance(op.auth, Scope | Public | OfficerAuth | CustomerAuth) for op in OPERATIONS)
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC])
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC | CUSTOMER])
 def test_every_other_route_refuses_a_call_without_a_token(http: FlaskClient, services: StandIns, route: str) -> None:
     """Without a token the answer is 401 before anything of the request is looked at."""
     method, path = route.split()
@@ -196,6 +223,8 @@ def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
             assert security == [{"oauth2": [op.auth.value]}]
         elif isinstance(op.auth, OfficerAuth):
             assert security == [{"officer": [op.auth.role.value] if op.auth.role else []}]
+        elif isinstance(op.auth, CustomerAuth):
+            assert security == [{"customer": []}]
         else:
             assert {} in security or security == []
     names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))

@@ -19,7 +19,7 @@ function provider() {
     jwks: { keys: keys.slice(0, signing + 1).reverse() },
     scopes: ["customers:read", "customers:write", "decisions", "audit:read"],
     features: {
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: true } /* a login form that takes any name */,
       clientCredentials: { enabled: true },
       dPoP: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },

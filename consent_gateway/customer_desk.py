@@ -1,0 +1,116 @@
+"""What customers sign in with, put together: sessions, links, handshakes, mail; decides nothing.
+
+A part of the composition root in a file of its own: `wiring` calls `open_customer_desk` and hands the parts in.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from consent_gateway.callers.fetching import Fetcher
+from consent_gateway.consent.facts import FactsReader
+from consent_gateway.customer_settings import CustomerProvider, CustomerSettings, Networks
+from consent_gateway.customers.asking import LinkByMail
+from consent_gateway.customers.handshakes import Handshakes
+from consent_gateway.customers.limits import SignInLimits
+from consent_gateway.customers.links import SignInLinks, UnsubscribeLinks
+from consent_gateway.customers.mail import Mailer, MailQueue, Sender, wordings
+from consent_gateway.customers.outbox import Outbox
+from consent_gateway.customers.post import Post
+from consent_gateway.customers.sessions import Sessions
+from consent_gateway.customers.smtp import SmtpMailer
+from consent_gateway.errors import SettingsRefused
+from consent_gateway.people.blind_index import BlindIndex
+from consent_gateway.ports import Clock
+from consent_gateway.protection.keys import KeyRing
+from consent_gateway.settings import Settings
+
+SIGN_IN_LINK_PATH = "/sign-in/link"
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerDesk:
+    """What customers sign in with. `by_mail` and `provider` are None where the settings name no such way."""
+
+    sessions: Sessions
+    sign_in_links: SignInLinks
+    unsubscribe_links: UnsubscribeLinks
+    handshakes: Handshakes
+    limits: SignInLimits
+    by_mail: LinkByMail | None
+    provider: CustomerProvider | None
+    fetcher: Fetcher
+    indexes: BlindIndex
+    facts: FactsReader
+    post: Post
+    outbox: Outbox | None
+    visitor_proxies: Networks
+    name: str
+    form_key: bytes
+
+    @property
+    def purges(self) -> tuple[Callable[[], int], ...]:
+        """What the background worker deletes when its time is over."""
+        return (
+            self.sessions.purge,
+            self.sign_in_links.purge,
+            self.unsubscribe_links.purge,
+            self.handshakes.purge,
+            self.limits.purge,
+        )
+
+
+def open_customer_desk(
+    engine: sa.Engine, clock: Clock, keyring: KeyRing, facts: FactsReader, indexes: BlindIndex, settings: Settings
+) -> CustomerDesk:
+    """The customers' desk of one process."""
+    chosen = settings.customers
+    sender = Sender(chosen.mail_from, chosen.mail_name)
+    outbox = Outbox(settings.state_dir / "outbox", sender, clock) if chosen.mail == "outbox" else None
+    mail_key = keyring.service_key("customer-mail")
+    sessions = Sessions(
+        engine, clock, keyring.service_key("customer-sessions"), idle=chosen.idle, longest=chosen.longest
+    )
+    links = SignInLinks(engine, clock, keyring.service_key("sign-in-links"), sessions)
+    limits = SignInLimits(engine, clock, keyring.service_key("sign-in-limits"))
+    by_mail = LinkByMail(
+        engine=engine,
+        clock=clock,
+        indexes=indexes,
+        facts=facts,
+        limits=limits,
+        links=links,
+        queue=MailQueue(mail_key),
+        words=wordings("sign_in"),
+        link_url=lambda token: f"{settings.issuer}{SIGN_IN_LINK_PATH}?t={token}",
+        name=chosen.mail_name,
+    )
+    return CustomerDesk(
+        sessions=sessions,
+        sign_in_links=links,
+        unsubscribe_links=UnsubscribeLinks(engine, clock, keyring.service_key("unsubscribe-links"), chosen.unsubscribe),
+        handshakes=Handshakes(engine, clock, keyring.service_key("sign-in-handshakes")),
+        limits=limits,
+        by_mail=None if chosen.mail == "none" else by_mail,
+        provider=chosen.provider,
+        fetcher=Fetcher(ssl.create_default_context()),
+        indexes=indexes,
+        facts=facts,
+        post=Post(engine, clock, mail_key, outbox or _smtp(chosen, sender, clock)),
+        outbox=outbox,
+        visitor_proxies=chosen.visitor_proxies,
+        name=chosen.mail_name,
+        form_key=keyring.service_key("customer-forms"),
+    )
+
+
+def _smtp(chosen: CustomerSettings, sender: Sender, clock: Clock) -> Mailer | None:
+    if chosen.smtp is None:
+        return None
+    try:
+        tls = ssl.create_default_context(cafile=None if chosen.smtp.ca_file is None else str(chosen.smtp.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsRefused("CONSENT_GATEWAY_SMTP_CA_FILE cannot be read as PEM: name a readable file") from error
+    return SmtpMailer(chosen.smtp, sender, clock, tls)
