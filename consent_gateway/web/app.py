@@ -14,6 +14,7 @@ from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
+from consent_gateway.web.preferences import answering, reading, routes
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -25,7 +26,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *reidentifications.OPERATIONS,
     *system.OPERATIONS,
 )
-"""Every route there is."""
+"""Every route of the API."""
+
+PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES)
+"""Every page of the customers; no part of the API."""
 
 
 def create_app(services: Services) -> Flask:
@@ -36,6 +40,7 @@ def create_app(services: Services) -> Flask:
     security.install(app)
     problems.install(app)
     mount(app, OPERATIONS, services, _site(app, services))
+    routes.mount(app, PAGES, services)
     return app
 
 

@@ -16,6 +16,8 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
+from consent_gateway.preferences.centre import PreferenceCentre
+from consent_gateway.preferences.visits import Visits
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import Caller
@@ -113,6 +115,16 @@ class Services(Protocol):
     @property
     def desk(self) -> Desk:
         """What officers work with."""
+        ...
+
+    @property
+    def preferences(self) -> PreferenceCentre:
+        """What the customers' pages show and record."""
+        ...
+
+    @property
+    def visits(self) -> Visits:
+        """Which customer is looking."""
         ...
 
     @property

@@ -29,6 +29,8 @@ from consent_gateway.people.search_rows import search_modes
 from consent_gateway.people.suppression import SuppressionList
 from consent_gateway.policy import Policies, archive
 from consent_gateway.ports import Clock
+from consent_gateway.preferences.centre import PreferenceCentre
+from consent_gateway.preferences.visits import NoVisits, Visits
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
@@ -37,6 +39,7 @@ from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies, Settings
 from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
+from consent_gateway.wiring.preferences import open_preferences
 from consent_gateway.writes import Writes
 
 
@@ -72,6 +75,8 @@ class Services:
     explain: Explain
     health: Health
     desk: Desk
+    preferences: PreferenceCentre
+    visits: Visits
     clock: Clock
     issuer: str
     certificate_proxies: CertificateProxies | None
@@ -100,6 +105,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         clock=parts.clock,
     )
     enrolment = _enrolment(parts)
+    choices = _choices(parts)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -114,7 +120,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         writes=_writes(parts, gateway, enrolment),
         searches=_searches(parts, gateway),
         limits=_limits(parts, settings),
-        choices=_choices(parts),
+        choices=choices,
         enrolment=enrolment,
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
@@ -129,6 +135,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
         health=_health(parts, settings),
         desk=open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings),
+        preferences=open_preferences(parts, settings, choices),
+        visits=NoVisits(),
         clock=parts.clock,
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,
