@@ -59,7 +59,9 @@ class PageNotices:
             text = words("programme.text") if purpose == PROGRAMME else words("limit.off")
         else:
             title = words(f"purposes.{purpose}.name")
-            text = " ".join(filter(None, (words(f"purposes.{purpose}.{part}") for part in ("description", "off"))))
+            text, off = words(f"purposes.{purpose}.description"), words(f"purposes.{purpose}.off")
+            if off:
+                text = f"{text} {words('ask.if_off')}: {off}"
         return ShownNotice(f"{_PREFIX}{purpose}", self._versions.get(purpose, _FIRST), language, title, text)
 
     def find(self, notice_id: str, version: str, language: str) -> ShownNotice | None:

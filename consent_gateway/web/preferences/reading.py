@@ -1,5 +1,6 @@
 """The pages a customer reads: choices, history, receipts, uses, and what they are drawn with; records no choice."""
 
+from importlib.resources import files
 from typing import Any
 
 from flask import Response
@@ -30,9 +31,7 @@ def show_choices(call: PageCall, *, status: int = 200, faults: tuple[tuple[str, 
     saved: tuple[ConsentEvent, ...] = ()
     if position.isascii() and position.isdecimal() and len(position) < 10:
         saved = centre.saved_at(call.visit.data_subject, int(position))
-    by_purpose = {each.purpose: each for each in view.standings}
-    sale = tuple(each for each in view.standings if each.cross_context)
-    sale_right = SALE_RIGHT in view.rights
+    sale = tuple(each for each in view.standings if each.cross_context and SALE_RIGHT in view.rights)
     return show(
         centre,
         words,
@@ -41,7 +40,7 @@ def show_choices(call: PageCall, *, status: int = 200, faults: tuple[tuple[str, 
         token=centre.form_token(call.visit.session_id),
         view=view,
         asked=[each for each in view.standings if each.asked],
-        sale=sale if sale_right else (),
+        sale=sale,
         limit_right=LIMIT_RIGHT in view.rights,
         objection=view.by_way(Way.OBJECTION),
         fixed=view.by_way(Way.NONE),
@@ -49,8 +48,7 @@ def show_choices(call: PageCall, *, status: int = 200, faults: tuple[tuple[str, 
         closed=view.by_way(Way.CLOSED),
         notice=lambda purpose: centre.notices.current(purpose, words.language),
         contacts=CONTACTS,
-        by_purpose=by_purpose,
-        way=Way,
+        by_purpose={each.purpose: each for each in view.standings},
         saved=saved,
         nothing_saved=position == "none",
         told=lambda event: told(call, event),
@@ -64,8 +62,8 @@ def show_choices(call: PageCall, *, status: int = 200, faults: tuple[tuple[str, 
 def told(call: PageCall, event: ConsentEvent) -> str:
     """What an event says, in words: the purpose, then the act."""
     purpose = event.event.purpose
-    subject_words = call.words("history.everything") if purpose == ANY_PURPOSE else call.words.purpose(purpose)
-    return call.words("saved.line", purpose=subject_words, what=call.words(f"kinds.{event.event.kind.value}"))
+    about = call.words("history.everything") if purpose == ANY_PURPOSE else call.words.purpose(purpose)
+    return call.words("saved.line", purpose=about, what=call.words(f"kinds.{event.event.kind.value}"))
 
 
 @page("GET", f"{HOME}/history", auth=Customer())
@@ -132,8 +130,6 @@ def _kept(content: bytes, content_type: str) -> Response:
 
 
 def _own(name: str) -> bytes:
-    from importlib.resources import files
-
     return (files("consent_gateway.web") / "static" / name).read_bytes()
 
 
