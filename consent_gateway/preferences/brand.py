@@ -87,13 +87,19 @@ def contrast(first: str, second: str) -> float:
 
 
 def _faults(given: Mapping[str, Any], folder: Path) -> list[tuple[str, str, str]]:
-    contact = given.get("contact") if isinstance(given.get("contact"), dict) else {}
+    told = given.get("contact")
+    contact: Mapping[str, Any] = told if isinstance(told, dict) else {}
     checks = (
         ("name", _is_text(given.get("name"), 60), "`name` is no text", "write the company's name"),
         ("logo", _is_logo(folder, given.get("logo")), "`logo` is no small SVG file here", "name one of up to 20 kB"),
         ("typeface", _fits(_TYPEFACE, given.get("typeface")), "`typeface` is no list of families", "name families"),
         ("contact", _fits(_EMAIL, contact.get("email")), "`contact.email` is no address", "write one"),
-        ("contact", _fits(_PHONE, contact.get("phone")), "`contact.phone` is no number", "write it with `+` and country"),
+        (
+            "contact",
+            _fits(_PHONE, contact.get("phone")),
+            "`contact.phone` is no number",
+            "write it with `+`",
+        ),
         ("contact", _is_text(contact.get("post"), 200), "`contact.post` is no text", "write the postal address"),
         ("matrix", _is_matrix(given.get("matrix")), "`matrix` is no list of topics", "write `topic` and `cells` each"),
     )

@@ -189,7 +189,9 @@ class PreferenceCentre:
         standings = self._look(data_subject, gpc=gpc).standings
         offered = {each.purpose for each in standings if each.way in (Way.CONSENT, Way.OPT_OUT, Way.OBJECTION)}
         if not offered.issuperset(purposes):
-            raise UnknownPurpose("the page offers no choice for one of these purposes", (FieldFault("/purpose", "unknown"),))
+            raise UnknownPurpose(
+                "the page offers no choice for one of these purposes", (FieldFault("/purpose", "unknown"),)
+            )
         return standings
 
     def _refuse_stale(self, purposes: Collection[str], shown: Mapping[str, str], language: str) -> None:
@@ -218,7 +220,7 @@ class PreferenceCentre:
             occurred_at=now,
             how=CHANNEL,
             purpose=planned.purpose,
-            notice=notice and notice.notice_id,
-            notice_version=notice and notice.version,
+            notice=None if notice is None else notice.notice_id,
+            notice_version=None if notice is None else notice.version,
             language=language,
         )

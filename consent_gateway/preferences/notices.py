@@ -45,7 +45,7 @@ class Notices(Protocol):
 
 
 class PageNotices:
-    """Notices made of the page's own words; the version is the newest that the policy accepts, `1` where it lists none."""
+    """Notices made of the page's own words; the version is the newest the policy accepts, `1` if it lists none."""
 
     def __init__(self, words: Mapping[str, Words], policies: Policies) -> None:
         self._words = words

@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one Chromium for each test process, the served pages, and pages signed in as somebody."""
+"""Fixtures of the browser tests: one Chromium for each process, the served pages, and pages signed in as a person."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +54,13 @@ def signed_in(site: Site, chromium: Browser) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
 
     def open_page(
-        person: str | None, *, lang: str = "en", width: int = 1280, scheme: Any = "light", scripts: bool = True, **more: Any
+        person: str | None,
+        *,
+        lang: str = "en",
+        width: int = 1280,
+        scheme: Any = "light",
+        scripts: bool = True,
+        **more: Any,
     ) -> Page:
         context = chromium.new_context(
             base_url=site.base,

@@ -1,4 +1,4 @@
-"""The customers' pages served for a browser: a real deployment over SQLite, in this process, with visits of the test's own."""
+"""The customers' pages served for a browser: a real deployment over SQLite, with visits of the test's own."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -70,7 +70,9 @@ def serving(folder: Path) -> Iterator[Site]:
     """The pages over a fresh deployment below `folder`."""
     state = folder / "state"
     state.mkdir(mode=0o700)
-    urls = {name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in ("gateway", "keys", "store")}
+    urls = {
+        name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in ("gateway", "keys", "store")
+    }
     deployment = deploy(folder, urls)
     base = f"http://127.0.0.1:{deployment.variables['CONSENT_GATEWAY_PORT']}"
     services = open_services(read_settings(deployment.variables))

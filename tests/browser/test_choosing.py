@@ -1,4 +1,4 @@
-"""A customer chooses in real Chromium, with scripting off: what is seen, saved, proved and undone, and that it binds."""
+"""A customer chooses in real Chromium, scripting off: what is seen, saved, proved and undone, and that it binds."""
 
 import subprocess
 import sys
@@ -107,15 +107,17 @@ def test_to_withdraw_takes_no_more_than_to_grant(site: Site, signed_in: Open) ->
     assert optional == {"fraud_prevention"}  # an objection alone ends it; its button stands beside it
 
 
-def test_after_the_click_every_read_in_another_process_is_refused(
-    site: Site, signed_in: Open, tmp_path: Path
-) -> None:
+def test_after_the_click_every_read_in_another_process_is_refused(site: Site, signed_in: Open, tmp_path: Path) -> None:
     """Twenty times: allow, then withdraw in the browser; the very next read of another process is refused, 0 stale."""
     person = site.somebody("DE")
     settings = tmp_path / "settings"
     settings.write_text("".join(f"{name}={value}\n" for name, value in site.deployment.variables.items()))
     reader = subprocess.Popen(
-        [sys.executable, "-c", READER, str(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", READER, str(settings)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
     assert reader.stdin is not None
     assert reader.stdout is not None
@@ -136,8 +138,8 @@ def test_after_the_click_every_read_in_another_process_is_refused(
         page.check("[name='mark.email_marketing'][value=refuse]")
         page.click(SAVE)
         answers.append(read())
-    reader.stdin.close()
-    assert reader.wait(30) == 0
+    reader.communicate(timeout=30)
+    assert reader.returncode == 0
     assert answers == ["open", "closed"] * 20
 
 
@@ -170,7 +172,7 @@ def test_a_text_that_changed_is_shown_again_and_other_marks_are_kept(site: Site,
 
 
 def test_global_privacy_control_is_shown_as_honoured(site: Site, signed_in: Open) -> None:
-    """With the signal on, the page says so and sale and sharing stand at Do not allow; in Germany nothing is claimed."""
+    """With the signal on, the page says so, and sale and sharing stand at Do not allow."""
     page = fresh(signed_in(site.newcomer("US-CA"), scripts=False, extra_http_headers={"Sec-GPC": "1"}))
     expect(page.locator("#gpc")).to_be_visible()
     for purpose in ("targeted_ads", "data_sale"):
@@ -179,7 +181,7 @@ def test_global_privacy_control_is_shown_as_honoured(site: Site, signed_in: Open
 
 
 def test_sale_limit_and_programme_each_take_one_press(site: Site, signed_in: Open) -> None:
-    """Where the law gives the right, status and button stand on the page; a press changes the status and is recorded."""
+    """Where the law gives the right, status and button are there; a press changes the status and is recorded."""
     person = site.newcomer("US-CA")
     page = fresh(signed_in(person, scripts=False))
     sale = page.locator("section[aria-labelledby=sale]")
@@ -221,7 +223,7 @@ def test_after_an_opt_out_to_allow_again_takes_a_second_step(site: Site, signed_
 
 
 def test_an_objection_takes_one_press_and_can_be_taken_back(site: Site, signed_in: Open) -> None:
-    """A purpose on another ground has no switch but a button; after it the purpose is out of use, and can be allowed."""
+    """A purpose on another ground has a button; pressed, the purpose is out of use, and can be allowed again."""
     person = site.newcomer("DE")
     page = fresh(signed_in(person, scripts=False))
     page.get_by_role("button", name="Object to “Fraud prevention”").click()

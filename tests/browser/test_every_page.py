@@ -1,6 +1,7 @@
-"""Every page in real Chromium: accessibility, layout, security headers and languages, light and dark, small and wide."""
+"""Every page in real Chromium: accessibility, layout, headers and languages, light and dark, small and wide."""
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from tests.browser.site import Site
 LOOKS = [(lang, scheme, width) for lang in ("en", "de", "ar") for scheme in ("light", "dark") for width in (320, 1280)]
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 MOST_BYTES, MOST_REQUESTS = 100_000, 5
-SPACING = "* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important; } p { margin-block-end: 2em !important; }"
+SPACING = (
+    "* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important; }"
+    " p { margin-block-end: 2em !important; }"
+)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CUT = """() => [...document.querySelectorAll('main *, header *, footer *')].filter(one =>
   getComputedStyle(one).overflowX !== 'visible' && !one.closest('.scroll') && one.scrollWidth > one.clientWidth + 1
@@ -37,7 +41,9 @@ class Watched:
         self.requests: list[str] = []
         page.on("console", lambda said: self.console.append(said.text))
         page.on("pageerror", lambda error: self.console.append(str(error)))
-        page.on("request", lambda asked: (self.requests if asked.url.startswith(base) else self.foreign).append(asked.url))
+        page.on(
+            "request", lambda asked: (self.requests if asked.url.startswith(base) else self.foreign).append(asked.url)
+        )
 
 
 def addresses(site: Site, page: Page, person: str) -> list[str]:
@@ -59,7 +65,7 @@ def people(site: Site) -> dict[str, str]:
 def test_every_page_is_accessible_in_every_look(
     site: Site, signed_in: Open, people: dict[str, str], axe: str, lang: str, scheme: str, width: int
 ) -> None:
-    """axe-core finds nothing with no rule switched off; nothing scrolls sideways; targets, headings, titles are right."""
+    """axe-core finds nothing, no rule switched off; nothing scrolls sideways; targets and headings are right."""
     for place, person in people.items():
         page = signed_in(person, lang=lang, scheme=scheme, width=width)
         seen = Watched(page, site.base)
@@ -86,7 +92,7 @@ def _is_right(page: Page, axe: str, lang: str, where: str) -> None:
     assert page.evaluate(SMALL) == [], where
     levels = page.evaluate(HEADINGS)
     assert levels.count(1) == 1, where
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False)), (where, levels)
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels)), (where, levels)
 
 
 def test_pages_of_strangers_and_failures_are_accessible_too(signed_in: Open, site: Site, axe: str) -> None:
@@ -154,7 +160,8 @@ FOCUS = """() => {
   if (one === document.body) return null;
   const shown = one.matches('[type=radio]') ? one.closest('label') : one;
   const style = getComputedStyle(shown), box = shown.getBoundingClientRect();
-  const x = Math.min(Math.max(box.x + box.width / 2, 0), innerWidth - 1), y = box.y + Math.min(box.height / 2, innerHeight / 2);
+  const x = Math.min(Math.max(box.x + box.width / 2, 0), innerWidth - 1);
+  const y = box.y + Math.min(box.height / 2, innerHeight / 2);
   const over = document.elementFromPoint(x, y);
   return {name: one.name || one.textContent.trim().slice(0, 40), outline: parseFloat(style.outlineWidth),
     hidden: !(over && (shown.contains(over) || over.contains(shown)))};
@@ -167,7 +174,8 @@ def test_forced_colours_keep_the_answer_visible(signed_in: Open, site: Site) -> 
     page.goto("/preferences")
     page.locator("#email_marketing").check()
     widths = page.evaluate(
-        "[...document.querySelectorAll('#save .pair label')].slice(0, 2).map(one => getComputedStyle(one).borderTopWidth)"
+        "[...document.querySelectorAll('#save .pair label')].slice(0, 2)"
+        ".map(one => getComputedStyle(one).borderTopWidth)"
     )
     assert widths[0] != widths[1]
     assert page.evaluate("document.getAnimations().length") == 0

@@ -285,6 +285,8 @@ class StandIns:
     explain: MemoryExplain
     health: MemoryHealth
     desk: Any
+    preferences: Any = None  # the customers' pages have tests of their own, over real services
+    visits: Any = None
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None
 

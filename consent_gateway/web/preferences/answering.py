@@ -25,9 +25,7 @@ def save(call: PageCall) -> Response:
     if not marks:
         return show_choices(call, status=400, faults=(("all", call.words("error.nothing")),))
     try:
-        saved = call.centre.save(
-            call.visit.data_subject, marks, _shown(fields), call.words.language, gpc=call.gpc
-        )
+        saved = call.centre.save(call.visit.data_subject, marks, _shown(fields), call.words.language, gpc=call.gpc)
     except UnknownPurpose:
         raise
     except InputRefused as error:

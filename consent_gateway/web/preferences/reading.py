@@ -23,7 +23,9 @@ def choices(call: PageCall) -> Response:
     return show_choices(call)
 
 
-def show_choices(call: PageCall, *, status: int = 200, faults: tuple[tuple[str, str], ...] = (), **kept: Any) -> Response:
+def show_choices(
+    call: PageCall, *, status: int = 200, faults: tuple[tuple[str, str], ...] = (), **kept: Any
+) -> Response:
     """The page of choices. After a failed form, `faults` are pairs of field and message and `marks` what was marked."""
     centre, words = call.centre, call.words
     view = centre.view(call.visit.data_subject, gpc=call.gpc)
