@@ -82,7 +82,7 @@ def test_a_purpose_without_words_is_refused(policies: Path) -> None:
 
 
 def test_a_text_is_found_again_by_what_the_event_kept() -> None:
-    """What `current` shows, `find` finds by id, version and language; another version, or a foreign id, is not found."""
+    """What `current` shows, `find` finds by id, version and language; another version or a foreign id is not."""
     policies, loaded = ROOT / "policies", load_policies(ROOT / "policies")
     words = read_words(policies, needed_by(loaded, read_brand(policies)))
     notices = PageNotices(words, loaded)

@@ -47,7 +47,7 @@ def any_open(policies: Policies, purpose: str, person: Facts, channel: str, reci
 
 @given(facts)
 def test_out_of_use_on_the_page_is_refused_in_every_channel(person: Facts) -> None:
-    """Where the page says that a purpose is not in use, no channel and no partner gets a field for it, and the reverse."""
+    """Where the page says that a purpose is not in use, no channel and no partner gets a field for it; and back."""
     for standing in STANDINGS.of(person, NOW, gpc=False):
         recipients = (None, *(one.key for one in standing.partners))
         found = any(
