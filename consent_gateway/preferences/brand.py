@@ -119,11 +119,11 @@ def _colour_faults(colours: Any) -> list[tuple[str, str, str]]:
             found += [
                 (
                     "colours",
-                    f"`{front}` on `{back}` of `{scheme}` has a contrast of {contrast(tokens[front], tokens[back]):.2f}",
+                    f"`{front}` on `{back}` of `{scheme}` has a contrast of {ratio:.2f}",
                     f"make it {TEXT_CONTRAST} or more",
                 )
                 for front, back in _PAIRS
-                if contrast(tokens[front], tokens[back]) < TEXT_CONTRAST
+                if (ratio := contrast(tokens[front], tokens[back])) < TEXT_CONTRAST
             ]
     return found
 

@@ -94,16 +94,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     parts = open_parts(settings, clock or SystemClock())
     with parts.engine.begin() as connection:
         archive.save(connection, parts.policies, parts.clock.now())
-    gateway = Gateway(
-        policies=parts.policies,
-        facts=parts.facts,
-        indexes=parts.indexes,
-        store=parts.store,
-        sealing=parts.sealing,
-        performer=Performer(parts.keyring, settings.tenant),
-        recorder=parts.recorder,
-        clock=parts.clock,
-    )
+    gateway = _gateway(parts, settings)
     enrolment = _enrolment(parts)
     choices = _choices(parts)
     return Services(
@@ -140,6 +131,19 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         clock=parts.clock,
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,
+    )
+
+
+def _gateway(parts: Parts, settings: Settings) -> Gateway:
+    return Gateway(
+        policies=parts.policies,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        store=parts.store,
+        sealing=parts.sealing,
+        performer=Performer(parts.keyring, settings.tenant),
+        recorder=parts.recorder,
+        clock=parts.clock,
     )
 
 

@@ -13,12 +13,15 @@ from werkzeug.test import TestResponse
 
 from consent_gateway.consent.tables import CONSENT_EVENTS
 from consent_gateway.people.tables import PEOPLE
+from consent_gateway.preferences.notices import PageNotices
 from consent_gateway.web.app import PAGES, create_app
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.routes import Customer
 from consent_gateway.wiring import Services
 from tests.browser.site import COOKIE, CookieVisits
-from tests.deployment import Deployment
+from tests.conftest import _create_database as create_database
+from tests.conftest import _drop_database as drop_database
+from tests.deployment import deploy
 
 OURS = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
 PUBLIC = {"GET /preferences/logo.svg", "GET /preferences/style.css"}
@@ -39,12 +42,22 @@ ROUTES = [
 ]
 
 
-@pytest.fixture
-def services(deployment: Deployment) -> Iterator[Services]:
-    """Services that take a cookie at its word."""
-    opened = deployment.open()
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Services that take a cookie at its word, once over SQLite, once over PostgreSQL."""
+    folder = tmp_path_factory.mktemp("pages")
+    names = ("gateway", "keys", "store")
+    (folder / "state").mkdir(mode=0o700)
+    if request.param == "sqlite":
+        urls = {name: f"sqlite:///{(folder if name == 'store' else folder / 'state') / name}.db" for name in names}
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        urls = {name: create_database(server) for name in names}
+    opened = deploy(folder, urls).open()
     yield replace(opened, visits=CookieVisits())
     opened.close()
+    for url in urls.values() if request.param == "postgresql" else ():
+        drop_database(server, url)
 
 
 @pytest.fixture
@@ -148,6 +161,7 @@ def test_a_form_that_says_nothing_we_asked_is_refused(
     http: FlaskClient, services: Services, form: dict[str, Any], path: str
 ) -> None:
     """Unknown purposes, marks and acts, a mark sent twice, a stale text: 400, and nothing of the form is written."""
+    send(http, services, {}, path="/preferences/none")
     before = count(services)
     assert send(http, services, form, path=path).status_code == 400
     assert count(services) == before
@@ -211,10 +225,11 @@ def test_the_language_is_asked_for_or_the_browsers(http: FlaskClient, asked: str
     assert f'<html lang="{language}"' in answer.get_data(as_text=True)
 
 
-def test_no_word_is_missed_by_a_translator(services: Services, person: str) -> None:
+def test_no_word_is_missed_by_a_translator(services: Services, person: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With every word of the files put in brackets, no sentence of any page stands outside brackets."""
     marked = {key: replace_words(words) for key, words in services.preferences.words.items()}
-    services.preferences.words = marked
+    monkeypatch.setattr(services.preferences, "words", marked)
+    monkeypatch.setattr(services.preferences, "notices", PageNotices(marked, services.policies))
     client = create_app(services).test_client()
     client.set_cookie(COOKIE, f"s1.{person}", domain="localhost")
     for path in ("/preferences", "/preferences/history", "/preferences/uses"):

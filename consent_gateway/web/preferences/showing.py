@@ -23,7 +23,9 @@ def language_of(request: Request, words: Mapping[str, Words]) -> str:
     asked = request.args.get("lang") or (request.form.get("lang") if request.method == "POST" else None)
     if asked in words:
         return str(asked)
-    return request.accept_languages.best_match(list(words)) or LANGUAGES[0]
+    # In the browser's own order, a regional form counting as its language: `fr-CA` before `en` is French.
+    spoken = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
+    return next((tag for tag in spoken if tag in words), LANGUAGES[0])
 
 
 def show(centre: PreferenceCentre, words: Words, template: str, *, status: int = 200, **values: Any) -> Response:
