@@ -55,7 +55,7 @@ def addresses(page: Page) -> list[str]:
     return ["/preferences", "/preferences/history", "/preferences/uses", receipt]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def people(site: Site) -> dict[str, str]:
     """One person in Germany and one in California, each with some choices."""
     return {"DE": site.newcomer("DE"), "US-CA": site.newcomer("US-CA")}
