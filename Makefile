@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTHON ?= python3
-PEERS := tests/peers/oidc/node_modules/.installed
+PEERS := tests/peers/oidc/node_modules/.installed tests/peers/browser/node_modules/.installed
 
 .PHONY: help demo test check policies peers unit soak bench bench-quick docs clean
 
@@ -29,12 +29,12 @@ check: $(INSTALLED) ## style, types, import contracts, policies
 	$(BIN)/consent-gateway policy check policies
 	$(BIN)/consent-gateway policy test
 
-peers: $(PEERS) ## independent OAuth software that the tests talk to
+peers: $(PEERS) ## OAuth software and axe-core that the tests talk to
 
-$(PEERS): tests/peers/oidc/package.json
+$(PEERS): tests/peers/%/node_modules/.installed: tests/peers/%/package.json
 	npm install --no-package-lock --no-audit --no-fund --silent --fetch-retries=2 --fetch-timeout=60000 \
-		--prefix tests/peers/oidc
-	@touch $(PEERS)
+		--prefix tests/peers/$*
+	@touch $@
 
 unit: $(INSTALLED) $(PEERS) ## all tests, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -52,4 +52,4 @@ docs: $(INSTALLED) ## write the generated reference pages anew
 	$(BIN)/python -m docs.generate
 
 clean: ## remove everything that was built or kept here
-	rm -rf $(VENV) var tests/peers/oidc/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) var tests/peers/*/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,7 +4,7 @@ A part of the composition root in a file of its own: `wiring` calls `open_custom
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from consent_gateway.customers.links import SignInLinks, UnsubscribeLinks
 from consent_gateway.customers.mail import Mailer, MailQueue, Sender, wordings
 from consent_gateway.customers.outbox import Outbox
 from consent_gateway.customers.post import Post
-from consent_gateway.customers.sessions import Sessions
+from consent_gateway.customers.sessions import CustomerSession, Sessions
 from consent_gateway.customers.smtp import SmtpMailer
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.people.blind_index import BlindIndex
@@ -28,6 +28,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.settings import Settings
 
 SIGN_IN_LINK_PATH = "/sign-in/link"
+SESSION_COOKIE = "__Host-cg-session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +115,15 @@ def _smtp(chosen: CustomerSettings, sender: Sender, clock: Clock) -> Mailer | No
     except (OSError, ssl.SSLError) as error:
         raise SettingsRefused("CONSENT_GATEWAY_SMTP_CA_FILE cannot be read as PEM: name a readable file") from error
     return SmtpMailer(chosen.smtp, sender, clock, tls)
+
+
+class SessionVisits:
+    """Whose visit a request for the preference centre is: that of its session's cookie."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def current(self, cookies: Mapping[str, str]) -> CustomerSession | None:
+        """The session that is signed in; None for nobody's."""
+        token = cookies.get(SESSION_COOKIE)
+        return None if token is None else self._sessions.resolve(token)

@@ -26,6 +26,7 @@ from consent_gateway.web.customer import outbox_page, sign_in, unsubscribing
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
+from consent_gateway.web.preferences import answering, reading, routes
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -43,7 +44,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *outbox_page.OPERATIONS,
     *system.OPERATIONS,
 )
-"""Every route there is."""
+"""Every route of the API."""
+
+PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES)
+"""Every page of the customers; no part of the API."""
 
 
 def create_app(services: Services) -> Flask:
@@ -54,6 +58,7 @@ def create_app(services: Services) -> Flask:
     security.install(app)
     problems.install(app)
     mount(app, OPERATIONS, services, _site(app, services))
+    routes.mount(app, PAGES, services)
     return app
 
 

@@ -10,8 +10,8 @@ from marshmallow import Schema, fields
 
 from consent_gateway import errors
 from consent_gateway.callers.registry import Scope
+from consent_gateway.customer_desk import SESSION_COOKIE
 from consent_gateway.web import answer_schemas
-from consent_gateway.web.customer.browser import SESSION_COOKIE
 from consent_gateway.web.fields import Anything, Moment, Names, Scalar
 from consent_gateway.web.operations import HTML, IDEMPOTENCY_HEADER, JSON, CustomerAuth, OfficerAuth, Operation, Visitor
 from consent_gateway.web.problems import PROBLEM_TYPE, ProblemKind, kind_named, kind_of

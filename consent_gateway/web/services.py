@@ -19,6 +19,8 @@ from consent_gateway.customer_desk import CustomerDesk
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
+from consent_gateway.preferences.centre import PreferenceCentre
+from consent_gateway.preferences.visits import Visits
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import Caller
@@ -131,6 +133,16 @@ class Services(Protocol):
     @property
     def customers(self) -> CustomerDesk:
         """What customers sign in with."""
+        ...
+
+    @property
+    def preferences(self) -> PreferenceCentre:
+        """What the customers' pages show and record."""
+        ...
+
+    @property
+    def visits(self) -> Visits:
+        """Which customer is looking."""
         ...
 
     @property

@@ -23,7 +23,7 @@ from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
-from consent_gateway.customer_desk import CustomerDesk, open_customer_desk
+from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_customer_desk
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -36,6 +36,8 @@ from consent_gateway.people.search_rows import search_modes
 from consent_gateway.people.suppression import SuppressionList
 from consent_gateway.policy import Policies, archive
 from consent_gateway.ports import Clock
+from consent_gateway.preferences.centre import PreferenceCentre
+from consent_gateway.preferences.visits import Visits
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
@@ -44,6 +46,7 @@ from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies, Settings
 from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
+from consent_gateway.wiring.preferences import open_preferences
 from consent_gateway.writes import Writes
 
 
@@ -83,6 +86,8 @@ class Services:
     health: Health
     desk: Desk
     customers: CustomerDesk
+    preferences: PreferenceCentre
+    visits: Visits
     clock: Clock
     issuer: str
     certificate_proxies: CertificateProxies | None
@@ -105,7 +110,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     choices = _choices(parts, notices)
     hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
     gateway = _gateway(parts, settings, hearing)
-    enrolment = _enrolment(parts)
+    enrolment, customers = _enrolment(parts), _customers(parts, settings)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -138,7 +143,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
         health=_health(parts, settings),
         desk=_desk(parts, settings),
-        customers=_customers(parts, settings),
+        customers=customers,
+        preferences=open_preferences(parts, settings, choices, notices),
+        visits=SessionVisits(customers.sessions),
         clock=parts.clock,
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,

@@ -328,6 +328,8 @@ class StandIns:
     desk: Any
     customers: CustomerDesk
     mailer: KeptMail
+    preferences: Any = None  # the customers' pages have tests of their own, over real services
+    visits: Any = None
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None
 

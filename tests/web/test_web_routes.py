@@ -16,6 +16,7 @@ from consent_gateway.officers.registry import Role
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import OPERATIONS
+from consent_gateway.web.app import PAGES as CUSTOMER_PAGES
 from consent_gateway.web.auth import TokenMissing
 from consent_gateway.web.operations import CustomerAuth, OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
@@ -120,8 +121,8 @@ def test_the_golden_list_of_routes() -> None:
 
 
 def test_flask_routes_exactly_the_declared_operations(app: Flask) -> None:
-    """The URL map holds the declared operations and nothing else."""
-    declared = {(op.method, op.path) for op in OPERATIONS}
+    """The URL map holds the declared operations, the customers' pages and nothing else."""
+    declared = {(one.method, one.path) for one in (*OPERATIONS, *CUSTOMER_PAGES)}
     routed = {
         (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()

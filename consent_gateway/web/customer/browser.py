@@ -15,12 +15,11 @@ from flask import Request, Response
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from consent_gateway.callers.digests import keyed_digest
-from consent_gateway.customer_desk import CustomerDesk
+from consent_gateway.customer_desk import SESSION_COOKIE, CustomerDesk
 from consent_gateway.customer_settings import Networks
 from consent_gateway.customers.sessions import Assurance, CustomerSession, IssuedToken
 from consent_gateway.errors import FieldFault, FormRefused, InputRefused, NotSignedIn
 
-SESSION_COOKIE = "__Host-cg-session"
 BROWSER_COOKIE = "__Host-cg-browser"
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 FORM_BYTES = 16 * 1024

@@ -24,7 +24,7 @@ from consent_gateway.web.customer.forms import LinkFormSchema, MailFormSchema, P
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.operations import HTML, Answer, Call, CustomerAuth, Visitor, operation
 
-LANDING = "/sign-in"
+LANDING = "/preferences"
 """Where a browser goes after a sign-in and a sign-out."""
 
 _ANSWERS = ("state", "code", "iss", "error", "error_description", "error_uri", "session_state", "scope")

@@ -1,0 +1,100 @@
+"""The one way a page comes to be: declared with method, path and whose it is; every error of one is shown as a page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask, Request, Response, g
+from flask.globals import request_ctx
+
+from consent_gateway.errors import GatewayError, NotFound, Unauthenticated
+from consent_gateway.preferences.centre import PreferenceCentre
+from consent_gateway.preferences.visits import Visit
+from consent_gateway.preferences.words import Words
+from consent_gateway.web.operations import Public
+from consent_gateway.web.preferences.guard import refuse_foreign, visit_of
+from consent_gateway.web.preferences.showing import IS_ID, language_of, show_failure, show_sign_in
+from consent_gateway.web.problems import kind_of
+from consent_gateway.web.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A signed-in customer, for themself alone; a form of theirs must come from our page."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageCall:
+    """One request for a page. `words` are of the language to answer in; a public page has no visit."""
+
+    centre: PreferenceCentre
+    request: Request
+    words: Words
+    visited: Visit | None = None
+    item: str = ""  # the id in the path
+
+    @property
+    def visit(self) -> Visit:
+        """The visit; a public page has none."""
+        if self.visited is None:
+            raise Unauthenticated("this page is nobody's")
+        return self.visited
+
+    @property
+    def gpc(self) -> bool:
+        """Whether the browser sends Global Privacy Control; of several values one exact `1` is enough."""
+        header = self.request.headers.get("Sec-GPC")
+        return header is not None and any(part.strip() == "1" for part in header.split(","))
+
+
+Handler = Callable[[PageCall], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One declared page. `item` is the id in the path, if it has one."""
+
+    method: str
+    path: str
+    auth: Customer | Public
+    handler: Handler
+
+
+def page(method: str, path: str, auth: Customer | Public) -> Callable[[Handler], Page]:
+    """Declare the decorated function as the handler of a page."""
+    return lambda handler: Page(method, path, auth, handler)
+
+
+def mount(app: Flask, pages: tuple[Page, ...], services: Services) -> None:
+    """Give the application exactly these pages."""
+    for one in pages:
+        app.add_url_rule(
+            one.path.replace("{", "<").replace("}", ">"),
+            endpoint=f"page {one.method} {one.path}",
+            view_func=_view(one, services),
+            methods=[one.method],
+            provide_automatic_options=False,
+        )
+
+
+def _view(declared: Page, services: Services) -> Callable[..., Response]:
+    def view(item: str = "") -> Response:
+        request, centre = request_ctx.request, services.preferences
+        words = centre.words[language_of(request, centre.words)]
+        call = PageCall(centre, request, words, None, item)
+        try:
+            if item and not IS_ID(item):
+                raise NotFound("nothing is known under this id")
+            if isinstance(declared.auth, Customer):
+                visit = visit_of(services.visits, request)
+                if declared.method == "POST":
+                    refuse_foreign(centre, visit, request, services.issuer)
+                call = PageCall(centre, request, words, visit, item)
+            return declared.handler(call)
+        except Unauthenticated:
+            return show_sign_in(centre, words, kind_of(Unauthenticated).status)
+        except GatewayError as error:
+            kind = kind_of(error)
+            g.problem = kind.code
+            return show_failure(centre, words, kind.status)
+
+    return view

@@ -1,0 +1,67 @@
+"""Renders the pages: which language, which template, and the answer's headers; asks nobody for anything."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Request, Response, render_template
+
+from consent_gateway.preferences.centre import PreferenceCentre
+from consent_gateway.preferences.words import LANGUAGES, Words
+from consent_gateway.web.fields import ID
+
+HOME = "/preferences"
+SIGN_IN = "/sign-in"
+IS_ID = re.compile(ID).fullmatch
+_HTML = "text/html; charset=utf-8"
+_WORDED = (400, 403, 404, 409, 503)  # other failures are told in the words of 500
+
+
+def language_of(request: Request, words: Mapping[str, Words]) -> str:
+    """The language asked for by address or form, else the best of the browser's, else the first of ours."""
+    asked = request.args.get("lang") or (request.form.get("lang") if request.method == "POST" else None)
+    if asked in words:
+        return str(asked)
+    # In the browser's own order, a regional form counting as its language: `fr-CA` before `en` is French.
+    spoken = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
+    return next((tag for tag in spoken if tag in words), LANGUAGES[0])
+
+
+def show(centre: PreferenceCentre, words: Words, template: str, *, status: int = 200, **values: Any) -> Response:
+    """A page in these words."""
+    page = render_template(
+        f"preferences/{template}.html",
+        t=words,
+        brand=centre.brand,
+        languages=centre.words.values(),
+        home=HOME,
+        link=lambda path, **query: address(words, path, **query),
+        **values,
+    )
+    response = Response(page, status=status, content_type=_HTML)
+    response.headers["Vary"] = "Accept-Language, Cookie, Sec-GPC"
+    response.headers["Content-Language"] = words.language
+    return response
+
+
+def show_sign_in(centre: PreferenceCentre, words: Words, status: int) -> Response:
+    """The page of a visitor who is not signed in."""
+    return show(centre, words, "sign_in", status=status, sign_in=SIGN_IN)
+
+
+def show_failure(centre: PreferenceCentre, words: Words, status: int) -> Response:
+    """The page of a failure, in words that name no fact of anyone."""
+    return show(centre, words, "failure", status=status, key=str(status if status in _WORDED else 500))
+
+
+def address(words: Words, path: str, **query: str | int) -> str:
+    """An address of ours that stays in the language."""
+    return f"{path}?{urlencode({'lang': words.language, **query})}"
+
+
+def see_other(words: Words, path: str, **query: str | int) -> Response:
+    """The answer to a form that was carried out: look there now (303), so that a reload sends nothing again."""
+    response = Response(status=303)
+    response.headers["Location"] = address(words, path, **query)
+    return response

@@ -1,0 +1,81 @@
+"""Fixtures of the browser tests: one Chromium for each process, the served pages, and pages signed in as a person."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.site import COOKIE, Site, serving
+
+CHROMIUM = Path("/usr/bin/chromium")
+AXE = Path(__file__).resolve().parent.parent / "peers" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The served pages."""
+    with serving(tmp_path_factory.mktemp("site")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core."""
+    assert AXE.is_file(), "axe-core is missing: run `make peers`"
+    return AXE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One real Chromium."""
+    assert CHROMIUM.is_file(), f"{CHROMIUM} is missing: install Debian's package `chromium`"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def signed_in(site: Site, chromium: Browser) -> Iterator[Open]:
+    """Opens a page signed in as a person: `signed_in(person, lang="de", width=320, scheme="dark", scripts=False)`."""
+    contexts: list[BrowserContext] = []
+
+    def open_page(
+        person: str | None,
+        *,
+        lang: str = "en",
+        width: int = 1280,
+        scheme: Any = "light",
+        scripts: bool = True,
+        **more: Any,
+    ) -> Page:
+        context = chromium.new_context(
+            base_url=site.base,
+            locale=lang,
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
+            **more,
+        )
+        contexts.append(context)
+        if person is not None:
+            cookie = {"name": COOKIE, "value": f"s1.{person}", "url": site.base}
+            context.add_cookies([cookie])  # type: ignore[list-item]
+        return context.new_page()
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -1,0 +1,93 @@
+"""The customers' pages served for a browser: a real deployment over SQLite, with visits of the test's own."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import sqlalchemy as sa
+from werkzeug.serving import make_server
+
+from consent_gateway.ids import new_id
+from consent_gateway.people.tables import PEOPLE
+from consent_gateway.preferences.visits import Visit
+from consent_gateway.settings import read_settings
+from consent_gateway.web.app import create_app
+from consent_gateway.wiring import Services, open_services
+from tests.deployment import Deployment, deploy
+
+COOKIE = "visit"
+
+
+@dataclass(frozen=True)
+class CookieVisit:
+    """A visit named by a cookie: `session.person`, or `session.person.purpose` for a scoped one."""
+
+    session_id: str
+    data_subject: str
+    purpose: str | None = None
+
+
+class CookieVisits:
+    """Takes the cookie at its word; the real sessions are the sign-in's business."""
+
+    def current(self, cookies: Mapping[str, str]) -> Visit | None:
+        """The visit the cookie names."""
+        parts = cookies.get(COOKIE, "").split(".")
+        return CookieVisit(parts[0], parts[1], parts[2] if len(parts) > 2 else None) if len(parts) > 1 else None
+
+
+@dataclass
+class Site:
+    """The pages as served. `deployment` is what other processes open."""
+
+    base: str
+    services: Services
+    deployment: Deployment
+
+    def newcomer(self, jurisdiction: str) -> str:
+        """A person who never chose anything."""
+        now = self.services.clock.now()
+        data_subject = new_id("ds", now)
+        with self.services.engine.begin() as connection:
+            template = connection.execute(sa.select(PEOPLE).limit(1)).mappings().one()
+            row = {**template, "data_subject": data_subject, "jurisdiction": jurisdiction, "store_key": None}
+            connection.execute(sa.insert(PEOPLE).values(**{**row, "minor_born": None}))
+        return data_subject
+
+    def somebody(self, jurisdiction: str) -> str:
+        """A person who has a record in the store."""
+        with self.services.engine.connect() as connection:
+            found = sa.select(PEOPLE.c.data_subject).where(
+                PEOPLE.c.jurisdiction == jurisdiction, PEOPLE.c.store_key.is_not(None), PEOPLE.c.minor_born.is_(None)
+            )
+            return str(connection.execute(found.limit(1)).scalar_one())
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Site]:
+    """The pages over a fresh deployment below `folder`."""
+    state = folder / "state"
+    state.mkdir(mode=0o700)
+    urls = {
+        name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in ("gateway", "keys", "store")
+    }
+    deployment = deploy(folder, urls)
+    base = f"http://127.0.0.1:{deployment.variables['CONSENT_GATEWAY_PORT']}"
+    services = open_services(read_settings(deployment.variables))
+    server = make_server(
+        "127.0.0.1",
+        int(deployment.variables["CONSENT_GATEWAY_PORT"]),
+        create_app(replace(services, visits=CookieVisits(), issuer=base)),
+        threaded=True,
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Site(base, services, deployment)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        services.close()
