@@ -6,7 +6,7 @@ accounted for in the audit log before it is told.
 
 import hashlib
 import hmac
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -74,12 +74,14 @@ class PreferenceCentre:
         words: Mapping[str, Words],
         brand: Brand,
         notices: PageNotices,
+        remember_signal: Callable[[Caller, PersonRef], object],
         clock: Clock,
         form_key: bytes,
     ) -> None:
         self.words = words
         self.brand = brand
         self.notices = notices
+        self._remember_signal = remember_signal
         self._choices = choices
         self._log = log
         self._policies = policies
@@ -101,6 +103,8 @@ class PreferenceCentre:
     def view(self, data_subject: str, *, gpc: bool) -> View:
         """Where the person stands. Raises `NotFound`, `DatabaseUnavailable`."""
         self._choices.account_for(self._caller, "view_choices", data_subject)
+        if gpc:  # what the browser says binds the person in every channel, whether or not they press a button here
+            self._remember_signal(self._caller, PersonRef(data_subject=data_subject))
         return self._look(data_subject, gpc=gpc)
 
     def save(
