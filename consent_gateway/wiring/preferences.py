@@ -2,7 +2,9 @@
 
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.consent.choices import Choices
+from consent_gateway.consent.hearing import Hearing
 from consent_gateway.consent.notices import Notices
+from consent_gateway.consent.signals import Told
 from consent_gateway.preferences.brand import read_brand
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.notices import PageNotices
@@ -11,7 +13,9 @@ from consent_gateway.settings import Settings
 from consent_gateway.wiring.parts import Parts
 
 
-def open_preferences(parts: Parts, settings: Settings, choices: Choices, notices: Notices) -> PreferenceCentre:
+def open_preferences(
+    parts: Parts, settings: Settings, choices: Choices, notices: Notices, hearing: Hearing
+) -> PreferenceCentre:
     """The preference centre of one process. Raises `PolicyInvalid` for a brand or words that do not stand."""
     brand = read_brand(settings.policies)
     words = read_words(settings.policies, needed_by(parts.policies, brand))
@@ -22,6 +26,7 @@ def open_preferences(parts: Parts, settings: Settings, choices: Choices, notices
         words=words,
         brand=brand,
         notices=PageNotices(words, notices),
+        remember_signal=lambda caller, person: hearing.hear(caller, (person,), Told(gpc=True)),
         clock=parts.clock,
         form_key=parts.keyring.service_key("preference-forms"),
     )
