@@ -56,6 +56,8 @@ class ProofCheck:
         jti, issued_at = claims.get("jti"), claims.get("iat")
         if not isinstance(jti, str) or not 1 <= len(jti) <= _LONGEST_JTI:
             raise ProofRefused(f"its `jti` must have 1 to {_LONGEST_JTI} characters")
+        if not jti.isprintable():
+            raise ProofRefused("its `jti` must hold printable characters only")
         if claims.get("htm") != method:
             raise ProofRefused("its `htm` is not the method of the call")
         if not self._is_here(claims.get("htu"), path):
@@ -68,8 +70,8 @@ class ProofCheck:
         return signer
 
     def _is_here(self, htu: object, path: str) -> bool:
-        if not isinstance(htu, str) or not htu.isascii():
-            return False
+        if not isinstance(htu, str) or not htu.isascii() or not htu.isprintable():
+            return False  # `urlsplit` would pass over a line break or a tab
         try:
             return _normal(urlsplit(htu)) == _normal(urlsplit(self._issuer + path))
         except ValueError:

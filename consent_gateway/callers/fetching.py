@@ -5,7 +5,6 @@ name that resolves to something else a moment later (DNS rebinding) changes noth
 """
 
 import http.client
-import ipaddress
 import json
 import socket
 import ssl
@@ -15,13 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from consent_gateway.callers.issuers import is_loopback, url_fault
+from consent_gateway.callers.issuers import is_loopback, is_public, url_fault
 from consent_gateway.errors import IssuerUnavailable
 
 SECONDS = 3.0
 MOST_BYTES = 256 * 1024
 _MOST_ADDRESSES = 3
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Resolve = Callable[[str, int], tuple[str, ...]]
 """Host and port to addresses, in the order to try; raises `OSError`."""
@@ -31,20 +29,6 @@ def addresses(host: str, port: int) -> tuple[str, ...]:
     """The addresses of a host as this machine resolves it."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def is_public(address: str) -> bool:
-    """Whether an address lies on the public Internet, also when it wraps an IPv4 address; unknown forms do not."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return is_public(str(ip.ipv4_mapped))
-        if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:
-            return False
-    return ip.is_global and not ip.is_multicast
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from consent_gateway.policy.source import Document, parse
 
 CLIENT_CLAIMS = ("client_id", "azp", "sub")
 _LOOPBACK_NAME = "localhost"
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,12 @@ class _IssuerSchema(Schema):
         stray = sorted(set(given["private_hosts"]) - allowed)
         if stray:
             raise ValidationError(f"`{stray[0]}` is no host of this issuer; add it to `hosts` or remove it")
+        called = {*map(host_of, filter(None, named)), *given["hosts"]} - set(given["private_hosts"])
+        closed = sorted(filter(_is_closed, called))
+        if closed:
+            raise ValidationError(
+                f"`{closed[0]}` is no public address and is never called; add it to `private_hosts` if it is meant"
+            )
 
 
 class _FileSchema(Schema):
@@ -152,6 +159,29 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_public(address: str) -> bool:
+    """Whether an address lies on the public Internet, also when it wraps an IPv4 address; unknown forms do not."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return is_public(str(ip.ipv4_mapped))
+        if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def _is_closed(host: str) -> bool:
+    """Whether the host is itself an address that is not public. Where a name leads shows when it is called."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return is_loopback(host)
+    return not is_public(host)
 
 
 def _issuer(given: dict[str, Any], folder: Path) -> Issuer:

@@ -6,6 +6,7 @@ narrow it. JWTs must be RFC 9068 access tokens. What was verified is remembered 
 
 import hashlib
 import json
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,8 @@ LONGEST_TOKEN = 4096
 LEEWAY = timedelta(seconds=30)
 _TYPES = ("at+jwt", "application/at+jwt")
 _CONFIRMATIONS = frozenset({"jkt", "x5t#S256"})
-_THUMBPRINT_LENGTH = 43  # 32 bytes in base64url
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes in base64url
+_CLIENT = re.compile(r"[\x20-\x7e]+")  # what RFC 6749, A.1 lets a client id be
 _MOST_ASKING = 8  # threads that may wait for introspection at once; the others are told to come back
 
 
@@ -134,6 +136,8 @@ class OutsideTokens:
             raise JwtRefused("its holder did not sign in as strongly as is demanded")
         if not isinstance(client, str) or not isinstance(scope, str):
             raise JwtRefused("its client or its scope is no text")
+        if _CLIENT.fullmatch(client) is None:
+            raise JwtRefused("its client is not written in printable ASCII")
         key, certificate = _confirmation(claims)
         rows = self._read.rows(issuer=issuer.issuer, external_id=client)
         if not rows:
@@ -167,7 +171,7 @@ def _confirmation(claims: Mapping[str, Any]) -> tuple[str | None, str | None]:
     cnf = claims["cnf"]
     if not isinstance(cnf, dict) or not cnf or not cnf.keys() <= _CONFIRMATIONS:
         raise JwtRefused("it is bound in a way that is not understood")
-    if not all(isinstance(value, str) and len(value) == _THUMBPRINT_LENGTH for value in cnf.values()):
+    if not all(isinstance(value, str) and _THUMBPRINT.fullmatch(value) for value in cnf.values()):
         raise JwtRefused("it is bound to something that is no thumbprint")
     return cnf.get("jkt"), cnf.get("x5t#S256")
 

@@ -251,8 +251,8 @@ def _checked(new: NewClient) -> tuple[Mapping[str, Any], ...]:
     if new.issuer is not None and new.jwks is not None:
         raise InputRefused("a client is proved by its own keys or by an issuer, never both: give one")
     for word, given in (("issuer", new.issuer), ("external id", new.external_id)):
-        if given is not None and not (1 <= len(given) <= 256 and given.isprintable()):
-            raise InputRefused(f"the {word} must have 1 to 256 printable characters")
+        if given is not None and not (1 <= len(given) <= 256 and given.isascii() and given.isprintable()):
+            raise InputRefused(f"the {word} must have 1 to 256 printable ASCII characters")
     return () if new.jwks is None else checked_keys(new.jwks)
 
 

@@ -57,18 +57,20 @@ def create_app(services: Services) -> Flask:
     app.url_map.strict_slashes = True
     security.install(app)
     problems.install(app)
-    mount(app, OPERATIONS, services, _site(app, services))
+    proxies = services.certificate_proxies
+    certificates = None if proxies is None else CertificateHeader(proxies)
+    if certificates is not None:
+        certificates.refuse_strangers(app)
+    mount(app, OPERATIONS, services, _site(app, services, certificates))
     routes.mount(app, PAGES, services)
     return app
 
 
-def _site(app: Flask, services: Services) -> Site:
+def _site(app: Flask, services: Services, certificates: CertificateHeader | None) -> Site:
     described = openapi.document(OPERATIONS, version=__version__, issuer=services.issuer)
     static = files("consent_gateway.web") / "static"
     with app.app_context():
         reference, errors = apidocs.reference_page(described), apidocs.errors_page()
-    proxies = services.certificate_proxies
-    certificates = None if proxies is None else CertificateHeader(proxies)
     proofs = ProofCheck(services.replay, services.clock, services.issuer)
     check = AssertionCheck(services.registry, services.replay, services.clock, services.issuer)
     return Site(

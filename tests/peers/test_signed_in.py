@@ -126,7 +126,7 @@ def test_the_documented_client_signs_in(served: Running, tmp_path: Path) -> None
     page = (ROOT / "docs" / "how-to" / "bound-tokens.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     key = OKPKey.generate_key("Ed25519", {"kid": "desk", "alg": "Ed25519", "use": "sig"})
-    register(served.deployment, "desk", jwks={"keys": [key.as_dict(private=False)]}, bound=Bound.DPOP)
+    register(served.deployment, "desk-bound", jwks={"keys": [key.as_dict(private=False)]}, bound=Bound.DPOP)
     (tmp_path / "desk-key.json").write_text(json.dumps(key.as_dict(private=True)), encoding="utf-8")
     script = tmp_path / "desk.py"
     script.write_text(text.replace("http://127.0.0.1:8080", served.base), encoding="utf-8")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +158,8 @@ BAD_PROOFS: dict[str, dict[str, Any]] = {
     "with a name": {"htu": f"https://me@gateway.example{PATH}"},
     "a port that is none": {"htu": f"https://gateway.example:x{PATH}"},
     "path alone": {"htu": PATH},
+    "with a line break": {"htu": f"{URL[:-3]}\n{URL[-3:]}"},
+    "with a tab": {"htu": f"{URL}\t"},
     "no htu": {"htu": None},
     "no iat": {"iat": None},
     "iat text": {"iat": "now"},
@@ -207,6 +210,14 @@ def test_a_forged_proof_is_refused(http: FlaskClient, services: StandIns, key: E
     """Only a public key of a known kind, and only its own signature, proves anything."""
     token = bound_token(http, services, key)
     challenged(read(http, f"DPoP {token}", DPoP=FORGED[case](key, token)), "invalid_dpop_proof")
+
+
+def test_a_jti_with_a_line_break_is_told_as_such(http: FlaskClient, services: StandIns, key: ECKey) -> None:
+    """A `jti` that is refused for its characters is not called used."""
+    token = bound_token(http, services, key)
+    answer = read(http, f"DPoP {token}", DPoP=made(key, token=token, jti="a\n"))
+    challenged(answer, "invalid_dpop_proof")
+    assert "its `jti` must hold printable characters only" in answer.get_json()["detail"]
 
 
 def test_a_refused_proof_is_not_used_up(http: FlaskClient, services: StandIns, key: ECKey) -> None:
@@ -308,6 +319,8 @@ def test_a_token_bound_to_a_certificate_needs_it(http: FlaskClient, services: St
         "-----BEGIN CERTIFICATE-----",
         chain,
         both,
+        both.replace(" ", ""),
+        nginx(mine) + ",",
         rfc9440(mine) + "a" * 20_000,
     ):
         answer = read(http, token, **{HEADER: broken})
@@ -315,7 +328,7 @@ def test_a_token_bound_to_a_certificate_needs_it(http: FlaskClient, services: St
 
 
 def test_the_certificate_header_is_believed_from_the_proxy_alone(http: FlaskClient, services: StandIns) -> None:
-    """From any other address the header refuses the call, whatever token comes with it, also at the token endpoint."""
+    """From any other address the header refuses the call, whatever token comes with it."""
     secret, mine = services.client("till", bound=Bound.CERTIFICATE), certificate()
     token = ask(http, "till", secret, **{HEADER: rfc9440(mine)}).get_json()["access_token"]
     for environ in (STRANGER, {"REMOTE_ADDR": ""}, {"REMOTE_ADDR": "::1"}, {"REMOTE_ADDR": "::ffff:10.0.1.7"}):
@@ -325,8 +338,21 @@ def test_the_certificate_header_is_believed_from_the_proxy_alone(http: FlaskClie
         assert read(http, f"Bearer {token}", environ=environ).status_code == 401
     mapped = {"REMOTE_ADDR": "::ffff:10.0.0.7"}
     assert read(http, f"Bearer {token}", environ=mapped, **{HEADER: rfc9440(mine)}).status_code == 200
-    stranger = ask(http, "till", secret, environ=STRANGER, **{HEADER: rfc9440(mine)})  # type: ignore[arg-type]
-    assert (stranger.status_code, stranger.get_json()["error"]) == (400, "invalid_request")
+
+
+def test_a_strangers_certificate_header_refuses_every_route(services: StandIns) -> None:
+    """Whatever the route, its authentication and the method, the header from a stranger ends the call, empty too."""
+    app = create_app(services)
+    http = app.test_client()
+    told = {"headers": {HEADER: ""}, "environ_overrides": STRANGER}
+    rules = list(app.url_map.iter_rules())
+    assert {"/oauth/token", "/oauth/introspect", "/oauth/revoke"} <= {rule.rule for rule in rules}
+    for rule in rules:
+        path = re.sub(r"<[^>]+>", "x", rule.rule)
+        for method in rule.methods or ():
+            answer = http.open(path, method=method, **told)  # type: ignore[arg-type]
+            assert answer.status_code == 400, rule
+            assert method == "HEAD" or answer.get_json()["code"] == "invalid_request"
 
 
 def test_without_named_proxies_no_certificate_counts(services: StandIns) -> None:

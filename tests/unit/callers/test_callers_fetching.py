@@ -1,14 +1,16 @@
 """Fetching from an issuer: what is never called, never believed and never waited for; and keys through an outage."""
 
 import json
+import logging
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -16,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
-from consent_gateway.callers.fetching import Fetcher, is_public
+from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.callers.issuer_keys import BETWEEN_FETCHES, KEEP_AT_MOST, REFRESH_AFTER, IssuerKeys
-from consent_gateway.callers.issuers import Issuer
+from consent_gateway.callers.issuers import Issuer, is_public
 from consent_gateway.errors import IssuerUnavailable
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "idp.internal"})
@@ -336,6 +338,42 @@ def test_failed_fetches_are_paced_too(away: Provider, clock: Any) -> None:
         with pytest.raises(IssuerUnavailable):
             keys.key("a")
     assert away.fetches == 1
+
+
+def test_each_failed_fetch_is_logged_once_with_its_mend(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """An issuer in a private net that is not listed is named in the log, with the setting that mends it."""
+    here = issuer(jwks_uri="https://login.example/k")
+    keys = IssuerKeys(here, fetcher(resolve=lambda _host, _port: ("10.0.0.1",)), clock)
+    for moved in (timedelta(0), timedelta(0), BETWEEN_FETCHES):
+        clock.moment += moved
+        with caplog.at_level(logging.WARNING), pytest.raises(IssuerUnavailable):
+            keys.key("a-kid-of-the-caller")
+    assert len(caplog.messages) == 2
+    for line in caplog.messages:
+        assert "https://login.example" in line
+        assert "`private_hosts`" in line
+        assert "a-kid-of-the-caller" not in line
+
+
+def test_few_threads_wait_for_the_keys(away: Provider, clock: Any) -> None:
+    """While one call fetches and eight wait, the tenth is told to come back; who has its key is not held up."""
+    keys = keys_of(away, clock)
+    assert keys.key("a") is not None
+    clock.moment += BETWEEN_FETCHES
+    away.gate = threading.Event()
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(keys.key, f"unknown-{n}") for n in range(20)]
+        try:
+            assert away.asked.wait(10)
+            refused = [one.exception() for one in islice(as_completed(asked, timeout=10), 11)]
+            assert [type(one) for one in refused] == [IssuerUnavailable] * 11
+            assert "too many" in str(refused[0])
+            assert keys.key("a") is not None
+        finally:
+            away.gate.set()
+        assert [one.result(10) for one in asked if one.exception(10) is None] == [None] * 9
+    assert away.fetches == 2
+    assert keys.key("unknown-20") is None
 
 
 def test_who_has_its_key_does_not_wait_for_a_refresh(away: Provider, clock: Any) -> None:

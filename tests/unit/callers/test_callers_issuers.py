@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from consent_gateway.callers.issuers import read_issuers
+from consent_gateway.callers.issuers import host_of, read_issuers
 from consent_gateway.errors import SettingsRefused
 
 GOOD = """\
@@ -98,6 +98,23 @@ def test_each_fault_is_told_with_its_mend(tmp_path: Path, old: str, new: str, to
     with pytest.raises(SettingsRefused) as refused:
         read_issuers(written(tmp_path, GOOD.replace(old, new, 1)))
     assert told in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:8081", "http://localhost", "http://[::1]", "https://169.254.169.254", "https://10.0.0.7"],
+)
+def test_an_address_that_would_never_be_called_is_refused(tmp_path: Path, address: str) -> None:
+    """Loopback and private addresses, for keys, discovery or introspection, are refused at the start unless listed."""
+    host = host_of(address)
+    text = GOOD.replace("https://login.example", address)
+    asked = WHOLE.replace("https://idp.internal", address).replace("idp.internal", "'" + host + "'")
+    closed = asked.replace(f"    private_hosts: ['{host}']\n", "")
+    for one in (text, text.replace("discovery", "jwks_uri"), closed):
+        with pytest.raises(SettingsRefused, match="add it to `private_hosts` if it is meant"):
+            read_issuers(written(tmp_path, one))
+    for one in (f"{text}    private_hosts: ['{host}']\n", asked):
+        assert read_issuers(written(tmp_path, one))[0].private_hosts == {host}
 
 
 def test_what_stands_alone_may_not_stand_together(tmp_path: Path) -> None:

@@ -124,7 +124,12 @@ def test_a_token_vouched_for_stands_for_its_client(
         {"client_id": None},
         {"client_id": "newsletter"},
         {"scope": 7},
+        {"client_id": "\ud800"},
+        {"client_id": "shop\n"},
         {"cnf": {"x": "y"}},
+        {"cnf": {"jkt": "é" * 43}},
+        {"cnf": {"x5t#S256": "é" * 43}},
+        {"cnf": {"x5t#S256": "a" * 42 + "="}},
     ],
 )
 def test_half_an_answer_is_none(

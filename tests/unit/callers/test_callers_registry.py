@@ -266,3 +266,10 @@ def test_digests_of_different_lists_differ(one: list[bytes], other: list[bytes])
     """However parts are cut, two different lists never have the same digest, nor does one list under two labels."""
     assert (keyed_digest(KEY, "a", *one) == keyed_digest(KEY, "a", *other)) == (one == other)
     assert keyed_digest(KEY, "a", *one) != keyed_digest(KEY, "b", *one)
+
+
+@pytest.mark.parametrize("external_id", ["", "shöp", "shop\n", "x" * 257])
+def test_an_external_id_that_no_token_can_carry_is_refused(registry: Registry, external_id: str) -> None:
+    """What the door would never take is not registered: 1 to 256 printable ASCII characters."""
+    with pytest.raises(InputRefused, match="external id must have 1 to 256 printable ASCII"):
+        registry.add(new_client(issuer="https://login.example", external_id=external_id))
