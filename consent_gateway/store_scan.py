@@ -5,6 +5,7 @@ says so. A value that opened is dropped at once. Rows are told by the person's i
 the store's own key where the gateway knows nobody behind them: neither says anything about a person.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Progress = Callable[[int, int], None]
 _PEOPLE = 500  # rows of the root collection at once
 _CHILDREN = 100  # rows of a child collection at once
 _EXAMPLES = 3
+_OURS = re.compile(rf"{TokenKind.SEALED_FIELD.value}[0-9]+\.")
 
 
 class Cause(StrEnum):
@@ -47,7 +49,7 @@ class Cause(StrEnum):
 MEANINGS: Mapping[Cause, str] = MappingProxyType(
     {
         Cause.PLAIN_TEXT: "stand in the clear",
-        Cause.UNKNOWN_FORMAT: "are built like a token, but are none that this gateway sealed",
+        Cause.UNKNOWN_FORMAT: "begin like a token of ours, but are damaged or of a format that is not known",
         Cause.EARLIER_FORMAT: "were sealed before key classes",
         Cause.NOT_ENROLLED: "are sealed, in rows of people the gateway does not know",
         Cause.ERASED_PERSONS: "are sealed, in rows of people who were erased here and are still in the store",
@@ -172,7 +174,7 @@ class StoreScan:
     def _cause(self, value: JsonValue, field: str, row: "_Row") -> Cause | None:
         """Why a value is not protected; None for one that opens under its person, field and class."""
         if not isinstance(value, str) or not is_sealed(value):
-            return _unsealed(value)
+            return cause_unsealed(value)
         if row.data_subject is None:
             return Cause.ERASED_PERSONS if row.erased else Cause.NOT_ENROLLED
         return self._sealed_cause(value, field, row.data_subject)
@@ -193,10 +195,16 @@ class StoreScan:
         return None
 
 
-def _unsealed(value: JsonValue) -> Cause:
+def cause_unsealed(value: JsonValue) -> Cause:
+    """Why a value that is not null and no whole sealed value is not protected.
+
+    What begins like a token of ours is never plain text, however little is left of it: who sealed it anew would make
+    the damage the truth. An empty string is text like any other.
+    """
     if refused_format(value) is not None:
         return Cause.EARLIER_FORMAT
-    return Cause.UNKNOWN_FORMAT if isinstance(value, str) and looks_like_token(value) else Cause.PLAIN_TEXT
+    ours = isinstance(value, str) and (looks_like_token(value) or _OURS.match(value) is not None)
+    return Cause.UNKNOWN_FORMAT if ours else Cause.PLAIN_TEXT
 
 
 def _sealed_values(record: StoredRecord, classes: Mapping[str, str]) -> Iterator[tuple[str, JsonValue]]:

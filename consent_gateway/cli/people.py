@@ -87,7 +87,8 @@ def seal(services: Callable[[], Services], *, as_json: bool) -> None:
     click.echo("", err=True)
     click.echo(
         f"{report.read} records read, {report.sealed} sealed; {report.busy} changed meanwhile, run again;"
-        f" {report.unenrolled} of people not enrolled yet; {report.refused} sealed in a format that is read no more"
+        f" {report.unenrolled} of people not enrolled yet; {report.refused} refused, for they hold a damaged"
+        " sealed value or one of an earlier format: `consent-gateway doctor` names them"
     )
 
 
