@@ -19,10 +19,12 @@ from consent_gateway.audit.recorder import Recorder
 from consent_gateway.audit.sealer import last_note, read_own_checkpoint
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.database import DRIVER_ERRORS, open_engine, refuse_unless_durable
+from consent_gateway.erasures import Erasures
 from consent_gateway.errors import (
     CatalogueMismatch,
     DatabaseUnavailable,
     GatewayError,
+    KeysUnavailable,
     PolicyInvalid,
     SettingsRefused,
     StoreUnavailable,
@@ -37,7 +39,8 @@ from consent_gateway.settings import Settings
 from consent_gateway.store_scan import MEANINGS, Progress, ScanReport, StoreScan, Unprotected
 
 _FIRST = ("gateway database", "key table", "policy")  # without these nothing can be opened
-_LATER = ("keys", "customer store", "log key", "sealed fields")
+_LATER = ("keys", "customer store", "log key", "erased people", "sealed fields")
+_EXAMPLES = 3
 _KEYS_MEND = "restore the root key file or the key table: they do not belong together"
 
 
@@ -83,6 +86,7 @@ class Patient:
     keyring: KeyRing
     store: CustomerStore
     scan: StoreScan
+    erasures: Erasures
     recorder: Recorder
     clock: Clock
     close: Callable[[], None]
@@ -116,6 +120,7 @@ class Doctor:
         checks.append(_looked("keys", patient.keyring.check, "the present ones open", _KEYS_MEND))
         checks.append(_looked("customer store", lambda: _fits(patient.store), "has all that the catalogue names"))
         checks.append(self._log_key(patient))
+        checks.append(_looked("erased people", partial(_stay_erased, patient), "have no keys in this key table"))
         reports: list[ScanReport] = []
         scanned = _looked("sealed fields", lambda: reports.append(patient.scan.run(sample, progress)), "looked at")
         if not reports:
@@ -241,6 +246,15 @@ def _fits(store: CustomerStore) -> None:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         told, _, mend = faults[0].partition(": ")
         raise CatalogueMismatch(f"{told}{more}: {mend}")
+
+
+def _stay_erased(patient: Patient) -> None:
+    undone = patient.erasures.undone()
+    if undone:
+        raise KeysUnavailable(
+            f"{len(undone)} are erased, and their keys are not destroyed in this key table, first"
+            f" {', '.join(undone[:_EXAMPLES])}: run `consent-gateway people shred` again for each"
+        )
 
 
 def _sealed_fields(report: ScanReport) -> Iterator[Check]:

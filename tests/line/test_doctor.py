@@ -115,18 +115,7 @@ def test_an_empty_string_is_text_like_any_other(line: Line) -> None:
         (Cause.ANOTHER_PERSONS, "SELECT service_note FROM customers WHERE customer_id = 1"),
         (Cause.ALTERED, "moved"),
     ],
-    ids=[
-        "plain",
-        "earlier",
-        "another kind",
-        "damaged",
-        "cut short",
-        "all but cut off",
-        "later",
-        "words",
-        "another person's",
-        "moved",
-    ],
+    ids=str,
 )
 def test_a_value_that_is_not_protected_is_named(line: Line, cause: Cause, value: str) -> None:
     """Each way in which a sealed column can hold what it must not is told by cause, id and mend, never by value."""
@@ -296,7 +285,7 @@ def test_a_database_that_is_not_current_is_named(line: Line, name: str) -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{present}'")
     assert "consent-gateway db upgrade" in bad(diagnosis)[name]
-    assert {"parts", "keys", "customer store", "log key", "sealed fields"} == unknown(diagnosis)
+    assert {"parts", "keys", "customer store", "log key", "erased people", "sealed fields"} == unknown(diagnosis)
 
 
 def test_a_missing_database_is_not_made(line: Line, tmp_path: Path) -> None:
