@@ -40,6 +40,7 @@ class Cause(StrEnum):
     EARLIER_FORMAT = "earlier_format"
     NOT_ENROLLED = "not_enrolled"
     ERASED_PERSONS = "erased_persons"
+    ERASED_PERSONS_PLAIN = "erased_persons_plain"
     ANOTHER_PERSONS = "another_persons"
     KEYS_MISSING = "keys_missing"
     KEYS_DESTROYED = "keys_destroyed"
@@ -53,6 +54,7 @@ MEANINGS: Mapping[Cause, str] = MappingProxyType(
         Cause.EARLIER_FORMAT: "were sealed before key classes",
         Cause.NOT_ENROLLED: "are sealed, in rows of people the gateway does not know",
         Cause.ERASED_PERSONS: "are sealed, in rows of people who were erased here and are still in the store",
+        Cause.ERASED_PERSONS_PLAIN: "stand in the clear, in rows of erased people that are still in the store",
         Cause.ANOTHER_PERSONS: "are sealed for another person",
         Cause.KEYS_MISSING: "are sealed, but the key table has no keys of the person",
         Cause.KEYS_DESTROYED: "are sealed under keys that were destroyed",
@@ -68,6 +70,8 @@ MENDS: Mapping[Cause, str] = MappingProxyType(
         Cause.EARLIER_FORMAT: REFUSED_VERSION[TokenKind.SEALED_FIELD, 1].partition(": ")[2],
         Cause.NOT_ENROLLED: "run `consent-gateway people enrol` and look again",
         Cause.ERASED_PERSONS: "erase these rows in the store: nobody can open them again",
+        Cause.ERASED_PERSONS_PLAIN: "erase these rows in the store; if somebody came back by their own act, run"
+        " `consent-gateway people suppression lift --kind store_key`, then enrol and seal",
         Cause.ANOTHER_PERSONS: f"{_RESTORE}: they were copied between rows",
         Cause.KEYS_MISSING: "restore the key table that belongs to this store",
         Cause.KEYS_DESTROYED: "empty the column for these rows: nobody can open them again",
@@ -174,7 +178,8 @@ class StoreScan:
     def _cause(self, value: JsonValue, field: str, row: "_Row") -> Cause | None:
         """Why a value is not protected; None for one that opens under its person, field and class."""
         if not isinstance(value, str) or not is_sealed(value):
-            return cause_unsealed(value)
+            cause = cause_unsealed(value)
+            return Cause.ERASED_PERSONS_PLAIN if row.erased and cause is Cause.PLAIN_TEXT else cause
         if row.data_subject is None:
             return Cause.ERASED_PERSONS if row.erased else Cause.NOT_ENROLLED
         return self._sealed_cause(value, field, row.data_subject)

@@ -8,7 +8,7 @@ is asked for or read from standard input.
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -198,6 +198,11 @@ def _evidence(evidence: Shredded) -> str:
     )
 
 
+def _places(left_out: Sequence[int]) -> str:
+    rows = ", ".join(f"row {place}" for place in left_out)
+    return f"{rows} of the store in order of its key: erase them there, or lift the suppression of who came back"
+
+
 def _told(report: Report) -> str:
     people_told = (
         f"{report.read} people read: {report.added} new, {report.adopted} known by an earlier choice,"
@@ -211,7 +216,7 @@ def _told(report: Report) -> str:
     erased = [
         f"{count} {what}"
         for count, what in (
-            (report.suppressed, "records left out: their people were erased"),
+            (report.suppressed, f"records left out: their people were erased; first {_places(report.left_out)}"),
             (report.withheld, "identifiers of erased people not linked to the others who hold them in the store"),
         )
         if count

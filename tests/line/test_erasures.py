@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from consent_gateway.doctor import Diagnosis, Standing
 from consent_gateway.errors import NotFound
 from consent_gateway.shredding import Shredded
+from consent_gateway.store_scan import MENDS, Cause
 from consent_gateway.wiring import open_doctor
 from tests.line.conftest import Line
 from tests.line.test_erasing import entries, id_of, run
@@ -119,3 +120,27 @@ def test_a_lift_without_an_identifier_is_wrong_usage(line: Line, typed: str) -> 
     """With a pipe in place of a terminal the first line is the identifier; an empty one is said to be missing."""
     told = run(line, "suppression", "lift", "--kind", "email", "--reference", "form-1", typed=typed)
     assert (told.exit_code, "no email came on standard input" in told.stderr) == (2, True)
+
+
+def test_plain_values_in_rows_of_erased_people_have_a_mend_that_works(line: Line) -> None:
+    """Plain text in the row of somebody erased is not sent to `people enrol`, which leaves it out and says which."""
+    who, place = id_of(line, 8), line.store("SELECT count(*) FROM customers WHERE customer_id <= 8")
+    line.services.shredding.shred(who, reference="dsr-10", by="operator")
+    line.store("UPDATE customers SET allergies = 'figs' WHERE customer_id = 8")
+    try:
+        scan = open_doctor(line.deployment.settings).examine(None, lambda _done, _total: None)
+    finally:
+        line.store("UPDATE customers SET allergies = NULL WHERE customer_id = 8")
+    (found,) = [one for one in scan.unprotected if one.cause is Cause.ERASED_PERSONS_PLAIN]
+    assert (found.field, found.examples, found.mend) == (
+        "allergies",
+        (f"row {place}",),
+        MENDS[Cause.ERASED_PERSONS_PLAIN],
+    )
+    assert not [one for one in scan.unprotected if one.cause is Cause.PLAIN_TEXT]
+    assert "erase these rows in the store" in found.mend
+    report = line.services.enrolment.run(lambda _done, _total: None)
+    assert report.left_out
+    assert len(report.left_out) <= 3
+    told = run(line, "enrol").stdout
+    assert f"first {', '.join(f'row {place}' for place in report.left_out)} of the store" in told
