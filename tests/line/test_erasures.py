@@ -2,10 +2,13 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from consent_gateway.cli.audit import audit as audit_command
 from consent_gateway.doctor import Diagnosis, Standing
 from consent_gateway.errors import NotFound
 from consent_gateway.shredding import Shredded
@@ -144,3 +147,14 @@ def test_plain_values_in_rows_of_erased_people_have_a_mend_that_works(line: Line
     assert len(report.left_out) <= 3
     told = run(line, "enrol").stdout
     assert f"first {', '.join(f'row {place}' for place in report.left_out)} of the store" in told
+
+
+def test_an_export_says_how_many_entries_it_lacks(line: Line, tmp_path: Path) -> None:
+    """What no worker has sealed is counted, the entry of the export itself included."""
+    entries(line)
+    settings = line.deployment.settings
+    place = ("--database", settings.database_url, "--state", str(settings.state_dir))
+    done = CliRunner().invoke(audit_command, ["export", str(tmp_path / "first"), *place, "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["waiting"]) == (0, 1)
+    again = CliRunner().invoke(audit_command, ["export", str(tmp_path / "second"), *place])
+    assert "; 2 entries wait to be sealed and are not in it" in again.stdout
