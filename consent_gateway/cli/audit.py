@@ -89,7 +89,7 @@ def export_command(
     told = (
         "how many entries wait to be sealed is not known without --state"
         if waiting is None
-        else (f"{waiting} entries wait to be sealed and are not in it")
+        else (f"{waiting} entries wait unsealed")
     )
     click.echo(f"{_sentence(done)}; {told}")
 

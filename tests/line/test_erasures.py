@@ -157,4 +157,4 @@ def test_an_export_says_how_many_entries_it_lacks(line: Line, tmp_path: Path) ->
     done = CliRunner().invoke(audit_command, ["export", str(tmp_path / "first"), *place, "--json"])
     assert (done.exit_code, json.loads(done.stdout)["waiting"]) == (0, 1)
     again = CliRunner().invoke(audit_command, ["export", str(tmp_path / "second"), *place])
-    assert "; 2 entries wait to be sealed and are not in it" in again.stdout
+    assert "; 2 entries wait unsealed" in again.stdout
