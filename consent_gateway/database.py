@@ -6,11 +6,14 @@ database of its own) and their SQLAlchemy Core statements, run on a `Connection`
 Times are stored as BIGINT microseconds since 1970 UTC: exact, and equal on SQLite and PostgreSQL.
 """
 
+import os
 import sqlite3
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import psycopg
@@ -84,6 +87,13 @@ def open_engine(url: str, *, threads: int, statement_seconds: int = STATEMENT_SE
     )
 
 
+def sqlite_file(url: str | sa.URL) -> Path | None:
+    """The file of a SQLite database; None for a database without one."""
+    target = sa.make_url(url)
+    name = target.database if target.get_backend_name() == "sqlite" else None
+    return Path(name) if name and name != ":memory:" and not name.startswith("file:") else None
+
+
 def _open_sqlite(target: sa.URL, threads: int) -> Engine:
     engine = sa.create_engine(
         target,
@@ -93,6 +103,14 @@ def _open_sqlite(target: sa.URL, threads: int) -> Engine:
         pool_timeout=STATEMENT_SECONDS,
         connect_args={"timeout": STATEMENT_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
+
+    path = sqlite_file(target)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _make_private(*_given: object) -> None:
+        if path is not None and path.parent.is_dir():  # SQLite would let others read it; `-wal` and `-shm` follow it
+            with suppress(OSError):  # it is there, or SQLite says what is wrong
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: DBAPIConnection, _record: object) -> None:

@@ -18,11 +18,13 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import Recorder
 from consent_gateway.audit.sealer import last_note, read_own_checkpoint
 from consent_gateway.audit.signer import open_signer
-from consent_gateway.database import DRIVER_ERRORS, open_engine, refuse_unless_durable
+from consent_gateway.database import DRIVER_ERRORS, open_engine, refuse_unless_durable, sqlite_file
+from consent_gateway.erasures import Erasures
 from consent_gateway.errors import (
     CatalogueMismatch,
     DatabaseUnavailable,
     GatewayError,
+    KeysUnavailable,
     PolicyInvalid,
     SettingsRefused,
     StoreUnavailable,
@@ -37,7 +39,9 @@ from consent_gateway.settings import Settings
 from consent_gateway.store_scan import MEANINGS, Progress, ScanReport, StoreScan, Unprotected
 
 _FIRST = ("gateway database", "key table", "policy")  # without these nothing can be opened
-_LATER = ("keys", "customer store", "log key", "sealed fields")
+_LATER = ("keys", "customer store", "log key", "erased people", "sealed fields")
+_EXAMPLES = 3
+_PASSING = (".db", ".db-wal", ".db-shm", ".lock")  # come and go beside a gateway that runs
 _KEYS_MEND = "restore the root key file or the key table: they do not belong together"
 
 
@@ -83,6 +87,7 @@ class Patient:
     keyring: KeyRing
     store: CustomerStore
     scan: StoreScan
+    erasures: Erasures
     recorder: Recorder
     clock: Clock
     close: Callable[[], None]
@@ -116,6 +121,7 @@ class Doctor:
         checks.append(_looked("keys", patient.keyring.check, "the present ones open", _KEYS_MEND))
         checks.append(_looked("customer store", lambda: _fits(patient.store), "has all that the catalogue names"))
         checks.append(self._log_key(patient))
+        checks.append(_looked("erased people", partial(_stay_erased, patient), "have no keys in this key table"))
         reports: list[ScanReport] = []
         scanned = _looked("sealed fields", lambda: reports.append(patient.scan.run(sample, progress)), "looked at")
         if not reports:
@@ -128,24 +134,20 @@ class Doctor:
         return diagnosis
 
     def _files(self) -> Check:
-        settings = self._settings
-        directories = (settings.state_dir, settings.state_dir / "audit", settings.key_file.parent)
-        wanted = dict.fromkeys(directories, "700") | dict.fromkeys(
-            (settings.key_file, settings.log_key_file, *self._secrets), "600"
-        )
-        open_ones = [(path, mode) for path, mode in wanted.items() if path.exists() and path.stat().st_mode & 0o077]
-        missing = [path for path in wanted if not path.exists()]
+        wanted = _modes(self._settings, self._secrets)
+        found = {path: _mode_of(path) for path in wanted}
+        open_ones = {path: mode for path, mode in found.items() if mode is not None and mode & 0o077}
+        missing = [path for path, mode in found.items() if mode is None and path.suffix not in _PASSING]
         if open_ones:
-            told = ", ".join(f"`{path}` has mode {stat.S_IMODE(path.stat().st_mode):04o}" for path, _ in open_ones)
-            return Check(
-                "files", Standing.BAD, told, "; ".join(f"run `chmod {mode} {path}`" for path, mode in open_ones)
-            )
+            told = ", ".join(f"`{path}` has mode {mode:04o}" for path, mode in open_ones.items())
+            mends = "; ".join(f"run `chmod {wanted[path]:o} {path}`" for path in open_ones)
+            return Check("files", Standing.BAD, told, mends)
         if missing:
             told = ", ".join(f"`{path}` is not there" for path in missing)
             return Check(
                 "files", Standing.BAD, told, "restore it from its back-up, or run `consent-gateway db upgrade`"
             )
-        return Check("files", Standing.OK, f"{len(wanted)} directories and secret files that only their owner can read")
+        return Check("files", Standing.OK, f"{len(wanted)} directories and files that only their owner can read")
 
     def _databases(self) -> Iterator[Check]:
         urls: tuple[tuple[str, str, Chain], ...] = (
@@ -194,7 +196,31 @@ class Doctor:
                 read_own_checkpoint(note, signer.vkey)
 
         found = "signs, nothing is signed yet" if note is None else "signed the log's last checkpoint"
-        return _looked("log key", fits, found, "restore the key that signed the log from its back-up")
+        mend = "restore the key that signed the log from its back-up"
+        if path.stat().st_mode & 0o077:
+            mend = f"run `chmod 600 {path}`"
+        return _looked("log key", fits, found, mend)
+
+
+def _modes(settings: Settings, secrets: tuple[Path, ...]) -> dict[Path, int]:
+    """What only its owner may read, with the mode it is to have. A database that is missing is told elsewhere."""
+    directories = (settings.state_dir, settings.state_dir / "audit", settings.key_file.parent, settings.key_backup_dir)
+    files = [settings.log_key_file, *secrets]
+    if settings.key_source.provider == "file":
+        files += [path for path in (settings.key_file, settings.key_file_copy) if path is not None]
+    for folder in (settings.state_dir / "audit", settings.key_backup_dir):
+        files += sorted(path for path in folder.glob("*") if path.is_file())
+    for database in filter(None, (sqlite_file(settings.database_url), sqlite_file(settings.key_database_url))):
+        every = (database, *(database.with_name(f"{database.name}{end}") for end in ("-wal", "-shm")))
+        files += [path for path in every if path.exists()]
+    return dict.fromkeys(directories, 0o700) | dict.fromkeys(files, 0o600)
+
+
+def _mode_of(path: Path) -> int | None:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:  # never there, or let go of by a process that runs
+        return None
 
 
 def _looked(name: str, look: Callable[[], None], found: str, mend: str | None = None) -> Check:
@@ -222,8 +248,8 @@ def _reading(url: str) -> Iterator[sa.Connection]:
 
 
 def _sound(url: str, chain: Chain) -> None:
-    path = sa.make_url(url).database if url.startswith("sqlite") else None
-    if path is not None and not Path(path).exists():  # which opening it would make
+    path = sqlite_file(url)
+    if path is not None and not path.exists():  # which opening it would make
         raise SettingsRefused(
             f"`{path}` is not there: restore it from its back-up, or run `consent-gateway db upgrade`"
         )
@@ -241,6 +267,15 @@ def _fits(store: CustomerStore) -> None:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         told, _, mend = faults[0].partition(": ")
         raise CatalogueMismatch(f"{told}{more}: {mend}")
+
+
+def _stay_erased(patient: Patient) -> None:
+    undone = patient.erasures.undone()
+    if undone:
+        raise KeysUnavailable(
+            f"{len(undone)} are erased, and their keys are not destroyed in this key table, first"
+            f" {', '.join(undone[:_EXAMPLES])}: run `consent-gateway people shred` again for each"
+        )
 
 
 def _sealed_fields(report: ScanReport) -> Iterator[Check]:

@@ -17,9 +17,10 @@ from consent_gateway.ids import new_id
 from consent_gateway.people.directory import by_store_keys
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.ports import Clock, CustomerStore, Page
-from consent_gateway.protection.fields import is_sealed, refused_format
+from consent_gateway.protection.fields import is_sealed
 from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.store_scan import Cause, cause_unsealed
 
 Progress = Callable[[int, int], None]
 _PAGE = 500
@@ -31,7 +32,7 @@ class SealReport:
     """What a run came to, in records.
 
     `busy` ones changed while they were sealed: run again. `unenrolled`: enrol them first. `refused` hold a value that
-    an earlier format sealed: it is left as it is, `doctor` names it.
+    is sealed already and cannot be read, damaged or in an earlier format: they are left as they are, `doctor` names it.
     """
 
     read: int = 0
@@ -83,6 +84,7 @@ class SealExisting:
             progress(report.read, total)
         now = self._clock.now()
         counts = {"read": str(report.read), "sealed": str(report.sealed), "busy": str(report.busy)}
+        counts["refused"] = str(report.refused)
         self._recorder.record(Entry(new_id("sys", now), EntryKind.SYSTEM, now, action="seal_existing", detail=counts))
         return report
 
@@ -95,7 +97,7 @@ class SealExisting:
         }
         if record is None or not clear:
             return "nothing"
-        if any(refused_format(value) is not None for value in clear.values()):
+        if any(cause_unsealed(value) is not Cause.PLAIN_TEXT for value in clear.values()):
             return "refused"
         if data_subject is None:
             return "unenrolled"

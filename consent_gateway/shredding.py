@@ -10,6 +10,9 @@ The act has two commits that cannot be one, for the keys live in a database of t
 3. Gateway database: evidence and audit entry of the outcome, on condition that the row is unfinished. So of two who
    finish one act at once, one writes the entry and the other nothing.
 
+A key table that was restored from before makes the keys alive again. Then the same call destroys them again, writes a
+second outcome and keeps the newer evidence in the row; the first stays in the log.
+
 The order matters. Keys destroyed first would leave a customer who can neither be read nor seen to be erased. The
 store's rows are found by the store key, which step 1 cuts loose: plan and erase them before.
 """
@@ -44,7 +47,10 @@ _CHANNEL = "operator"
 
 @dataclass(frozen=True, slots=True)
 class Shredded:
-    """The evidence of one act. `fingerprint` is the one-way mark of the data key, see `DestroyedKey`."""
+    """The evidence of one act. `fingerprint` is the one-way mark of the data key, see `DestroyedKey`.
+
+    `destroyed_before` is when they were destroyed before, where this call found them alive again.
+    """
 
     data_subject: str
     shredding_id: str
@@ -58,6 +64,7 @@ class Shredded:
     destroyed_at: datetime
     finished_at: datetime
     outcome_entry: str
+    destroyed_before: datetime | None = None
 
 
 class Shredding:
@@ -79,7 +86,7 @@ class Shredding:
         self._at = at
 
     def shred(self, data_subject: str, *, reference: str, by: str) -> Shredded:
-        """Erase a person; a second call finishes what is unfinished, or gives the evidence of the first.
+        """Erase a person; a second call finishes what is unfinished, or gives the evidence of the first, reference too.
 
         `reference` points to the request that this answers, `by` says who carries it out. Raises `NotFound` for an id
         that is nobody's, `Conflict` under a legal hold and for identifiers without a suppression tag, `InputRefused`
@@ -146,20 +153,24 @@ class Shredding:
     def _finished(self, shredding_id: str, data_subject: str) -> Shredded:
         evidence = self._destroyed(data_subject)
         self._at("destroyed")
-        of_act = SHREDDINGS.c.shredding_id == shredding_id
-        now = self._clock.now()
-        outcome = _outcome(shredding_id, evidence, now)
+        columns = SHREDDINGS.c
+        of_act = columns.shredding_id == shredding_id
+        now, again = self._clock.now(), None
         try:
             with self._engine.begin() as connection:
-                unfinished = sa.update(SHREDDINGS).where(of_act, SHREDDINGS.c.finished_at.is_(None))
-                if connection.execute(unfinished.values(_evidence(evidence, outcome.entry_id, now))).rowcount == 1:
+                before = connection.execute(sa.select(columns.destroyed_at).where(of_act)).scalar_one()
+                outcome = _outcome(shredding_id, evidence, before, now)
+                untold = sa.or_(columns.finished_at.is_(None), columns.destroyed_at != to_micros(evidence.destroyed_at))
+                telling = sa.update(SHREDDINGS).where(of_act, untold)
+                if connection.execute(telling.values(_evidence(evidence, outcome.entry_id, now))).rowcount == 1:
                     record_in(connection, outcome)
+                    again = before
                     self._at("recording")
                 row = connection.execute(sa.select(SHREDDINGS).where(of_act)).one()
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the keys are destroyed, but that could not be recorded: run it again") from error
         self._at("recorded")
-        return _told(row)
+        return _told(row, again)
 
     def _destroyed(self, data_subject: str) -> DestroyedKey:
         """Destroy the keys. Someone who never had any gets a destroyed pair, so that no later write makes them some."""
@@ -188,7 +199,8 @@ def _intent(shredding_id: str, data_subject: str, reference: str, by: str, left:
     )
 
 
-def _outcome(shredding_id: str, evidence: DestroyedKey, now: datetime) -> Entry:
+def _outcome(shredding_id: str, evidence: DestroyedKey, before: int | None, now: datetime) -> Entry:
+    again = {} if before is None else {"destroyed_before": from_micros(before).isoformat()}
     return Entry(
         entry_id=new_id("out", now),
         kind=EntryKind.ERASURE,
@@ -196,12 +208,13 @@ def _outcome(shredding_id: str, evidence: DestroyedKey, now: datetime) -> Entry:
         action="shred",
         data_subject=evidence.data_subject,
         reference=shredding_id,
-        outcome="shredded",
+        outcome="shredded_again" if again else "shredded",
         detail={
             "fingerprint": evidence.fingerprint,
             "shard": str(evidence.shard),
             "epoch": str(evidence.epoch),
             "destroyed_at": evidence.destroyed_at.isoformat(),
+            **again,
         },
     )
 
@@ -217,7 +230,7 @@ def _evidence(evidence: DestroyedKey, outcome_entry: str, now: datetime) -> dict
     }
 
 
-def _told(row: sa.Row[Any]) -> Shredded:
+def _told(row: sa.Row[Any], again: int | None) -> Shredded:
     return Shredded(
         data_subject=row.data_subject,
         shredding_id=row.shredding_id,
@@ -231,4 +244,5 @@ def _told(row: sa.Row[Any]) -> Shredded:
         destroyed_at=from_micros(row.destroyed_at),
         finished_at=from_micros(row.finished_at),
         outcome_entry=row.outcome_entry,
+        destroyed_before=None if again is None else from_micros(again),
     )

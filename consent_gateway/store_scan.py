@@ -5,6 +5,7 @@ says so. A value that opened is dropped at once. Rows are told by the person's i
 the store's own key where the gateway knows nobody behind them: neither says anything about a person.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Progress = Callable[[int, int], None]
 _PEOPLE = 500  # rows of the root collection at once
 _CHILDREN = 100  # rows of a child collection at once
 _EXAMPLES = 3
+_OURS = re.compile(rf"{TokenKind.SEALED_FIELD.value}[0-9]+\.")
 
 
 class Cause(StrEnum):
@@ -38,6 +40,7 @@ class Cause(StrEnum):
     EARLIER_FORMAT = "earlier_format"
     NOT_ENROLLED = "not_enrolled"
     ERASED_PERSONS = "erased_persons"
+    ERASED_PERSONS_PLAIN = "erased_persons_plain"
     ANOTHER_PERSONS = "another_persons"
     KEYS_MISSING = "keys_missing"
     KEYS_DESTROYED = "keys_destroyed"
@@ -47,10 +50,11 @@ class Cause(StrEnum):
 MEANINGS: Mapping[Cause, str] = MappingProxyType(
     {
         Cause.PLAIN_TEXT: "stand in the clear",
-        Cause.UNKNOWN_FORMAT: "are built like a token, but are none that this gateway sealed",
+        Cause.UNKNOWN_FORMAT: "begin like a token of ours, but are damaged or of a format that is not known",
         Cause.EARLIER_FORMAT: "were sealed before key classes",
         Cause.NOT_ENROLLED: "are sealed, in rows of people the gateway does not know",
         Cause.ERASED_PERSONS: "are sealed, in rows of people who were erased here and are still in the store",
+        Cause.ERASED_PERSONS_PLAIN: "stand in the clear, in rows of erased people that are still in the store",
         Cause.ANOTHER_PERSONS: "are sealed for another person",
         Cause.KEYS_MISSING: "are sealed, but the key table has no keys of the person",
         Cause.KEYS_DESTROYED: "are sealed under keys that were destroyed",
@@ -66,6 +70,8 @@ MENDS: Mapping[Cause, str] = MappingProxyType(
         Cause.EARLIER_FORMAT: REFUSED_VERSION[TokenKind.SEALED_FIELD, 1].partition(": ")[2],
         Cause.NOT_ENROLLED: "run `consent-gateway people enrol` and look again",
         Cause.ERASED_PERSONS: "erase these rows in the store: nobody can open them again",
+        Cause.ERASED_PERSONS_PLAIN: "erase these rows in the store; if somebody came back by their own act, run"
+        " `consent-gateway people suppression lift --kind store_key`, then enrol and seal",
         Cause.ANOTHER_PERSONS: f"{_RESTORE}: they were copied between rows",
         Cause.KEYS_MISSING: "restore the key table that belongs to this store",
         Cause.KEYS_DESTROYED: "empty the column for these rows: nobody can open them again",
@@ -172,7 +178,8 @@ class StoreScan:
     def _cause(self, value: JsonValue, field: str, row: "_Row") -> Cause | None:
         """Why a value is not protected; None for one that opens under its person, field and class."""
         if not isinstance(value, str) or not is_sealed(value):
-            return _unsealed(value)
+            cause = cause_unsealed(value)
+            return Cause.ERASED_PERSONS_PLAIN if row.erased and cause is Cause.PLAIN_TEXT else cause
         if row.data_subject is None:
             return Cause.ERASED_PERSONS if row.erased else Cause.NOT_ENROLLED
         return self._sealed_cause(value, field, row.data_subject)
@@ -193,10 +200,16 @@ class StoreScan:
         return None
 
 
-def _unsealed(value: JsonValue) -> Cause:
+def cause_unsealed(value: JsonValue) -> Cause:
+    """Why a value that is not null and no whole sealed value is not protected.
+
+    What begins like a token of ours is never plain text, however little is left of it: who sealed it anew would make
+    the damage the truth. An empty string is text like any other.
+    """
     if refused_format(value) is not None:
         return Cause.EARLIER_FORMAT
-    return Cause.UNKNOWN_FORMAT if isinstance(value, str) and looks_like_token(value) else Cause.PLAIN_TEXT
+    ours = isinstance(value, str) and (looks_like_token(value) or _OURS.match(value) is not None)
+    return Cause.UNKNOWN_FORMAT if ours else Cause.PLAIN_TEXT
 
 
 def _sealed_values(record: StoredRecord, classes: Mapping[str, str]) -> Iterator[tuple[str, JsonValue]]:

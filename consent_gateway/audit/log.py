@@ -88,6 +88,16 @@ class AuditLog:
                     leaves += [bytes(leaf) for _, leaf in file.rows(sealed.get(file.writer, 0), 1)]
         return min((datetime.fromisoformat(opened(leaf)["at"]) for leaf in leaves), default=None)
 
+    def waiting(self, most: int = 10_000) -> int:
+        """How many entries wait to be sealed; of each writer's file at most `most` are counted."""
+        with self._reading() as connection:
+            count: int = connection.execute(sa.select(sa.func.count()).select_from(AUDIT_QUEUE)).scalar_one()
+            if self._state_dir is not None:
+                sealed = {row.writer: row.sealed for row in connection.execute(sa.select(AUDIT_WRITERS))}
+                for file in writer_files(audit_folder(self._state_dir)):
+                    count += len(file.rows(sealed.get(file.writer, 0), most))
+        return count
+
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         try:

@@ -315,6 +315,7 @@ def _write_durably(path: Path, text: str) -> None:
     """Replace a small file, whole or not at all, also when the power fails."""
     draft = path.with_suffix(".draft")
     with draft.open("w") as file:
+        os.fchmod(file.fileno(), 0o600)  # whatever the umask says
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

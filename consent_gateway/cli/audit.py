@@ -13,7 +13,7 @@ from consent_gateway.audit.checkpoint import NoteInvalid, VerifierKey, read_vkey
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.export import Exported, export
 from consent_gateway.audit.live import verify_database
-from consent_gateway.audit.log import checkpoint_note
+from consent_gateway.audit.log import AuditLog, checkpoint_note
 from consent_gateway.audit.recorder import record_alone
 from consent_gateway.audit.reidentification_proof import prove_folder
 from consent_gateway.audit.signer import KEY_FILE, open_signer
@@ -80,9 +80,18 @@ def export_command(
     try:
         _account_for(engine, since, until)
         done = export(engine, folder, key, datetime.now(UTC), begin, end)
+        waiting = _waiting(engine, state if database is not None or state is not None else read_settings().state_dir)
     finally:
         engine.dispose()
-    click.echo(json.dumps(described(done)) if as_json else _sentence(done))
+    if as_json:
+        click.echo(json.dumps({**described(done), "waiting": waiting}))
+        return
+    told = (
+        "how many entries wait to be sealed is not known without --state"
+        if waiting is None
+        else (f"{waiting} entries wait unsealed")
+    )
+    click.echo(f"{_sentence(done)}; {told}")
 
 
 @audit.command()
@@ -169,6 +178,13 @@ def _account_for(engine: sa.Engine, since: str | None, until: str | None) -> Non
     now = datetime.now(UTC)
     detail = {name: value for name, value in (("since", since), ("until", until)) if value}
     record_alone(engine, Entry(new_id("exp", now), EntryKind.EXPORT, now, action="export", detail=detail))
+
+
+def _waiting(engine: sa.Engine, state: Path | None) -> int | None:
+    """Entries that wait to be sealed; None where they lie in files of a state directory that was not named."""
+    if state is None and engine.dialect.name == "sqlite":
+        return None
+    return AuditLog(engine, Path() if state is None else state).waiting()
 
 
 def described(done: Exported) -> dict[str, object]:

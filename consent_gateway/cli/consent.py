@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import click
 
+from consent_gateway.cli.terminal import hidden_line
 from consent_gateway.consent.choices import ADMINISTER_SCOPE, WRITE_SCOPE, Choices, NewChoice
 from consent_gateway.consent.facts import Known
 from consent_gateway.consent.receipt_verify import ReceiptInvalid, verify_receipt
@@ -194,7 +195,7 @@ def _person(choices: Choices, data_subject: str | None, store_key: str | None, b
         return choices.of_store_key(store_key)
     if by is not None:
         # From the input, since arguments stay behind in the shell's history and in the list of processes.
-        value = click.prompt(by, hide_input=True, prompt_suffix=": ", err=True)
+        value = hidden_line(by)
         return PersonRef(identifier=Identifier(by, value))
     return PersonRef(data_subject=data_subject)
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from consent_gateway.cli.terminal import progress
 from consent_gateway.doctor import Check, Diagnosis, Standing
 from consent_gateway.settings import read_settings, secret_files
 from consent_gateway.wiring import open_doctor
@@ -23,16 +24,11 @@ def doctor(*, sample: int | None, as_json: bool) -> None:
 
     Exit code 0 where all is right, 1 where something is not, 3 where something could not be looked at.
     """
-
-    def progress(done: int, total: int) -> None:
-        if not as_json and (done % 100 == 0 or done >= total):
-            click.echo(f"\rread {done} of {total} records", nl=False, err=True)
-
-    diagnosis = open_doctor(read_settings(), secret_files()).examine(sample, progress)
+    shown = progress("read {done} of {total} records", every=100, silent=as_json)
+    diagnosis = open_doctor(read_settings(), secret_files()).examine(sample, shown)
     if as_json:
         click.echo(json.dumps({"standing": diagnosis.standing, **dataclasses.asdict(diagnosis)}))
     else:
-        click.echo("", err=True)
         click.echo(_told(diagnosis))
     sys.exit(_EXIT[diagnosis.standing])
 

@@ -37,6 +37,7 @@ from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
 from consent_gateway.vocabulary import Identifier, JsonValue
 
 PAGE = 1000  # people per page and transaction
+_PLACES = 3  # of records left out that are told
 _ALL_ROWS = Page(limit=1000)
 
 Progress = Callable[[int, int], None]
@@ -60,6 +61,7 @@ class Report:
     """What a run came to. `unreadable` counts values that could not be read, by kind or attribute.
 
     `suppressed` are records left out because their person was erased, `withheld` such identifiers of other people.
+    `left_out` are the places of the first few of the former, from 1 in the order of the store's key.
     """
 
     read: int = 0
@@ -71,6 +73,7 @@ class Report:
     joined: int = 0
     suppressed: int = 0
     withheld: int = 0
+    left_out: tuple[int, ...] = ()
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -262,6 +265,7 @@ class Enrolment:
             joined=before.joined + page.joined,
             suppressed=before.suppressed + page.suppressed,
             withheld=before.withheld + page.withheld,
+            left_out=(*before.left_out, *(before.read + place for place in page.left_out))[:_PLACES],
             unreadable=dict(unreadable),
         )
 
@@ -271,7 +275,7 @@ class Enrolment:
         """The ids of the people enrolled, without those left out, and what it came to."""
         hold_for_enrolment(connection)
         read = len(readings)
-        readings, withheld = self._allowed(connection, readings)
+        readings, withheld, left_out = self._allowed(connection, readings)
         people = [reading.person for reading in readings]
 
         def carry(within: sa.Connection, early: str, person: str) -> bool:
@@ -290,26 +294,31 @@ class Enrolment:
             linked=done.linked,
             shared=done.shared,
             joined=joined,
-            suppressed=read - len(people),
+            suppressed=len(left_out),
             withheld=withheld,
+            left_out=left_out[:_PLACES],
         )
         return done.data_subjects, report
 
-    def _allowed(self, connection: sa.Connection, readings: Sequence[_Reading]) -> tuple[list[_Reading], int]:
-        """The readings that may be enrolled, and how many identifiers were taken from them."""
+    def _allowed(
+        self, connection: sa.Connection, readings: Sequence[_Reading]
+    ) -> tuple[list[_Reading], int, tuple[int, ...]]:
+        """The readings that may be enrolled, how many identifiers were taken from them, the places of the others."""
         tags = [tag for each in readings for tag in (each.store_tag, *each.person.tags.values())]
         listed = suppressed(connection, tags)
         if not listed:
-            return list(readings), 0
+            return list(readings), 0, ()
         known = by_store_keys(connection, [each.person.store_key for each in readings])
-        allowed, withheld = [], 0
-        for each in readings:
+        allowed, left_out, withheld = [], [], 0
+        for place, each in enumerate(readings, 1):
             kept = each.without(listed)
             taken = len(each.person.identifiers) - len(kept.person.identifiers)
             if each.store_tag not in listed and (not taken or each.person.store_key in known):
                 allowed.append(kept)
                 withheld += taken
-        return allowed, withheld
+            else:
+                left_out.append(place)
+        return allowed, withheld, tuple(left_out)
 
     def _reading(self, row: _Row, unreadable: Counter[str]) -> _Reading:
         attributes = row.attributes

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from consent_gateway.doctor import Doctor, Patient
+from consent_gateway.erasures import Erasures
 from consent_gateway.key_accounts import AccountForKeys
 from consent_gateway.ports import Clock
 from consent_gateway.protection.upkeep import KeyUpkeep
@@ -39,7 +40,15 @@ def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock
             grant=every_class(parts.policies),
             tags=parts.tags,
         )
-        close = partial(close_parts, parts)
-        return Patient(parts.engine, parts.keyring, parts.store, scan, parts.recorder, parts.clock, close)
+        return Patient(
+            engine=parts.engine,
+            keyring=parts.keyring,
+            store=parts.store,
+            scan=scan,
+            erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
+            recorder=parts.recorder,
+            clock=parts.clock,
+            close=partial(close_parts, parts),
+        )
 
     return Doctor(settings, secrets, open_patient)

@@ -27,6 +27,7 @@ from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_cust
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
+from consent_gateway.erasures import Erasures
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
 from consent_gateway.health import Health
@@ -76,6 +77,7 @@ class Services:
     seal_existing: SealExisting
     suppressions: SuppressionList
     shredding: Shredding
+    erasures: Erasures
     domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
@@ -134,6 +136,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
         shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),

@@ -83,6 +83,24 @@ def test_a_sound_installation_is_called_sound(line: Line) -> None:
     assert [one for one in entries if one.get("action") == "doctor" and one["detail"]["read"] == str(LAST)]
 
 
+@pytest.mark.parametrize("value", ["fs2.hello", "fs2.m7k2.AAECAwQFBgcICQoLdamagedAAAA", "ps1.k7q2.cut", OLD])
+def test_a_damaged_value_is_never_sealed_as_text(line: Line, value: str) -> None:
+    """`people seal` passes over a record that holds a value like a token of ours, counts it, and leaves it as it is."""
+    with planted(line, "allergies", value):
+        report = line.services.seal_existing.run(lambda _done, _total: None)
+        kept = line.store(f"SELECT allergies FROM customers WHERE customer_id = {SOFIE}")
+    assert (report.sealed, report.refused, kept) == (0, 1, value)
+
+
+def test_an_empty_string_is_text_like_any_other(line: Line) -> None:
+    """An empty string in a sealed column is plain text to the doctor, and `people seal` seals it."""
+    with planted(line, "allergies", ""):
+        (found,) = examined(line).unprotected
+        report = line.services.seal_existing.run(lambda _done, _total: None)
+        assert examined(line).unprotected == ()
+    assert (found.cause, report.sealed, report.refused) == (Cause.PLAIN_TEXT, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("cause", "value"),
     [
@@ -90,10 +108,14 @@ def test_a_sound_installation_is_called_sound(line: Line) -> None:
         (Cause.EARLIER_FORMAT, OLD),
         (Cause.UNKNOWN_FORMAT, write(TokenKind.PSEUDONYM_OF_PERSON, "m7k2", bytes(20))),
         (Cause.UNKNOWN_FORMAT, "fs2.m7k2.AAECAwQFBgcICQoLdamagedAAAA"),
+        (Cause.UNKNOWN_FORMAT, "fs2.hello"),
+        (Cause.UNKNOWN_FORMAT, "fs2."),
+        (Cause.UNKNOWN_FORMAT, "fs123.m7k2.from a later gateway"),
+        (Cause.PLAIN_TEXT, "fs2 is a road"),
         (Cause.ANOTHER_PERSONS, "SELECT service_note FROM customers WHERE customer_id = 1"),
         (Cause.ALTERED, "moved"),
     ],
-    ids=["plain", "earlier", "another kind", "damaged", "another person's", "moved"],
+    ids=str,
 )
 def test_a_value_that_is_not_protected_is_named(line: Line, cause: Cause, value: str) -> None:
     """Each way in which a sealed column can hold what it must not is told by cause, id and mend, never by value."""
@@ -263,7 +285,7 @@ def test_a_database_that_is_not_current_is_named(line: Line, name: str) -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{present}'")
     assert "consent-gateway db upgrade" in bad(diagnosis)[name]
-    assert {"parts", "keys", "customer store", "log key", "sealed fields"} == unknown(diagnosis)
+    assert {"parts", "keys", "customer store", "log key", "erased people", "sealed fields"} == unknown(diagnosis)
 
 
 def test_a_missing_database_is_not_made(line: Line, tmp_path: Path) -> None:
