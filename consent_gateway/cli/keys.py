@@ -22,7 +22,7 @@ from consent_gateway.wiring import open_upkeep
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no progress.")
 _remove = click.option(
-    "--remove-dead-backups", "remove_dead", is_flag=True, help="Delete the back-ups this makes useless."
+    "--remove-dead-backups", "remove_dead", is_flag=True, help="Delete the listed back-ups in that directory that this makes useless."
 )
 _folder = click.option(
     "--backup-dir",
@@ -155,6 +155,9 @@ def _tell(evidence: KeyEvidence, *, as_json: bool) -> None:
     if evidence.closed:
         click.echo(f"{evidence.erased} erased people can no longer be read from any older back-up of the key table")
     click.echo(f"root versions that still unwrap: {versions}; audit entry {evidence.entry_id}")
+    for file in evidence.removed:
+        click.echo(f"deleted dead back-up `{file}`")
+    click.echo(f"{len(evidence.removed)} dead back-ups deleted")
     if evidence.destruction_delay_days:
         click.echo(f"the provider destroys old root versions within {evidence.destruction_delay_days} days")
 

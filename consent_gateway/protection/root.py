@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from consent_gateway.errors import Conflict, SettingsRefused
 from consent_gateway.ports import KeyProvider
-from consent_gateway.protection.backups import Backup, Backups, mark
+from consent_gateway.protection.backups import Backup, Backups, digest_in, mark
 from consent_gateway.protection.hierarchy import Hierarchy
 from consent_gateway.protection.jobs import Job, Progress
 from consent_gateway.protection.key_database import KeyDatabase
@@ -115,16 +115,24 @@ class RootSteps:
         return {}
 
     def remove_dead(self, job: Job) -> State:
-        """Delete the listed back-ups that this run has made useless, where that was asked for."""
+        """Delete the listed back-ups that this run has made useless, where that was asked for.
+
+        Only what lies in the run's own folder, and only where the file still says that it is the one that was listed:
+        a list that came here from another installation names that one's living back-ups.
+        """
         if not job.state["remove_dead"]:
-            return {"removed": 0}
+            return {"removed": []}
+        c = KEY_BACKUPS.c
         with self._database.reading() as connection:
-            listed = connection.execute(sa.select(KEY_BACKUPS.c.file)).scalars().all()
-        dead = [Path(file) for file in listed if file != job.state["file"]]
-        there = [file for file in dead if file.exists()]
-        for file in there:
+            listed = connection.execute(sa.select(c.file, c.digest).order_by(c.number)).all()
+        removed = []
+        for row in listed:
+            file = Path(row.file)
+            if row.file == job.state["file"] or file.parent != self._folder or digest_in(file) != row.digest:
+                continue
             file.unlink(missing_ok=True)
-        return {"removed": len(there)}
+            removed.append(row.file)
+        return {"removed": removed}
 
 
 def backup_of(job: Job) -> Backup:

@@ -30,7 +30,7 @@ class KeyEvidence:
 
     `versions_before` and `versions_after` are the provider's own word on which root versions still unwrap, which they
     do for `destruction_delay_days` after it. `erased` people could be read from older back-ups until now and cannot any
-    more (0 where no epoch was closed). `removed` counts the dead back-ups that were deleted.
+    more (0 where no epoch was closed). `removed` are the dead back-ups that were deleted.
     """
 
     entry_id: str
@@ -46,7 +46,7 @@ class KeyEvidence:
     versions_before: tuple[int, ...]
     versions_after: tuple[int, ...]
     destruction_delay_days: int
-    removed: int
+    removed: tuple[str, ...]
 
 
 Account = Callable[[KeyEvidence], None]
@@ -180,7 +180,7 @@ class KeyUpkeep:
             versions_before=tuple(state["versions_before"]),
             versions_after=tuple(state["versions_after"]),
             destruction_delay_days=self._provider.describe().destruction_delay_days,
-            removed=state["removed"],
+            removed=tuple(state["removed"]),
         )
 
 

@@ -47,6 +47,13 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     rotated = run(deployment, "rotate", "root", "--json")
     assert rotated.returncode == 0, rotated.stderr
     evidence = json.loads(rotated.stdout)
+    assert evidence["removed"] == []
+    last = json.loads(run(deployment, "status", "--json").stdout)["last_backup"]["file"]
+    cleaned = run(deployment, "rotate", "root", "--remove-dead-backups")
+    assert f"deleted dead back-up `{last}`" in cleaned.stdout
+    assert "2 dead back-ups deleted" in cleaned.stdout
+    rotated = run(deployment, "rotate", "root", "--json")
+    evidence = json.loads(rotated.stdout)
     status = json.loads(run(deployment, "status", "--json").stdout)
     assert status["erased_since_closing"] == 0
     assert status["last_backup"]["digest"] == evidence["digest"]
@@ -62,5 +69,5 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     assert entry is not None
     detail = entry.entry["detail"]
     assert (entry.entry["kind"], entry.entry["action"]) == ("key", "rotate_root")
-    assert (detail["versions_before"], detail["versions_after"]) == ("2", "3")
+    assert (detail["versions_before"], detail["versions_after"]) == ("4", "5")
     assert detail["backup_digest"] == evidence["digest"]
