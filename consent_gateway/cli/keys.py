@@ -18,11 +18,14 @@ from consent_gateway.protection.inventory import EpochCount, KeyInventory
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.upkeep import KeyEvidence, KeyUpkeep
 from consent_gateway.settings import read_settings
-from consent_gateway.wiring import open_upkeep
+from consent_gateway.wiring import adopt_key_copy, open_upkeep
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no progress.")
 _remove = click.option(
-    "--remove-dead-backups", "remove_dead", is_flag=True, help="Delete the listed back-ups in that directory that this makes useless."
+    "--remove-dead-backups",
+    "remove_dead",
+    is_flag=True,
+    help="Delete the listed back-ups in that directory that this makes useless.",
 )
 _folder = click.option(
     "--backup-dir",
@@ -84,6 +87,14 @@ def root(folder: Path | None, *, remove_dead: bool, as_json: bool) -> None:
     with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
         evidence = upkeep.rotate_root(_or_default(folder), bars, remove_dead=remove_dead)
     _tell(evidence, as_json=as_json)
+
+
+@keys.command("adopt-copy")
+def adopt_copy() -> None:
+    """Have KEY_FILE_COPY belong to this installation, once it replaces the one the copy was written for."""
+    settings = read_settings()
+    adopt_key_copy(settings)
+    click.echo(f"`{settings.key_file_copy}` is the copy of `{settings.key_file}` from now on")
 
 
 @keys.command()

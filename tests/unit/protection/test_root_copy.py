@@ -1,6 +1,7 @@
 """The copy of the root key file: written first, never behind, refused when it is none."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,45 @@ def test_no_copy_is_overwritten_when_a_key_file_is_made(tmp_path: Path) -> None:
     with pytest.raises(SettingsRefused, match="never overwritten"):
         FileKeyProvider.create(tmp_path / "root.key", tmp_path / "copy.key")
     assert not (tmp_path / "root.key").exists()
+
+
+def test_a_restored_installation_does_not_take_over_the_copy(made: FileKeyProvider, tmp_path: Path) -> None:
+    """A drill's key file, at another path or at the same one of another machine, is refused the living copy and changes
+    nothing; told to adopt it, it goes on, and now the first is refused.
+    """
+    root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
+    before = copy.read_bytes()
+    (tmp_path / "drill").mkdir()
+    shutil.copy(copy, tmp_path / "drill" / "root.key")
+    drill = FileKeyProvider(tmp_path / "drill" / "root.key", copy)
+    for change in (drill.rotate, drill.versions):
+        with pytest.raises(KeysUnavailable, match=r"written for another key file, `.*/root.key`.* adopt-copy"):
+            change()
+    lock = tmp_path / "root.key.lock"
+    kept = lock.read_bytes()
+    lock.unlink()  # the same path elsewhere, where only the key file was put
+    with pytest.raises(KeysUnavailable, match="another key file"):
+        made.rotate()
+    lock.write_bytes(kept)
+    assert copy.read_bytes() == before
+    assert made.versions() == (1,)
+    drill.adopt_copy()
+    assert drill.rotate() == 2
+    with pytest.raises(KeysUnavailable, match="another key file"):
+        made.versions()
+    assert numbers(root) == {"1"}
+
+
+def test_adopting_overwrites_no_other_keys(made: FileKeyProvider, tmp_path: Path) -> None:
+    """A copy of other keys stays as it is, one that is missing is written, and without a name there is nothing."""
+    stranger = tmp_path / "stranger.key"
+    FileKeyProvider.create(stranger)
+    before = stranger.read_bytes()
+    with pytest.raises(KeysUnavailable, match="unset KEY_FILE_COPY"):
+        FileKeyProvider(tmp_path / "root.key", stranger).adopt_copy()
+    assert stranger.read_bytes() == before
+    with pytest.raises(SettingsRefused, match="not set"):
+        FileKeyProvider(stranger).adopt_copy()
+    (tmp_path / "other" / "copy.key").unlink()
+    made.adopt_copy()
+    assert made.rotate() == 2
