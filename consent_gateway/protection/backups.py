@@ -81,7 +81,10 @@ class Backups:
         with self._database.snapshot() as live:
             epoch = live.execute(sa.select(sa.func.max(EPOCHS.c.epoch))).scalar_one()
             if epoch is None:
-                raise Conflict("there are no keys to back up yet")
+                raise Conflict(
+                    "no person has a key yet: nothing to back up; a key is made with the first sealed value or"
+                    " pseudonym"
+                )
             file = folder / f"keys-{made_at:%Y%m%dT%H%M%S.%fZ}-epoch{epoch}.db"
             fresh = file.with_name(file.name + ".new")
             try:

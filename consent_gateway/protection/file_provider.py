@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consent_gateway.errors import Conflict, KeysUnavailable, NotFound, SettingsRefused
-from consent_gateway.ports import KeyProviderCapabilities
+from consent_gateway.ports import KeyProviderCapabilities, RootKept
 from consent_gateway.protection.material import draw_key, draw_nonce
 from consent_gateway.protection.primitives import KEY_BYTES, bind, gcm_decrypt, gcm_encrypt
 
@@ -145,8 +145,17 @@ class FileKeyProvider:
             destruction_delay_days=0,
             hardware_backed=False,
             old_material_removable=True,
-            root_kept_twice=self._copy is not None,
+            root_kept=self._kept(),
         )
+
+    def _kept(self) -> RootKept:
+        if self._copy is None:
+            return RootKept.ONCE
+        try:
+            same = self._copy.stat().st_dev == self._path.stat().st_dev
+        except OSError:  # a second one that cannot be seen is none
+            return RootKept.ONCE
+        return RootKept.SAME_DISK if same else RootKept.TWICE
 
     def _usable(self) -> _Roots:
         return _usable(self._path)
@@ -163,8 +172,8 @@ class FileKeyProvider:
         if copied.place != _place(self._path):
             raise KeysUnavailable(
                 f"the copy `{self._copy}` was written for another key file, `{copied.place.partition(' ')[2]}` of"
-                " another installation: name another path in KEY_FILE_COPY; only if this installation replaces that one,"
-                " run `consent-gateway keys adopt-copy`"
+                " another installation: name another path in KEY_FILE_COPY; only if this installation replaces that"
+                " one, run `consent-gateway keys adopt-copy`"
             )
         return copied
 

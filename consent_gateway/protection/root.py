@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from consent_gateway.errors import Conflict, SettingsRefused
-from consent_gateway.ports import KeyProvider
+from consent_gateway.ports import KeyProvider, RootKept
 from consent_gateway.protection.backups import Backup, Backups, digest_in, mark
 from consent_gateway.protection.hierarchy import Hierarchy
 from consent_gateway.protection.jobs import Job, Progress
@@ -47,7 +47,8 @@ class RootSteps:
 
     def first(self, entry_id: str, *, remove_dead: bool) -> State:
         """What a run begins with. Raises `SettingsRefused` or `Conflict`, changing nothing, where it must not begin."""
-        if not self._provider.describe().root_kept_twice:
+        versions = list(self._provider.versions())  # refuses a copy that is missing or another
+        if self._provider.describe().root_kept is RootKept.ONCE:
             raise SettingsRefused(
                 "the root keys are on one disk only: set CONSENT_GATEWAY_KEY_FILE_COPY to a path on another medium, so"
                 " that no disk can take everybody's keys with it"
@@ -57,11 +58,14 @@ class RootSteps:
             closings = sa.select(sa.func.max(KEY_BACKUPS.c.destroyed)).where(KEY_BACKUPS.c.ends_epoch.is_not(None))
             before = connection.execute(closings).scalar_one() or 0
         if epoch is None:
-            raise Conflict("there are no keys yet: enrol people first")
+            raise Conflict(
+                "no person has a key yet: nothing to close or rotate; a key is made with the first sealed value or"
+                " pseudonym"
+            )
         return {
             "entry_id": entry_id,
             "epoch_before": epoch,
-            "versions_before": list(self._provider.versions()),
+            "versions_before": versions,
             "destroyed_before": before,
             "remove_dead": remove_dead,
         }

@@ -3,6 +3,7 @@
 Evidence of each is handed to `account`, which is to make it durable in the audit log; this room knows no log.
 """
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -188,6 +189,9 @@ def _refuse_unusable(folder: Path) -> None:
     """Found out before anything is changed, not half-way."""
     if not folder.is_dir():
         raise InputRefused(f"`{folder}` is not a directory: make it, with mode 0700")
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        raise InputRefused(f"`{folder}` has mode {mode:04o}: run `chmod 700` on it, others must not read it")
 
 
 def _existing(file: Path) -> Path:

@@ -25,6 +25,7 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     """Refused without a copy of the root; then status counts the erased, a closing ends it and is in the log once, and
     its back-up verifies and is refused onto a table with keys.
     """
+    assert "root on one disk only" in run(deployment, "status").stdout
     refused = run(deployment, "close-epoch", "--json")
     assert refused.returncode == 3
     assert json.loads(refused.stdout)["error"] == "settings_refused"
@@ -39,6 +40,8 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     services.close()
     told = run(deployment, "status")
     assert told.returncode == 0, told.stderr
+    assert "root version 1 is the only one that unwraps" in told.stdout
+    assert "root kept twice on the same disk" in told.stdout
     assert "1 people erased since the last closing: these can still be read" in told.stdout
     closed = run(deployment, "close-epoch")
     assert closed.returncode == 0, closed.stderr

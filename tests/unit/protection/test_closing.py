@@ -361,7 +361,17 @@ def test_an_empty_key_table_has_nothing_to_close(tmp_path: Path, clock: StillClo
     engine.dispose()
     world = KeyWorld(f"sqlite:///{tmp_path / 'none.db'}", tmp_path, clock, file_provider(tmp_path))
     for work in (world.close_epoch, world.rotate_root, world.back_up):
-        with pytest.raises(Conflict, match="no keys"):
+        with pytest.raises(Conflict, match=r"no person has a key yet: nothing to .* first sealed value"):
             work()
     assert not world.rows(KEY_JOBS)
     world.dispose()
+
+
+def test_a_folder_that_others_can_read_takes_no_back_up(world: KeyWorld) -> None:
+    """The rule of the default folder holds for every other: refused with the mend, nothing written or begun."""
+    world.backups.chmod(0o755)
+    for work in (world.back_up, world.close_epoch):
+        with pytest.raises(InputRefused, match="mode 0755: run `chmod 700`"):
+            work()
+    assert not list(world.backups.iterdir())
+    assert not world.rows(KEY_JOBS)

@@ -3,10 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from consent_gateway.errors import KeysUnavailable, SettingsRefused
+from consent_gateway.ports import RootKept
 from consent_gateway.protection import file_provider
 from consent_gateway.protection.file_provider import FileKeyProvider
 
@@ -26,7 +28,6 @@ def numbers(path: Path) -> set[str]:
 def test_the_copy_follows_every_change(made: FileKeyProvider, tmp_path: Path) -> None:
     """After each change both files are the same, and a retired version is in neither."""
     root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
-    assert made.describe().root_kept_twice
     assert root.read_bytes() == copy.read_bytes()
     made.rotate()
     assert root.read_bytes() == copy.read_bytes()
@@ -137,3 +138,17 @@ def test_adopting_overwrites_no_other_keys(made: FileKeyProvider, tmp_path: Path
     (tmp_path / "other" / "copy.key").unlink()
     made.adopt_copy()
     assert made.rotate() == 2
+
+
+def test_what_is_told_of_a_second_root_was_seen(made: FileKeyProvider, tmp_path: Path) -> None:
+    """One disk for both is told as such, another as twice; a copy that is not there is none."""
+    root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
+    assert made.describe().root_kept is RootKept.SAME_DISK
+    with TemporaryDirectory(dir="/dev/shm") as memory:
+        assert Path(memory).stat().st_dev != root.stat().st_dev, "another disk is needed to look at"
+        elsewhere = Path(memory) / "copy.key"
+        shutil.copy(copy, elsewhere)
+        assert FileKeyProvider(root, elsewhere).describe().root_kept is RootKept.TWICE
+    assert FileKeyProvider(root).describe().root_kept is RootKept.ONCE
+    copy.unlink()
+    assert made.describe().root_kept is RootKept.ONCE

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from consent_gateway.errors import KeysUnavailable, SettingsRefused
+from consent_gateway.ports import RootKept
 from consent_gateway.protection.transit_engine import TransitAddress
 from consent_gateway.protection.transit_provider import TransitKeyProvider
 from consent_gateway.settings import PREFIX, read_settings
@@ -153,6 +154,7 @@ def test_a_deployment_over_openbao(deployment: Deployment, openbao: Server, addr
     assert again.keyring.person_keys("ds_a") == made
     assert again.keyring.inventory().provider.kind == "openbao"
     assert again.keyring.inventory().root_versions == (1,)
+    assert again.keyring.inventory().provider.root_kept is RootKept.BY_SERVER
     again.close()
     openbao.call("POST", f"transit/keys/{address.key_name}/config", {"deletion_allowed": True})
     openbao.call("DELETE", f"transit/keys/{address.key_name}")
