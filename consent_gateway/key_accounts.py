@@ -31,7 +31,7 @@ def entry_of(evidence: KeyEvidence) -> Entry:
         "destruction_delay_days": str(evidence.destruction_delay_days),
         "epoch": str(evidence.epoch),
         "people": str(evidence.people),
-        "removed_backups": str(evidence.removed),
+        "removed_backups": str(len(evidence.removed)),
         "started_at": evidence.started_at.isoformat(),
         "versions_after": _told(evidence.versions_after),
         "versions_before": _told(evidence.versions_before),

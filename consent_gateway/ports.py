@@ -7,6 +7,7 @@ Each contract is a Protocol whose docstrings say order, absence, retries and err
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from consent_gateway.vocabulary import JsonValue
@@ -95,13 +96,22 @@ class CustomerStore(Protocol):
         ...
 
 
+class RootKept(StrEnum):
+    """What is known of a second root, should the first be lost."""
+
+    ONCE = "once"
+    SAME_DISK = "same_disk"  # twice, but the loss of one disk takes both
+    TWICE = "twice"
+    BY_SERVER = "by_server"  # nobody looked: the server's own back-up decides
+
+
 @dataclass(frozen=True, slots=True)
 class KeyProviderCapabilities:
     """What a provider promises (PROTECTION: declared, never guessed).
 
     `kind` is the word that chooses it in the settings. `batch_size` is the most pairs of `unwrap_many` that go out in
     one call of its own. `destruction_delay_days` is how long a retired version could still be brought back by whoever
-    rules the provider: the erasure horizon. `root_kept_twice` is false where the loss of one disk would take the root.
+    rules the provider: the erasure horizon. `root_kept` is what was seen of a second root.
     """
 
     kind: str
@@ -110,7 +120,7 @@ class KeyProviderCapabilities:
     destruction_delay_days: int
     hardware_backed: bool
     old_material_removable: bool
-    root_kept_twice: bool = True
+    root_kept: RootKept = RootKept.BY_SERVER
 
 
 class KeyProvider(Protocol):

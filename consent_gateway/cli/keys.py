@@ -13,16 +13,20 @@ import click
 
 from consent_gateway.cli.keys_domains import retire_domain, retoken, rotate_domain
 from consent_gateway.cli.keys_index import rotate_index
+from consent_gateway.ports import RootKept
 from consent_gateway.protection.backups import Backup
 from consent_gateway.protection.inventory import EpochCount, KeyInventory
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.upkeep import KeyEvidence, KeyUpkeep
 from consent_gateway.settings import read_settings
-from consent_gateway.wiring import open_upkeep
+from consent_gateway.wiring import adopt_key_copy, open_upkeep
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and no progress.")
 _remove = click.option(
-    "--remove-dead-backups", "remove_dead", is_flag=True, help="Delete the back-ups this makes useless."
+    "--remove-dead-backups",
+    "remove_dead",
+    is_flag=True,
+    help="Delete the listed back-ups in that directory that this makes useless.",
 )
 _folder = click.option(
     "--backup-dir",
@@ -31,6 +35,13 @@ _folder = click.option(
     metavar="DIR",
     help="Where the new back-up goes; by default KEY_BACKUP_DIR.",
 )
+
+_KEPT = {
+    RootKept.ONCE: "root on one disk only: set KEY_FILE_COPY",
+    RootKept.SAME_DISK: "root kept twice on the same disk: put KEY_FILE_COPY on another",
+    RootKept.TWICE: "root kept twice",
+    RootKept.BY_SERVER: "root kept by the server: see its back-up",
+}
 
 
 class Services(Protocol):
@@ -84,6 +95,14 @@ def root(folder: Path | None, *, remove_dead: bool, as_json: bool) -> None:
     with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
         evidence = upkeep.rotate_root(_or_default(folder), bars, remove_dead=remove_dead)
     _tell(evidence, as_json=as_json)
+
+
+@keys.command("adopt-copy")
+def adopt_copy() -> None:
+    """Have KEY_FILE_COPY belong to this installation, once it replaces the one the copy was written for."""
+    settings = read_settings()
+    adopt_key_copy(settings)
+    click.echo(f"`{settings.key_file_copy}` is the copy of `{settings.key_file}` from now on")
 
 
 @keys.command()
@@ -150,11 +169,13 @@ def _tell(evidence: KeyEvidence, *, as_json: bool) -> None:
         click.echo(json.dumps(dataclasses.asdict(evidence), default=_told_value))
         return
     done = f"epoch {evidence.closed} is closed, epoch {evidence.epoch} is open" if evidence.closed else "root rotated"
-    versions = ", ".join(map(str, evidence.versions_after))
     click.echo(f"{done}: keys of {evidence.people} people are in `{evidence.backup}`, read back from disk")
     if evidence.closed:
         click.echo(f"{evidence.erased} erased people can no longer be read from any older back-up of the key table")
-    click.echo(f"root versions that still unwrap: {versions}; audit entry {evidence.entry_id}")
+    click.echo(f"{_told_versions(evidence.versions_after)}; audit entry {evidence.entry_id}")
+    for file in evidence.removed:
+        click.echo(f"deleted dead back-up `{file}`")
+    click.echo(f"{len(evidence.removed)} dead back-ups deleted")
     if evidence.destruction_delay_days:
         click.echo(f"the provider destroys old root versions within {evidence.destruction_delay_days} days")
 
@@ -195,9 +216,9 @@ def _told(inventory: KeyInventory) -> str:
             f"provider {provider.kind}: {'hardware' if provider.hardware_backed else 'software'},"
             f" destroys {_told_delay(provider.destruction_delay_days)},"
             f" context {'bound' if provider.context_binding else 'not bound'},"
-            f" root {'kept twice' if provider.root_kept_twice else 'on one disk only: set KEY_FILE_COPY'}"
+            f" {_KEPT[provider.root_kept]}"
         ),
-        f"root versions that still unwrap: {', '.join(map(str, inventory.root_versions))}",
+        _told_versions(inventory.root_versions),
         *_told_work(inventory),
         *map(_told_epoch, inventory.epochs),
     ]
@@ -233,6 +254,12 @@ def _told_epoch(epoch: EpochCount) -> str:
         state = "being closed"
     told = f"epoch {epoch.epoch} ({state}): {epoch.shards} shard keys"
     return told if epoch.people is None else f"{told}, keys of {epoch.people} people, {epoch.destroyed} destroyed"
+
+
+def _told_versions(versions: tuple[int, ...]) -> str:
+    if len(versions) == 1:
+        return f"root version {versions[0]} is the only one that unwraps"
+    return f"root versions that unwrap: {', '.join(map(str, versions))}"
 
 
 def _told_delay(days: int) -> str:

@@ -81,7 +81,10 @@ class Backups:
         with self._database.snapshot() as live:
             epoch = live.execute(sa.select(sa.func.max(EPOCHS.c.epoch))).scalar_one()
             if epoch is None:
-                raise Conflict("there are no keys to back up yet")
+                raise Conflict(
+                    "no person has a key yet: nothing to back up; a key is made with the first sealed value or"
+                    " pseudonym"
+                )
             file = folder / f"keys-{made_at:%Y%m%dT%H%M%S.%fZ}-epoch{epoch}.db"
             fresh = file.with_name(file.name + ".new")
             try:
@@ -197,6 +200,8 @@ class Backups:
     def restore(self, file: Path, progress: Progress) -> Backup:
         """Fill an empty key database from a back-up that verifies; in one transaction, all or nothing.
 
+        The back-ups it lists, itself among them, are listed by their bare names from here on: where they lie they may
+        belong to an installation that goes on, so this one never deletes them.
         Raises `Conflict`, changing nothing, where the key database holds any key.
         """
         about = self.verify(file, progress)
@@ -209,8 +214,22 @@ class Backups:
             for done, rows in every_person(source):
                 insert_rows(live, PERSON_KEYS, rows)
                 progress("restore", done, SHARDS)
-            self.note(live, about)
+            c = KEY_BACKUPS.c
+            for number, listed in live.execute(sa.select(c.number, c.file)).all():
+                live.execute(sa.update(KEY_BACKUPS).where(c.number == number).values(file=Path(listed).name))
+            self.note(live, replace(about, file=Path(file.name)))
         return about
+
+
+def digest_in(file: Path) -> str | None:
+    """The digest that a back-up file carries; None for what is not there or is no back-up."""
+    if not file.is_file():
+        return None
+    try:
+        with _file(file, "ro") as connection:
+            return connection.execute(sa.select(_ABOUT.c.digest)).scalar_one_or_none()
+    except sa.exc.DBAPIError:
+        return None
 
 
 def mark(connection: Connection, name: str) -> int:

@@ -7,7 +7,9 @@ back-up of the file still holds is outside what this provider can promise.
 
 A copy, on another medium, is written before the file at every change, so that it holds every version that anything was
 ever wrapped under and none that was retired. A change that a crash cut off between the two is carried out when it is
-asked for again; a copy that differs in any other way is refused, and nothing is changed.
+asked for again; a copy that differs in any other way is refused, and nothing is changed. A copy names the key file it
+was written for, by its path and the id in the lock file beside it, which no copying of a key file takes along: so a
+restored installation cannot take over the copy of the one that goes on, until it is told to (`adopt_copy`).
 """
 
 import fcntl
@@ -17,15 +19,15 @@ import stat
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consent_gateway.errors import Conflict, KeysUnavailable, NotFound, SettingsRefused
-from consent_gateway.ports import KeyProviderCapabilities
+from consent_gateway.ports import KeyProviderCapabilities, RootKept
 from consent_gateway.protection.material import draw_key, draw_nonce
 from consent_gateway.protection.primitives import KEY_BYTES, bind, gcm_decrypt, gcm_encrypt
 
-_FORMAT = 1
+_FORMAT = 2
 _HEADER_BYTES = 5  # one of wrap format, four of root version
 _WRAP_FORMAT = b"\x01"
 _MODE = 0o600
@@ -34,11 +36,14 @@ _BATCH = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Roots:
-    """The file's content. `last` never falls, so that no version number is used twice."""
+    """The file's content. `last` never falls, so that no version number is used twice. `place` is the key file that it
+    was last written for, as `_place` tells it.
+    """
 
     present: int
     last: int
     keys: dict[int, bytes] = field(repr=False)
+    place: str = field(compare=False)
 
 
 class FileKeyProvider:
@@ -60,7 +65,7 @@ class FileKeyProvider:
             for file in (path, copy):
                 if file is not None and os.path.lexists(file):
                     raise SettingsRefused(f"`{file}` exists already: a key file is never overwritten")
-            first = _Roots(present=1, last=1, keys={1: draw_key()})
+            first = _Roots(present=1, last=1, keys={1: draw_key()}, place=_place(path))
             if copy is not None:
                 _replace(copy, first)
             _replace(path, first)
@@ -93,7 +98,7 @@ class FileKeyProvider:
             if copied is not None and copied.last == new:  # an earlier rotation was cut off before it came to the file
                 self._change(copied)
             else:
-                self._change(_Roots(present=new, last=new, keys={**roots.keys, new: draw_key()}))
+                self._change(replace(roots, present=new, last=new, keys={**roots.keys, new: draw_key()}))
         return new
 
     def retire(self, version: int) -> None:
@@ -106,7 +111,21 @@ class FileKeyProvider:
                 raise NotFound(f"there is no root version {version}")
             kept = {number: key for number, key in roots.keys.items() if number != version}
             self._copied(roots)
-            self._change(_Roots(present=roots.present, last=roots.last, keys=kept))
+            self._change(replace(roots, keys=kept))
+
+    def adopt_copy(self) -> None:
+        """Have the copy belong to this key file from now on; where none is there, it is written.
+
+        For a machine that replaces a lost one. Raises `SettingsRefused` where no copy is named, `KeysUnavailable` for
+        one that holds other keys.
+        """
+        if self._copy is None:
+            raise SettingsRefused("KEY_FILE_COPY is not set: name the copy that is to belong to this key file")
+        with _locked(self._path):
+            roots = self._usable()
+            if os.path.lexists(self._copy) and _usable(self._copy) != roots:
+                raise KeysUnavailable(self._told_another())
+            self._change(roots)
 
     def versions(self) -> tuple[int, ...]:
         """The root versions that still unwrap, ascending; the last is the present one.
@@ -126,8 +145,17 @@ class FileKeyProvider:
             destruction_delay_days=0,
             hardware_backed=False,
             old_material_removable=True,
-            root_kept_twice=self._copy is not None,
+            root_kept=self._kept(),
         )
+
+    def _kept(self) -> RootKept:
+        if self._copy is None:
+            return RootKept.ONCE
+        try:
+            same = self._copy.stat().st_dev == self._path.stat().st_dev
+        except OSError:  # a second one that cannot be seen is none
+            return RootKept.ONCE
+        return RootKept.SAME_DISK if same else RootKept.TWICE
 
     def _usable(self) -> _Roots:
         return _usable(self._path)
@@ -140,13 +168,23 @@ class FileKeyProvider:
             raise KeysUnavailable(f"the copy `{self._copy}` is not there: run `cp -p {self._path} {self._copy}`")
         copied = _usable(self._copy)
         if copied != roots and not _is_next(copied, roots):
+            raise KeysUnavailable(self._told_another())
+        if copied.place != _place(self._path):
             raise KeysUnavailable(
-                f"the copy `{self._copy}` is not a copy of `{self._path}`: see which of the two opens the key table"
-                " (`keys status`), then put a copy of that one in the other's place"
+                f"the copy `{self._copy}` was written for another key file, `{copied.place.partition(' ')[2]}` of"
+                " another installation: name another path in KEY_FILE_COPY; only if this installation replaces that"
+                " one, run `consent-gateway keys adopt-copy`"
             )
         return copied
 
+    def _told_another(self) -> str:
+        return (
+            f"the copy `{self._copy}` is not a copy of `{self._path}`: unset KEY_FILE_COPY and run `keys status` to see"
+            " whether the key file opens the key table, then put a copy of the one that does in the other's place"
+        )
+
     def _change(self, roots: _Roots) -> None:
+        roots = replace(roots, place=_place(self._path))
         if self._copy is not None:
             _replace(self._copy, roots)
         _replace(self._path, roots)
@@ -200,7 +238,9 @@ def _parse(path: Path, content: bytes) -> _Roots:
         if document["format"] != _FORMAT:
             raise SettingsRefused(f"`{path}` is a key file of a format this version does not know: update the gateway")
         keys = {int(number): b64decode(key, validate=True) for number, key in document["keys"].items()}
-        roots = _Roots(present=int(document["present"]), last=int(document["last"]), keys=keys)
+        roots = _Roots(
+            present=int(document["present"]), last=int(document["last"]), keys=keys, place=str(document["place"])
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         # without its cause: a decoder's message could quote what the file holds
         raise SettingsRefused(f"the key file `{path}` is damaged: restore it from its back-up") from None
@@ -219,17 +259,36 @@ def _open(roots: _Roots, wrapped: bytes, context: bytes) -> bytes:
     return gcm_decrypt(roots.keys[version], wrapped[_HEADER_BYTES:], bind(header, context))
 
 
+def _place(path: Path) -> str:
+    """Which key file this is: the id in its lock file, empty where none was ever changed here, and its path."""
+    try:
+        installation = _lock_file(path).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        installation = ""
+    return f"{installation} {path.absolute()}"
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock file beside `path`, which stays: the key file itself is replaced and cannot carry a lock."""
+    """Holds the lock file beside `path`, which stays: the key file itself is replaced and cannot carry a lock.
+
+    Made here, it gets a random id, no secret.
+    """
     try:
-        handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        handle = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     except OSError as error:
         raise SettingsRefused(
             f"nothing can be written beside `{path}` ({error.strerror}): make its directory"
         ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_size == 0:
+            os.write(handle, draw_nonce().hex().encode())
+            os.fsync(handle)
         yield
     finally:
         os.close(handle)
@@ -240,6 +299,7 @@ def _replace(path: Path, roots: _Roots) -> None:
         "format": _FORMAT,
         "present": roots.present,
         "last": roots.last,
+        "place": roots.place,
         "keys": {str(number): b64encode(key).decode() for number, key in sorted(roots.keys.items())},
     }
     fresh = path.with_name(path.name + ".new")

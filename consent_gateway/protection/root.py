@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from consent_gateway.errors import Conflict, SettingsRefused
-from consent_gateway.ports import KeyProvider
-from consent_gateway.protection.backups import Backup, Backups, mark
+from consent_gateway.ports import KeyProvider, RootKept
+from consent_gateway.protection.backups import Backup, Backups, digest_in, mark
 from consent_gateway.protection.hierarchy import Hierarchy
 from consent_gateway.protection.jobs import Job, Progress
 from consent_gateway.protection.key_database import KeyDatabase
@@ -47,7 +47,8 @@ class RootSteps:
 
     def first(self, entry_id: str, *, remove_dead: bool) -> State:
         """What a run begins with. Raises `SettingsRefused` or `Conflict`, changing nothing, where it must not begin."""
-        if not self._provider.describe().root_kept_twice:
+        versions = list(self._provider.versions())  # refuses a copy that is missing or another
+        if self._provider.describe().root_kept is RootKept.ONCE:
             raise SettingsRefused(
                 "the root keys are on one disk only: set CONSENT_GATEWAY_KEY_FILE_COPY to a path on another medium, so"
                 " that no disk can take everybody's keys with it"
@@ -57,11 +58,14 @@ class RootSteps:
             closings = sa.select(sa.func.max(KEY_BACKUPS.c.destroyed)).where(KEY_BACKUPS.c.ends_epoch.is_not(None))
             before = connection.execute(closings).scalar_one() or 0
         if epoch is None:
-            raise Conflict("there are no keys yet: enrol people first")
+            raise Conflict(
+                "no person has a key yet: nothing to close or rotate; a key is made with the first sealed value or"
+                " pseudonym"
+            )
         return {
             "entry_id": entry_id,
             "epoch_before": epoch,
-            "versions_before": list(self._provider.versions()),
+            "versions_before": versions,
             "destroyed_before": before,
             "remove_dead": remove_dead,
         }
@@ -115,16 +119,24 @@ class RootSteps:
         return {}
 
     def remove_dead(self, job: Job) -> State:
-        """Delete the listed back-ups that this run has made useless, where that was asked for."""
+        """Delete the listed back-ups that this run has made useless, where that was asked for.
+
+        Only what lies in the run's own folder, and only where the file still says that it is the one that was listed:
+        a list that came here from another installation names that one's living back-ups.
+        """
         if not job.state["remove_dead"]:
-            return {"removed": 0}
+            return {"removed": []}
+        c = KEY_BACKUPS.c
         with self._database.reading() as connection:
-            listed = connection.execute(sa.select(KEY_BACKUPS.c.file)).scalars().all()
-        dead = [Path(file) for file in listed if file != job.state["file"]]
-        there = [file for file in dead if file.exists()]
-        for file in there:
+            listed = connection.execute(sa.select(c.file, c.digest).order_by(c.number)).all()
+        removed = []
+        for row in listed:
+            file = Path(row.file)
+            if row.file == job.state["file"] or file.parent != self._folder or digest_in(file) != row.digest:
+                continue
             file.unlink(missing_ok=True)
-        return {"removed": len(there)}
+            removed.append(row.file)
+        return {"removed": removed}
 
 
 def backup_of(job: Job) -> Backup:

@@ -3,6 +3,7 @@
 Evidence of each is handed to `account`, which is to make it durable in the audit log; this room knows no log.
 """
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +31,7 @@ class KeyEvidence:
 
     `versions_before` and `versions_after` are the provider's own word on which root versions still unwrap, which they
     do for `destruction_delay_days` after it. `erased` people could be read from older back-ups until now and cannot any
-    more (0 where no epoch was closed). `removed` counts the dead back-ups that were deleted.
+    more (0 where no epoch was closed). `removed` are the dead back-ups that were deleted.
     """
 
     entry_id: str
@@ -46,7 +47,7 @@ class KeyEvidence:
     versions_before: tuple[int, ...]
     versions_after: tuple[int, ...]
     destruction_delay_days: int
-    removed: int
+    removed: tuple[str, ...]
 
 
 Account = Callable[[KeyEvidence], None]
@@ -180,7 +181,7 @@ class KeyUpkeep:
             versions_before=tuple(state["versions_before"]),
             versions_after=tuple(state["versions_after"]),
             destruction_delay_days=self._provider.describe().destruction_delay_days,
-            removed=state["removed"],
+            removed=tuple(state["removed"]),
         )
 
 
@@ -188,6 +189,9 @@ def _refuse_unusable(folder: Path) -> None:
     """Found out before anything is changed, not half-way."""
     if not folder.is_dir():
         raise InputRefused(f"`{folder}` is not a directory: make it, with mode 0700")
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        raise InputRefused(f"`{folder}` has mode {mode:04o}: run `chmod 700` on it, others must not read it")
 
 
 def _existing(file: Path) -> Path:

@@ -7,7 +7,7 @@ of, `services` is a web process, `worker` the one in the background, `operators`
 from consent_gateway.wiring.databases import open_databases, upgrade_databases
 from consent_gateway.wiring.operators import open_doctor, open_upkeep
 from consent_gateway.wiring.parts import SystemClock, every_class
-from consent_gateway.wiring.providers import open_key_provider
+from consent_gateway.wiring.providers import adopt_key_copy, open_key_provider
 from consent_gateway.wiring.services import Services, open_services
 from consent_gateway.wiring.worker import Background, open_background, open_sealer
 
@@ -15,6 +15,7 @@ __all__ = [
     "Background",
     "Services",
     "SystemClock",
+    "adopt_key_copy",
     "every_class",
     "open_background",
     "open_databases",

@@ -7,7 +7,7 @@ from consent_gateway.audit.tables import AUDIT_CHECKPOINTS
 from consent_gateway.database import STATEMENT_SECONDS, open_engine, refuse_unless_durable
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.migrate import refuse_unless_current, upgrade
-from consent_gateway.protection.tables import EPOCHS
+from consent_gateway.protection.tables import EPOCHS, NAMED_KEYS
 from consent_gateway.settings import Settings, prepare_directories
 from consent_gateway.wiring.providers import make_root_key
 
@@ -21,7 +21,7 @@ def upgrade_databases(settings: Settings) -> None:
         engine = open_engine(url, threads=1, statement_seconds=_MIGRATION_SECONDS)
         upgrade(engine, "gateway" if chain == "gateway" else "keys")
         engine.dispose()
-    make_root_key(settings, lambda: _has_rows(settings.key_database_url, EPOCHS))
+    make_root_key(settings, lambda: keys_were_made(settings))
     _make_log_key(settings)
 
 
@@ -30,6 +30,11 @@ def _make_log_key(settings: Settings) -> None:
     if not settings.log_key_file.exists() and _has_rows(settings.database_url, AUDIT_CHECKPOINTS):
         raise SettingsRefused(f"`{settings.log_key_file}` is gone, but it signed the log: restore it from its backup")
     open_signer(settings.log_key_file, settings.log_origin)
+
+
+def keys_were_made(settings: Settings) -> bool:
+    """Whether the key table holds anything that the root key must open."""
+    return _has_rows(settings.key_database_url, EPOCHS) or _has_rows(settings.key_database_url, NAMED_KEYS)
 
 
 def _has_rows(url: str, table: sa.Table) -> bool:

@@ -10,7 +10,7 @@ from consent_gateway.ports import Clock
 from consent_gateway.protection.upkeep import KeyUpkeep
 from consent_gateway.settings import Settings
 from consent_gateway.store_scan import StoreScan
-from consent_gateway.wiring.databases import open_databases
+from consent_gateway.wiring.databases import keys_were_made, open_databases
 from consent_gateway.wiring.parts import SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.providers import open_key_provider
 
@@ -24,7 +24,13 @@ def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
     """
     engine, key_engine = open_databases(settings, key_statement_seconds=_UPKEEP_SECONDS)
     account = AccountForKeys(engine, settings.state_dir)
-    return KeyUpkeep(open_key_provider(settings), key_engine, settings.tenant, clock or SystemClock(), account)
+    return KeyUpkeep(
+        open_key_provider(settings, lambda: keys_were_made(settings)),
+        key_engine,
+        settings.tenant,
+        clock or SystemClock(),
+        account,
+    )
 
 
 def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock | None = None) -> Doctor:

@@ -22,7 +22,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.settings import Settings
-from consent_gateway.wiring.databases import open_databases
+from consent_gateway.wiring.databases import keys_were_made, open_databases
 from consent_gateway.wiring.providers import open_key_provider
 
 
@@ -93,7 +93,9 @@ def open_parts(settings: Settings, clock: Clock) -> Parts:
     with ExitStack() as opened:  # what was opened is let go where a later part does not open
         opened.callback(engine.dispose)
         opened.callback(key_engine.dispose)
-        keyring = KeyRing(open_key_provider(settings), key_engine, settings.tenant, clock)
+        keyring = KeyRing(
+            open_key_provider(settings, lambda: keys_were_made(settings)), key_engine, settings.tenant, clock
+        )
         opened.callback(keyring.close)
         keyring.load()
         version_key = keyring.service_key("record-version")

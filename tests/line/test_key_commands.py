@@ -25,6 +25,7 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     """Refused without a copy of the root; then status counts the erased, a closing ends it and is in the log once, and
     its back-up verifies and is refused onto a table with keys.
     """
+    assert "root on one disk only" in run(deployment, "status").stdout
     refused = run(deployment, "close-epoch", "--json")
     assert refused.returncode == 3
     assert json.loads(refused.stdout)["error"] == "settings_refused"
@@ -39,6 +40,8 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     services.close()
     told = run(deployment, "status")
     assert told.returncode == 0, told.stderr
+    assert "root version 1 is the only one that unwraps" in told.stdout
+    assert "root kept twice on the same disk" in told.stdout
     assert "1 people erased since the last closing: these can still be read" in told.stdout
     closed = run(deployment, "close-epoch")
     assert closed.returncode == 0, closed.stderr
@@ -46,6 +49,13 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     assert "re-wrap" in closed.stderr
     rotated = run(deployment, "rotate", "root", "--json")
     assert rotated.returncode == 0, rotated.stderr
+    evidence = json.loads(rotated.stdout)
+    assert evidence["removed"] == []
+    last = json.loads(run(deployment, "status", "--json").stdout)["last_backup"]["file"]
+    cleaned = run(deployment, "rotate", "root", "--remove-dead-backups")
+    assert f"deleted dead back-up `{last}`" in cleaned.stdout
+    assert "2 dead back-ups deleted" in cleaned.stdout
+    rotated = run(deployment, "rotate", "root", "--json")
     evidence = json.loads(rotated.stdout)
     status = json.loads(run(deployment, "status", "--json").stdout)
     assert status["erased_since_closing"] == 0
@@ -62,5 +72,5 @@ def test_the_life_of_an_erasure(deployment: Deployment, tmp_path: Path) -> None:
     assert entry is not None
     detail = entry.entry["detail"]
     assert (entry.entry["kind"], entry.entry["action"]) == ("key", "rotate_root")
-    assert (detail["versions_before"], detail["versions_after"]) == ("2", "3")
+    assert (detail["versions_before"], detail["versions_after"]) == ("4", "5")
     assert detail["backup_digest"] == evidence["digest"]

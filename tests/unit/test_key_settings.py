@@ -66,7 +66,7 @@ def test_a_missing_extra_says_what_to_install(
     """Without the provider's package the start is refused with the command that installs it."""
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SettingsRefused, match=f"pip install .*{told}"):
-        open_key_provider(settings(**given))
+        open_key_provider(settings(**given), lambda: False)
 
 
 def test_a_first_root_is_made_once_and_a_lost_one_never_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,10 +76,12 @@ def test_a_first_root_is_made_once_and_a_lost_one_never_hidden(monkeypatch: pyte
     with mock_aws():
         with pytest.raises(SettingsRefused, match="is gone, but keys were made with it"):
             make_root_key(settings(**AWS), lambda: True)
+        with pytest.raises(SettingsRefused, match="is gone, but keys were made with it"):
+            open_key_provider(settings(**AWS), lambda: True)
         with pytest.raises(SettingsRefused, match="do not exist"):
-            open_key_provider(settings(**AWS))
+            open_key_provider(settings(**AWS), lambda: False)
         make_root_key(settings(**AWS), lambda: False)
-        provider = open_key_provider(settings(**AWS))
+        provider = open_key_provider(settings(**AWS), lambda: False)
         assert isinstance(provider, KmsKeyProvider)
         make_root_key(settings(**AWS), lambda: False)
         assert provider.versions() == (1,)
@@ -91,7 +93,7 @@ def test_a_retired_kms_key_is_scheduled_and_a_cut_retiring_completes(monkeypatch
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-a-test")
     with mock_aws():
         make_root_key(settings(**AWS), lambda: False)
-        provider = open_key_provider(settings(**AWS, KEY_DELETION_DAYS="9"))
+        provider = open_key_provider(settings(**AWS, KEY_DELETION_DAYS="9"), lambda: False)
         assert isinstance(provider, KmsKeyProvider)
         assert provider.describe().destruction_delay_days == 9
         old = provider._kms.aliases()[1]
@@ -110,4 +112,4 @@ def test_the_provider_that_is_away_at_the_start_is_named(tmp_path: Path) -> None
     with pytest.raises(KeysUnavailable, match=r"127\.0\.0\.1:1` did not answer"):
         make_root_key(settings(**given), lambda: False)
     with pytest.raises(KeysUnavailable, match="did not answer"):
-        open_key_provider(settings(**given))
+        open_key_provider(settings(**given), lambda: False)

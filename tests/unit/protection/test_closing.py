@@ -267,15 +267,53 @@ def test_dead_back_ups_are_deleted_only_on_demand(world: KeyWorld) -> None:
     """Older back-ups stay, and cannot be opened any more; asked to, a closing deletes those it knows."""
     old = world.back_up()
     world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
-    world.close_epoch()
+    first = world.close_epoch()
+    assert first.removed == ()
     assert old.file.exists()
     with pytest.raises(KeysUnavailable):
         world.upkeep().verify(old.file, silent)
     world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
     evidence = world.close_epoch(remove_dead=True)
-    assert evidence.removed == 2
+    assert evidence.removed == (str(old.file), str(world.backups / first.backup))
     assert [file.name for file in world.backups.iterdir()] == [evidence.backup]
     assert len(world.rows(KEY_BACKUPS)) == 3
+
+
+def test_only_its_own_back_ups_in_its_own_folder_are_deleted(world: KeyWorld, tmp_path: Path) -> None:
+    """A file written elsewhere, one that is another than was listed, and one that is no back-up stay where they are."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    world.upkeep().back_up(elsewhere, silent)
+    replaced, spoilt = [], []
+    for files in (replaced, spoilt):
+        world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+        files.append(world.back_up().file)
+        world.ring().create_many([f"ds_more_{len(replaced)}{len(spoilt)}"])
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    dead = world.back_up().file
+    shutil.copy(dead, replaced[0])
+    spoilt[0].write_text("somebody else's notes, under the name of a back-up")
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    assert world.close_epoch(remove_dead=True).removed == (str(dead),)
+    assert not dead.exists()
+    assert all(file.exists() for file in (*elsewhere.iterdir(), *replaced, *spoilt))
+    assert list(elsewhere.iterdir())
+
+
+def test_a_restored_copy_deletes_no_back_up_of_the_one_it_came_from(world: KeyWorld) -> None:
+    """A drill that uses the very same folder leaves every back-up of the living installation; its own it deletes."""
+    world.close_epoch()
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    made = world.back_up()
+    living = set(world.backups.iterdir())
+    drill = world.beside("drill")
+    drill.upkeep().restore(made.file, silent)
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    own = drill.back_up().file
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    evidence = drill.close_epoch(remove_dead=True)
+    assert evidence.removed == (str(own),)
+    assert set(world.backups.iterdir()) == living | {world.backups / evidence.backup}
 
 
 def test_a_process_forgets_closed_epochs(world: KeyWorld, clock: StillClock) -> None:
@@ -323,7 +361,17 @@ def test_an_empty_key_table_has_nothing_to_close(tmp_path: Path, clock: StillClo
     engine.dispose()
     world = KeyWorld(f"sqlite:///{tmp_path / 'none.db'}", tmp_path, clock, file_provider(tmp_path))
     for work in (world.close_epoch, world.rotate_root, world.back_up):
-        with pytest.raises(Conflict, match="no keys"):
+        with pytest.raises(Conflict, match=r"no person has a key yet: nothing to .* first sealed value"):
             work()
     assert not world.rows(KEY_JOBS)
     world.dispose()
+
+
+def test_a_folder_that_others_can_read_takes_no_back_up(world: KeyWorld) -> None:
+    """The rule of the default folder holds for every other: refused with the mend, nothing written or begun."""
+    world.backups.chmod(0o755)
+    for work in (world.back_up, world.close_epoch):
+        with pytest.raises(InputRefused, match="mode 0755: run `chmod 700`"):
+            work()
+    assert not list(world.backups.iterdir())
+    assert not world.rows(KEY_JOBS)

@@ -91,7 +91,7 @@ def test_a_missing_file_or_directory_is_refused(path: Path) -> None:
         {"keys": []},
         {"keys": {}},
         {"present": None},
-        {"format": 2},
+        {"format": 3},
     ],
     ids=str,
 )

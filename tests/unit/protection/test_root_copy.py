@@ -1,11 +1,14 @@
 """The copy of the root key file: written first, never behind, refused when it is none."""
 
 import json
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from consent_gateway.errors import KeysUnavailable, SettingsRefused
+from consent_gateway.ports import RootKept
 from consent_gateway.protection import file_provider
 from consent_gateway.protection.file_provider import FileKeyProvider
 
@@ -25,7 +28,6 @@ def numbers(path: Path) -> set[str]:
 def test_the_copy_follows_every_change(made: FileKeyProvider, tmp_path: Path) -> None:
     """After each change both files are the same, and a retired version is in neither."""
     root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
-    assert made.describe().root_kept_twice
     assert root.read_bytes() == copy.read_bytes()
     made.rotate()
     assert root.read_bytes() == copy.read_bytes()
@@ -94,3 +96,59 @@ def test_no_copy_is_overwritten_when_a_key_file_is_made(tmp_path: Path) -> None:
     with pytest.raises(SettingsRefused, match="never overwritten"):
         FileKeyProvider.create(tmp_path / "root.key", tmp_path / "copy.key")
     assert not (tmp_path / "root.key").exists()
+
+
+def test_a_restored_installation_does_not_take_over_the_copy(made: FileKeyProvider, tmp_path: Path) -> None:
+    """A drill's key file, at another path or at the same one of another machine, is refused the living copy and changes
+    nothing; told to adopt it, it goes on, and now the first is refused.
+    """
+    root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
+    before = copy.read_bytes()
+    (tmp_path / "drill").mkdir()
+    shutil.copy(copy, tmp_path / "drill" / "root.key")
+    drill = FileKeyProvider(tmp_path / "drill" / "root.key", copy)
+    for change in (drill.rotate, drill.versions):
+        with pytest.raises(KeysUnavailable, match=r"written for another key file, `.*/root.key`.* adopt-copy"):
+            change()
+    lock = tmp_path / "root.key.lock"
+    kept = lock.read_bytes()
+    lock.unlink()  # the same path elsewhere, where only the key file was put
+    with pytest.raises(KeysUnavailable, match="another key file"):
+        made.rotate()
+    lock.write_bytes(kept)
+    assert copy.read_bytes() == before
+    assert made.versions() == (1,)
+    drill.adopt_copy()
+    assert drill.rotate() == 2
+    with pytest.raises(KeysUnavailable, match="another key file"):
+        made.versions()
+    assert numbers(root) == {"1"}
+
+
+def test_adopting_overwrites_no_other_keys(made: FileKeyProvider, tmp_path: Path) -> None:
+    """A copy of other keys stays as it is, one that is missing is written, and without a name there is nothing."""
+    stranger = tmp_path / "stranger.key"
+    FileKeyProvider.create(stranger)
+    before = stranger.read_bytes()
+    with pytest.raises(KeysUnavailable, match="unset KEY_FILE_COPY"):
+        FileKeyProvider(tmp_path / "root.key", stranger).adopt_copy()
+    assert stranger.read_bytes() == before
+    with pytest.raises(SettingsRefused, match="not set"):
+        FileKeyProvider(stranger).adopt_copy()
+    (tmp_path / "other" / "copy.key").unlink()
+    made.adopt_copy()
+    assert made.rotate() == 2
+
+
+def test_what_is_told_of_a_second_root_was_seen(made: FileKeyProvider, tmp_path: Path) -> None:
+    """One disk for both is told as such, another as twice; a copy that is not there is none."""
+    root, copy = tmp_path / "root.key", tmp_path / "other" / "copy.key"
+    assert made.describe().root_kept is RootKept.SAME_DISK
+    with TemporaryDirectory(dir="/dev/shm") as memory:
+        assert Path(memory).stat().st_dev != root.stat().st_dev, "another disk is needed to look at"
+        elsewhere = Path(memory) / "copy.key"
+        shutil.copy(copy, elsewhere)
+        assert FileKeyProvider(root, elsewhere).describe().root_kept is RootKept.TWICE
+    assert FileKeyProvider(root).describe().root_kept is RootKept.ONCE
+    copy.unlink()
+    assert made.describe().root_kept is RootKept.ONCE

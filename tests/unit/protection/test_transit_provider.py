@@ -8,10 +8,12 @@ from uuid import uuid4
 import pytest
 
 from consent_gateway.errors import KeysUnavailable, SettingsRefused
+from consent_gateway.ports import RootKept
 from consent_gateway.protection.transit_engine import TransitAddress
 from consent_gateway.protection.transit_provider import TransitKeyProvider
-from consent_gateway.settings import read_settings
+from consent_gateway.settings import PREFIX, read_settings
 from consent_gateway.wiring import open_services, upgrade_databases
+from consent_gateway.wiring.providers import make_root_key, open_key_provider
 from tests.deployment import ROOT, Deployment
 from tests.peers.openbao import Server, start
 
@@ -152,12 +154,13 @@ def test_a_deployment_over_openbao(deployment: Deployment, openbao: Server, addr
     assert again.keyring.person_keys("ds_a") == made
     assert again.keyring.inventory().provider.kind == "openbao"
     assert again.keyring.inventory().root_versions == (1,)
+    assert again.keyring.inventory().provider.root_kept is RootKept.BY_SERVER
     again.close()
     openbao.call("POST", f"transit/keys/{address.key_name}/config", {"deletion_allowed": True})
     openbao.call("DELETE", f"transit/keys/{address.key_name}")
     with pytest.raises(SettingsRefused, match="is gone, but keys were made with it"):
         upgrade_databases(settings)
-    with pytest.raises(SettingsRefused, match="does not exist"):
+    with pytest.raises(SettingsRefused, match="is gone, but keys were made with it"):
         open_services(settings)
     assert not TransitKeyProvider.exists(address)
 
@@ -183,3 +186,17 @@ def test_a_server_that_lost_its_keys_opens_nothing(tmp_path: Path) -> None:
             another.unwrap(wrapped, b"c")
     finally:
         server.stop()
+
+
+def test_a_lost_key_of_a_server_is_told_as_lost_at_every_start(openbao: Server, address: TransitAddress) -> None:
+    """With keys in the table a missing root is told as gone, to be restored, and nobody is told to make another."""
+    variables = {"STORE_URL": "sqlite:///store.db", "KEY_PROVIDER": "openbao", "KEY_SERVER": address.server}
+    variables |= {"KEY_TOKEN_FILE": str(address.token_file), "KEY_NAME": address.key_name}
+    settings = read_settings({PREFIX + name: value for name, value in variables.items()})
+    told = f"the key `{address.key_name}` .* is gone, but keys were made with it: restore it from its back-up"
+    for opening in (open_key_provider, make_root_key):
+        with pytest.raises(SettingsRefused, match=told):
+            opening(settings, lambda: True)
+    assert not TransitKeyProvider.exists(address)
+    make_root_key(settings, lambda: False)
+    assert open_key_provider(settings, lambda: True).versions() == (1,)
