@@ -105,14 +105,10 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
     """
     parts = open_parts(settings, clock or SystemClock())
-    notices = Notices(parts.policies.documents.notices, parts.clock)
-    with parts.engine.begin() as connection:
-        notices.keep(connection, parts.clock.now())
-        archive.save(connection, parts.policies, parts.clock.now())
+    notices, customers = _kept_notices(parts), _customers(parts, settings)
     choices = _choices(parts, notices)
     hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
-    gateway = _gateway(parts, settings, hearing)
-    enrolment, customers = _enrolment(parts), _customers(parts, settings)
+    gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -153,6 +149,16 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,
     )
+
+
+def _kept_notices(parts: Parts) -> Notices:
+    """The notices, once their texts and this revision of the policy are kept in the database for later readers."""
+    notices = Notices(parts.policies.documents.notices, parts.clock)
+    now = parts.clock.now()
+    with parts.engine.begin() as connection:
+        notices.keep(connection, now)
+        archive.save(connection, parts.policies, now)
+    return notices
 
 
 def _gateway(parts: Parts, settings: Settings, hearing: Hearing) -> Gateway:

@@ -110,7 +110,7 @@ def test_a_right_answer_signs_the_account_in(login: Login) -> None:
     assert login.sent["code_challenge_method"] == "S256"
     assert login.sent["redirect_uri"] == f"{ISSUER}/sign-in/callback"
     answer = login.back()
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/preferences")
     ((form, headers),) = login.provider.asked
     verifier = form["code_verifier"][0]
     digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
