@@ -28,6 +28,7 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.consent import ledger
 from consent_gateway.consent.bound import event_entry
+from consent_gateway.customers import leaving
 from consent_gateway.database import DRIVER_ERRORS, from_micros, to_micros
 from consent_gateway.errors import Conflict, DatabaseUnavailable, GatewayError, NotFound
 from consent_gateway.ids import new_id
@@ -136,6 +137,7 @@ class Shredding:
             event = ledger.record(connection, _erased(data_subject, reference, by, now), now=now)
             record_in(connection, event_entry(event))
         left = leave(connection, data_subject, self._tags)
+        leaving.end_all(connection, data_subject)
         shredding_id = new_id("shr", now)
         row = {
             "shredding_id": shredding_id,

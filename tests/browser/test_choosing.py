@@ -72,15 +72,16 @@ def test_the_whole_journey_without_scripting(site: Site, signed_in: Open) -> Non
     page.reload()  # sends nothing again
     assert kinds(site, person) == [("email_marketing", EventKind.GRANT)]
     banner.get_by_role("link").click()
-    expect(page.locator("dl.receipt")).to_contain_text("We use this to send you news and offers by e-mail.")
+    expect(page.locator("dl.receipt")).to_contain_text("We use your name, your language and the address")
     page.get_by_role("link", name="History").click()
     page.get_by_text("Read the text shown then").click()
-    expect(page.locator("blockquote")).to_contain_text("Offers by e-mail")
+    expect(page.locator("blockquote")).to_contain_text("News and offers")
     page.go_back()
     fresh(page)
     expect(page.locator("#email_marketing")).to_be_checked()
     page.check("[name='mark.email_marketing'][value=refuse]")
     page.click(SAVE)
+    expect(page.locator(".done")).to_contain_text("Offers by e-mail")
     page.go_back()
     page.go_forward()
     expect(page.locator("[name='mark.email_marketing'][value=refuse]")).to_be_checked()
@@ -243,7 +244,7 @@ def test_a_receipt_prints_on_one_page_without_navigation(site: Site, signed_in: 
     page.emulate_media(media="print")
     assert page.pdf(prefer_css_page_size=True).count(b"/Type /Page\n") == 1
     assert [one.is_visible() for one in page.locator("nav, form, .skip").all()] == [False, False, False]
-    expect(page.locator("dl.receipt")).to_contain_text("page.allergen_safety")
+    expect(page.locator("dl.receipt")).to_contain_text("allergies")
 
 
 def test_a_form_of_a_foreign_site_is_refused(site: Site, signed_in: Open) -> None:

@@ -143,7 +143,7 @@ def test_the_status_shows_what_was_turned_off_and_contradicted(line: Line) -> No
     """An earlier yes to advertising is told as contradicted, by its event and the signal's; the yes itself is kept."""
     person = named(11)
     choices, caller = line.services.choices, line.caller(ADS, "loyalty_account")
-    shown = {"notice": "privacy", "notice_version": "2026-1", "language": "en"}
+    shown = {"notice": "advertising", "notice_version": "5", "language": "en"}
     now = line.services.clock.now()
     yes = choices.record(caller, NewChoice(person, EventKind.GRANT, now, "web_form", ADS, **shown))
     before = line.services.hearing.status(person)

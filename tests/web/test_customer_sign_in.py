@@ -117,7 +117,7 @@ def test_a_mailed_link_signs_its_person_in(site: StandIns, application: Flask) -
     mail = site.mailer.sent[-1]
     assert (mail.recipient, mail.language) == (ADA_EMAIL, "de")
     assert mail.subject_line == "Coffee & Co: Ihr Anmeldelink"
-    assert browser.post("/sign-in/link", {"t": token}).headers["Location"] == "/sign-in"
+    assert browser.post("/sign-in/link", {"t": token}).headers["Location"] == "/preferences"
     session = site.customers.sessions.resolve(browser.cookie(SESSION_COOKIE) or "")
     assert session is not None
     assert (session.data_subject, session.assurance, session.purpose) == (ADA, "link", None)
@@ -301,7 +301,7 @@ def test_no_page_sends_a_browser_elsewhere(site: StandIns, application: Flask) -
         browser.post("/sign-out"),
         browser.post("/sign-in/mail" + evil, {"email": ADA_EMAIL}),
     ]
-    assert [one.headers["Location"] for one in answers] == ["/sign-in", "/sign-in", "/sign-in/sent"]
+    assert [one.headers["Location"] for one in answers] == ["/preferences", "/sign-in", "/sign-in/sent"]
 
 
 def test_mail_that_fails_waits_and_mail_refused_is_dropped(site: StandIns, application: Flask) -> None:

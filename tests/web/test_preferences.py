@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
+from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.tables import CONSENT_EVENTS
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.preferences.notices import PageNotices
@@ -89,7 +90,7 @@ def send(http: FlaskClient, services: Services, form: Mapping[str, Any], **more:
     return http.post(path, data={"form": token, "lang": "en", **form}, headers=headers, **more)
 
 
-GRANT = {"mark.email_marketing": "allow", "shown.email_marketing": "1"}
+GRANT = {"mark.email_marketing": "allow", "shown.email_marketing": "5"}
 
 
 def test_the_golden_list_of_pages() -> None:
@@ -229,7 +230,7 @@ def test_no_word_is_missed_by_a_translator(services: Services, person: str, monk
     """With every word of the files put in brackets, no sentence of any page stands outside brackets."""
     marked = {key: replace_words(words) for key, words in services.preferences.words.items()}
     monkeypatch.setattr(services.preferences, "words", marked)
-    monkeypatch.setattr(services.preferences, "notices", PageNotices(marked, services.policies))
+    monkeypatch.setattr(services.preferences, "notices", PageNotices(marked, Notices({}, services.clock)))
     client = create_app(services).test_client()
     client.set_cookie(COOKIE, f"s1.{person}", domain="localhost")
     for path in ("/preferences", "/preferences/history", "/preferences/uses"):

@@ -170,7 +170,7 @@ def _signed_in(issued: IssuedToken) -> Response:
 
 
 def _signed_out() -> Response:
-    response = go_on(LANDING)
+    response = go_on("/sign-in")
     browser.sign_out(response)
     return response
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.audit.tables import AUDIT_QUEUE
+from consent_gateway.customers import leaving
 from consent_gateway.database import METADATA
 from consent_gateway.errors import Conflict, IdentifierRefused, InputRefused, KeysUnavailable, NotFound, Suppressed
 from consent_gateway.people import directory
@@ -118,7 +119,8 @@ def test_every_table_that_names_a_person_is_emptied_or_stays_for_a_reason(
     emptied = {IDENTIFIERS.name, SHARED_IDENTIFIERS.name, FIELD_PROVENANCE.name, SEARCH_INDEXES.name}
     stays = {"people", "consent_events", "person_state", "purpose_state", "audit_log", "shreddings"}
     naming = {table.name for table in METADATA.tables.values() if "data_subject" in table.c}
-    assert naming == emptied | stays
+    ended = {table.name for table in leaving.OF_A_PERSON}  # by the act of erasure
+    assert naming == emptied | stays | ended
     one, other = known.enrol("1", MAIL, PHONE), known.enrol("2", PHONE)
     known.leave(one)
     known.leave(other)

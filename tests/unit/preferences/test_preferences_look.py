@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from consent_gateway.consent.notices import Notices
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies
 from consent_gateway.preferences.brand import contrast, read_brand
 from consent_gateway.preferences.notices import PageNotices
 from consent_gateway.preferences.words import LANGUAGES, needed_by, read_words
+from consent_gateway.wiring.parts import SystemClock
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
@@ -85,7 +87,7 @@ def test_a_text_is_found_again_by_what_the_event_kept() -> None:
     """What `current` shows, `find` finds by id, version and language; another version or a foreign id is not."""
     policies, loaded = ROOT / "policies", load_policies(ROOT / "policies")
     words = read_words(policies, needed_by(loaded, read_brand(policies)))
-    notices = PageNotices(words, loaded)
+    notices = PageNotices(words, Notices(loaded.documents.notices, SystemClock()))
     digests = set()
     for language in LANGUAGES:
         shown = notices.current("email_marketing", language)
