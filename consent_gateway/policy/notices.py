@@ -23,7 +23,8 @@ from consent_gateway.policy.source import Document
 
 FOLDER = "notices/"
 CHOICE, INCENTIVE = "choice", "incentive"
-KINDS = (CHOICE, INCENTIVE, "opt_out", "limit", "signal")
+PARENT = "parent"
+KINDS = (CHOICE, INCENTIVE, "opt_out", "limit", "signal", PARENT)
 ASKING = frozenset({CHOICE, INCENTIVE})
 """Kinds that ask for a yes: a purpose has one such notice at most, and its accepted versions come from it."""
 

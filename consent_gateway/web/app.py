@@ -9,9 +9,11 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    confirmations,
     consents,
     customers,
     decisions,
+    evidence,
     officers,
     receipts,
     reidentifications,
@@ -22,7 +24,7 @@ from consent_gateway.web.api import (
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
-from consent_gateway.web.customer import outbox_page, sign_in, unsubscribing
+from consent_gateway.web.customer import confirming, outbox_page, sign_in, unsubscribing
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
@@ -36,11 +38,14 @@ OPERATIONS: tuple[Operation, ...] = (
     *consents.OPERATIONS,
     *signals.OPERATIONS,
     *receipts.OPERATIONS,
+    *evidence.OPERATIONS,
+    *confirmations.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
     *sign_in.OPERATIONS,
     *unsubscribing.OPERATIONS,
+    *confirming.OPERATIONS,
     *outbox_page.OPERATIONS,
     *system.OPERATIONS,
 )

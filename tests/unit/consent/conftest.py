@@ -20,6 +20,7 @@ from consent_gateway.policy.notices import Notice, read_notices
 from consent_gateway.policy.source import parse
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
 from tests.conftest import NOON, FixedIndexKeys, StillClock
+from tests.steps import shipped_steps
 
 PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
 
@@ -107,6 +108,7 @@ def choices(
         purposes=PURPOSES,
         purposes_for_any=PURPOSES,
         notices=notices,
+        steps=shipped_steps(),
     )
 
 
