@@ -135,12 +135,6 @@ def notice_faults(notices: Mapping[str, Notice], purposes: Mapping[str, Any]) ->
                 yield Finding(notice.path, version.line, what, f"write the text in `{language}`")
 
 
-def without_notice(notices: Mapping[str, Notice], purposes: Mapping[str, Any], group: str) -> Iterator[str]:
-    """Purposes of the group that no notice asks for."""
-    told = {purpose for one in notices.values() if one.kind in ASKING for purpose in one.purposes}
-    return (key for key, purpose in purposes.items() if group in purpose.groups and key not in told)
-
-
 def _read(document: Document, findings: list[Finding]) -> Notice | None:
     given = load(_FileSchema(), document, (), document.value, findings)
     if given is None:

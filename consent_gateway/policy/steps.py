@@ -75,5 +75,5 @@ def read_steps(given: Mapping[str, Any] | None) -> Steps:
         confirm=Link(**confirm) if confirm else None,
         parent_by_mail=Link(**parent) if parent else None,
         opt_in_again=OptInAgain(**again) if again else None,
-        double_opt_in=tuple(DoubleOptIn(**one) for one in given["double_opt_in"]),
+        double_opt_in=tuple(DoubleOptIn(**{**one, "ways": tuple(one["ways"])}) for one in given["double_opt_in"]),
     )

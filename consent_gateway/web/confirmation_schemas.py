@@ -43,7 +43,7 @@ class NewParentalSchema(PersonSchema):
     evidence = fields.Nested(ShownSchema, required=True)
 
 
-class ConfirmationSchema(Schema):
+class LinkStateSchema(Schema):
     """A confirmation as it stands at this moment. Who answers it is never told."""
 
     confirmation_id = fields.String(required=True)
@@ -52,7 +52,7 @@ class ConfirmationSchema(Schema):
     mails = fields.Integer(required=True, metadata={"description": f"How many were sent, {MOST_MAILS} at most."})
 
 
-class PendingSchema(ConfirmationSchema):
+class PendingSchema(LinkStateSchema):
     """A fresh confirmation, and the event of the request, which grants nothing."""
 
     event_id = fields.String(required=True)

@@ -87,7 +87,7 @@ def ask_a_parent(call: Call) -> Response:
     "POST",
     "/v1/confirmations/{confirmation_id}/resend",
     auth=Scope.CONSENTS_WRITE,
-    answers=(Answer(200, "A new link is on its way, and the old one is over.", schemas.ConfirmationSchema),),
+    answers=(Answer(200, "A new link is on its way, and the old one is over.", schemas.LinkStateSchema),),
     raises=(NotFound, Conflict, TooManyRequests),
     idempotent=True,
 )
@@ -101,7 +101,7 @@ def resend_confirmation(call: Call) -> Response:
     "GET",
     "/v1/confirmations/{confirmation_id}",
     auth=Scope.CONSENTS_WRITE,
-    answers=(Answer(200, "How it stands now.", schemas.ConfirmationSchema),),
+    answers=(Answer(200, "How it stands now.", schemas.LinkStateSchema),),
     raises=(NotFound,),
 )
 def read_confirmation(call: Call) -> Response:

@@ -58,8 +58,8 @@ def record_consent(call: Call) -> Response:
 
     What opens something needs its `evidence`: the notice shown, with version and language; of a spoken yes `agent`
     and `script_version`, of one on paper `image_sha256`. After an opt-out it takes `request` and then `opt_in_again`;
-    where a form's yes must be confirmed from the mailbox, ask by `POST /v1/confirmations`. What restricts needs none: left out, it counts as made by `api`. It binds in every channel on the
-    next call.
+    where a form's yes must be confirmed from the mailbox, ask by `POST /v1/confirmations`. What restricts needs none:
+    left out, it counts as made by `api`. It binds in every channel on the next call.
     """
     body, evidence = call.body, call.body["evidence"]
     person = person_of(body)

@@ -1,6 +1,7 @@
 """How a choice came to be, for an officer, and whom one may ask, for a channel; records no choice."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import Response
 
@@ -16,11 +17,13 @@ from consent_gateway.errors import (
     TooManyRequests,
     UnknownPurpose,
 )
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.web import confirmation_schemas, schemas
 from consent_gateway.web.api.consents import event_document
 from consent_gateway.web.operations import Answer, Call, json_answer, operation
 from consent_gateway.web.persons import person_of
 
+Answered = TypeVar("Answered")
 _RAISES = (IdentifierRefused, NotFound, Conflict, TooManyRequests, AuditUnavailable)
 
 
@@ -42,12 +45,7 @@ def read_proof(call: Call) -> Response:
     purpose = call.body["purpose"]
     if purpose not in call.services.choices.purposes:
         raise UnknownPurpose("the purpose is not one of the policy's purposes", (FieldFault("/purpose", "unknown"),))
-    with call.services.limits.look_up(call.caller.client_id) as lookup:
-        try:
-            proof = call.services.choosing.proofs.of(call.caller, person_of(call.body), purpose)
-        except NotFound:
-            lookup.missed()
-            raise
+    proof = _looked_up(call, lambda person: call.services.choosing.proofs.of(call.caller, person, purpose))
     return json_answer(
         {
             "data_subject": proof.data_subject,
@@ -74,13 +72,22 @@ def read_questions(call: Call) -> Response:
     Who said no is left alone for the time their place's pack names, also where a text has changed its meaning since;
     so is who is asked already, or said yes. They may still change their mind themselves at any time.
     """
+    return json_answer(
+        {"may_ask": _looked_up(call, lambda who: call.services.choosing.questions.open(call.caller, who))}
+    )
+
+
+def _looked_up(call: Call, answer: Callable[[PersonRef], Answered]) -> Answered:
+    """The answer about the person the body names; one named by an identifier counts as a look-up."""
+    person = person_of(call.body)
+    if person.identifier is None:
+        return answer(person)
     with call.services.limits.look_up(call.caller.client_id) as lookup:
         try:
-            open_ = call.services.choosing.questions.open(call.caller, person_of(call.body))
+            return answer(person)
         except NotFound:
             lookup.missed()
             raise
-    return json_answer({"may_ask": open_})
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def people(gateway_engine: sa.Engine) -> list[str]:
     """Nine people in the directory, `ds_0` to `ds_8`."""
     ids = [f"ds_{n}" for n in range(9)]
     with gateway_engine.begin() as connection:
-        rows = [{"data_subject": each, "store_key": each[3:], "jurisdiction": "DE", "created_at": 0} for each in ids]
+        rows = [{"data_subject": each, "store_key": each[3:], "jurisdiction": "FR", "created_at": 0} for each in ids]
         connection.execute(sa.insert(PEOPLE), rows)
     return ids
 
