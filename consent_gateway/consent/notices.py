@@ -146,8 +146,11 @@ def text_then(connection: sa.Connection, sha256: str) -> ShownNotice | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    document = orjson.loads(row.document)
-    if text_sha256(document) != sha256:
+    try:
+        document = orjson.loads(row.document)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict) or text_sha256(document) != sha256:
         return None  # the row was tampered with: better no text than a wrong one
     return ShownNotice(
         notice_id=document["notice"],
