@@ -44,6 +44,8 @@ class Scope(StrEnum):
     CONSENTS_WRITE = "consents:write"
     CONSENTS_ADMINISTER = "consents:administer"  # acts of the company: lifting a restriction, holds, erasure
     AUDIT_READ = "audit:read"
+    CHANGES_READ = "changes:read"
+    CHANGES_SUBSCRIBE = "changes:subscribe"  # webhooks of the client's own
 
 
 class AuthMethod(StrEnum):

@@ -12,7 +12,7 @@ from consent_gateway.consent import importing, ledger
 from consent_gateway.consent.bound import event_entry, unbound
 from consent_gateway.consent.evidence import expand
 from consent_gateway.consent.facts import FactsReader, Known
-from consent_gateway.consent.ledger import Difference
+from consent_gateway.consent.ledger import Announce, Difference
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import (
     CallerNotPermitted,
@@ -103,6 +103,7 @@ class Choices:
         indexes: BlindIndex,
         tags: SuppressionTags,
         record_in: Callable[[sa.Connection, Entry], None],
+        announce_in: Announce,
         clock: Clock,
         purposes: Collection[str],
         purposes_for_any: Sequence[str],
@@ -112,6 +113,7 @@ class Choices:
         self._indexes = indexes
         self._tags = tags
         self._record_in = record_in
+        self._announce_in = announce_in
         self._clock = clock
         self._purposes = frozenset(purposes)
         self._any = tuple(purposes_for_any)
@@ -140,6 +142,7 @@ class Choices:
                 entries = [event_entry(each) for each in committed]
                 for entry in entries:
                     self._record_in(connection, entry)
+                self._announce_in(connection, committed)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the choice could not be recorded: send it again") from error
         event_ids = tuple(each.event_id for each in committed)
@@ -216,6 +219,7 @@ class Choices:
             indexes=self._indexes,
             tags=self._tags,
             record_in=self._record_in,
+            announce_in=self._announce_in,
             clock=self._clock,
             purposes=self._purposes,
             purposes_for_any=self._any,

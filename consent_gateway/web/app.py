@@ -8,7 +8,7 @@ from flask import Flask
 from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
-from consent_gateway.web.api import consents, customers, decisions, officers, reidentifications, system
+from consent_gateway.web.api import changes, consents, customers, decisions, officers, reidentifications, system
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
@@ -21,6 +21,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *customers.OPERATIONS,
     *decisions.OPERATIONS,
     *consents.OPERATIONS,
+    *changes.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *system.OPERATIONS,

@@ -16,6 +16,8 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
+from consent_gateway.propagation.destinations import Destinations
+from consent_gateway.propagation.feed import Feed
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import Caller
@@ -39,6 +41,20 @@ class Health(Protocol):
 
     def ready(self) -> Mapping[str, Any]:
         """The state of every part a call needs; `ready` is true where all are."""
+        ...
+
+
+class Outward(Protocol):
+    """What tells others of changes."""
+
+    @property
+    def feed(self) -> Feed:
+        """Changes by cursor."""
+        ...
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where changes are delivered."""
         ...
 
 
@@ -68,6 +84,11 @@ class Services(Protocol):
     @property
     def choices(self) -> Choices:
         """What people chose."""
+        ...
+
+    @property
+    def outward(self) -> Outward:
+        """What tells others of changes."""
         ...
 
     @property

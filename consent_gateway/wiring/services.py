@@ -17,6 +17,7 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
+from consent_gateway.consent.ledger import Announce
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -36,6 +37,7 @@ from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies, Settings
 from consent_gateway.shredding import Shredding
+from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.writes import Writes
 
@@ -63,6 +65,7 @@ class Services:
     seal_existing: SealExisting
     suppressions: SuppressionList
     shredding: Shredding
+    outward: Outward
     domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
@@ -89,17 +92,10 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     parts = open_parts(settings, clock or SystemClock())
     with parts.engine.begin() as connection:
         archive.save(connection, parts.policies, parts.clock.now())
-    gateway = Gateway(
-        policies=parts.policies,
-        facts=parts.facts,
-        indexes=parts.indexes,
-        store=parts.store,
-        sealing=parts.sealing,
-        performer=Performer(parts.keyring, settings.tenant),
-        recorder=parts.recorder,
-        clock=parts.clock,
-    )
-    enrolment = _enrolment(parts)
+    gateway = _gateway(parts, settings)
+    outward = open_outward(parts, settings)
+    announce_in = outward.outbox.announce_in
+    enrolment = _enrolment(parts, announce_in)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -114,12 +110,13 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         writes=_writes(parts, gateway, enrolment),
         searches=_searches(parts, gateway),
         limits=_limits(parts, settings),
-        choices=_choices(parts),
+        choices=_choices(parts, announce_in),
         enrolment=enrolment,
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
-        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        shredding=_shredding(parts, announce_in),
+        outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
@@ -135,14 +132,33 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     )
 
 
-def _enrolment(parts: Parts) -> Enrolment:
+def _gateway(parts: Parts, settings: Settings) -> Gateway:
+    return Gateway(
+        policies=parts.policies,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        store=parts.store,
+        sealing=parts.sealing,
+        performer=Performer(parts.keyring, settings.tenant),
+        recorder=parts.recorder,
+        clock=parts.clock,
+    )
+
+
+def _shredding(parts: Parts, announce_in: Announce) -> Shredding:
+    return Shredding(
+        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+    )
+
+
+def _enrolment(parts: Parts, announce_in: Announce) -> Enrolment:
     return Enrolment(
         engine=parts.engine,
         store=parts.store,
         catalogue=parts.policies.catalogue,
         indexes=parts.indexes,
         tags=parts.tags,
-        ledger=EnrolledLedger(),
+        ledger=EnrolledLedger(announce_in),
         record_in=record_in,
         clock=parts.clock,
     )
@@ -210,7 +226,7 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
     )
 
 
-def _choices(parts: Parts) -> Choices:
+def _choices(parts: Parts, announce_in: Announce) -> Choices:
     purposes = parts.policies.purposes
     return Choices(
         engine=parts.engine,
@@ -218,6 +234,7 @@ def _choices(parts: Parts) -> Choices:
         indexes=parts.indexes,
         tags=parts.tags,
         record_in=record_in,
+        announce_in=announce_in,
         clock=parts.clock,
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),

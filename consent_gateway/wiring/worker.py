@@ -7,7 +7,10 @@ from collections.abc import Callable
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.errors import GatewayError
+from consent_gateway.propagation.delivering import Deliverer
+from consent_gateway.propagation.outbox import purge_parting_names
 from consent_gateway.settings import Settings
+from consent_gateway.wiring.outward import open_deliverer
 from consent_gateway.wiring.services import Services, open_services
 
 _LOG = logging.getLogger(__name__)
@@ -20,18 +23,24 @@ _ROUND_SECONDS = 300.0
 
 
 class Background:
-    """The background worker's rounds: seal what was recorded, finish erasures cut short, purge what has expired."""
+    """The background worker: seals, delivers changes, finishes erasures cut short, purges what has expired."""
 
-    def __init__(self, sealer: Sealer, rounds: tuple[Callable[[], int], ...]) -> None:
+    def __init__(self, sealer: Sealer, deliverer: Deliverer, rounds: tuple[Callable[[], int], ...]) -> None:
         self._sealer = sealer
+        self._deliverer = deliverer
         self._rounds = rounds
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop. Raises `LogDamaged` rather than seal onto a log that does not verify."""
-        beside = threading.Thread(target=self._upkeep, args=(stop,), name="upkeep", daemon=True)
-        beside.start()
+        beside = [
+            threading.Thread(target=self._upkeep, args=(stop,), name="upkeep", daemon=True),
+            threading.Thread(target=self._deliverer.run, args=(stop,), name="deliver", daemon=True),
+        ]
+        for each in beside:
+            each.start()
         self._sealer.run(stop, _SEAL_SECONDS)
-        beside.join()
+        for each in beside:
+            each.join()
 
     def _upkeep(self, stop: threading.Event) -> None:
         while True:  # at once when the worker starts, for it may have been killed in the middle of something
@@ -52,9 +61,11 @@ def open_background(settings: Settings) -> Background:
         services.replay.purge,
         services.idempotency.purge,
         services.limits.purge,
+        lambda: purge_parting_names(services.engine, services.clock.now()),
         *services.desk.purges,
     )
-    return Background(open_sealer(settings, services), (services.shredding.resume, *purges))
+    deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
+    return Background(open_sealer(settings, services), deliverer, (services.shredding.resume, *purges))
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

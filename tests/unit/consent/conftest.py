@@ -14,8 +14,9 @@ from consent_gateway.database import HeldConnections
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.people.tables import PEOPLE
+from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
-from tests.conftest import NOON, FixedIndexKeys, StillClock
+from tests.conftest import NOON, FixedIndexKeys, NoNames, StillClock
 
 PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
 
@@ -70,6 +71,7 @@ def choices(gateway_engine: sa.Engine, reader: FactsReader, indexes: BlindIndex,
         indexes=indexes,
         tags=SuppressionTags(bytes(range(32)), "DE"),
         record_in=record_in,
+        announce_in=Outbox(NoNames(), (), clock).announce_in,
         clock=clock,
         purposes=PURPOSES,
         purposes_for_any=PURPOSES,
