@@ -66,7 +66,9 @@ def read_hosts(hosts: str | None, private: str | None) -> AllowedHosts:
 def _words(setting: str, text: str | None) -> frozenset[str]:
     words = [word.strip().lower() for word in (text or "").split(",")]
     found = frozenset(word.strip("[]") for word in words if word)
-    if not all(_HOST.fullmatch(word) for word in words if word) or any("." not in n for n in found if n[:2] == "*."):
+    if not all(_HOST.fullmatch(word) for word in words if word) or any(
+        "." not in n[2:] for n in found if n[:2] == "*."
+    ):
         raise SettingsRefused(
             f"CONSENT_GATEWAY_{setting} must be hosts separated by commas, such as `hooks.example.com, *.example.org`"
         )

@@ -79,12 +79,13 @@ class Poster:
             connection.sock = self.tls.wrap_socket(plain, server_hostname=host) if parts.scheme == "https" else plain
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("POST", path, body=body, headers=dict(headers))
-            answer = connection.getresponse()
-            if 200 <= answer.status < 300 and (len(answer.read(MOST_BYTES + 1)) > MOST_BYTES or answer.length):
-                raise ValueError("too long, or cut short")
-            if ended.is_set():
-                raise TimeoutError
-            return answer.status, answer.getheader("Retry-After")
+            with connection.getresponse() as answer:
+                whole = not 200 <= answer.status < 300 or _is_whole(answer)
+                if ended.is_set():
+                    raise TimeoutError
+                if not whole:
+                    raise ValueError("too long, or cut short")
+                return answer.status, answer.getheader("Retry-After")
         except (OSError, http.client.HTTPException) as error:
             if ended.is_set():
                 raise TimeoutError from error
@@ -106,6 +107,11 @@ class Poster:
             made.settimeout(self.seconds)
             return made
         raise Undelivered("no connection") from failure
+
+
+def _is_whole(answer: http.client.HTTPResponse) -> bool:
+    """Whether the body ends where it says, within the bound; what it says is nobody's business."""
+    return len(answer.read(MOST_BYTES + 1)) <= MOST_BYTES and not answer.length
 
 
 def _place(url: str) -> tuple[str, int]:

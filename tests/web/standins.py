@@ -38,6 +38,12 @@ from consent_gateway.officers.passkeys import RelyingParty
 from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.propagation.addresses import AllowedHosts
+from consent_gateway.propagation.destinations import Destinations
+from consent_gateway.propagation.envelope import Envelopes
+from consent_gateway.propagation.feed import Feed
+from consent_gateway.propagation.outbox import Outbox
+from consent_gateway.propagation.posting import Poster
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
@@ -58,6 +64,7 @@ from consent_gateway.vocabulary import (
     Verdict,
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
+from tests.conftest import NoNames
 
 Post = Callable[..., TestResponse]
 """Sends one request with a token: `call(method, path, json={…})`."""
@@ -285,6 +292,7 @@ class StandIns:
     explain: MemoryExplain
     health: MemoryHealth
     desk: Any
+    outward: Any
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None
 
@@ -322,6 +330,18 @@ def _desk(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
     )
 
 
+def _outward(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
+    """A real feed and real destinations; webhooks may go to one host, which is never called."""
+    hosts = AllowedHosts(frozenset({"hooks.example.com"}))
+    poster = Poster(ssl.create_default_context(), hosts, resolve=lambda _host, _port: ("93.184.216.34",))
+    envelopes = Envelopes(engine, NoNames(), lambda _purpose, _recipient, event_id: event_id, ISSUER)
+    return SimpleNamespace(
+        outbox=Outbox(NoNames(), (), clock),
+        feed=Feed(engine, envelopes, clock, KEY, 2, lambda seconds: clock.pass_by(seconds=seconds)),
+        destinations=Destinations(engine, clock, KEY, poster),
+    )
+
+
 def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuers: tuple[Issuer, ...] = ()) -> StandIns:
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
@@ -347,4 +367,5 @@ def stand_ins(database: str, moment: datetime, *, cache_seconds: int = 0, issuer
         explain=MemoryExplain(),
         health=MemoryHealth(),
         desk=_desk(engine, clock),
+        outward=_outward(engine, clock),
     )

@@ -25,6 +25,7 @@ from tests.web.standins import Post, StandIns
 
 ROUTES = [
     "DELETE /v1/officers/sessions",
+    "DELETE /v1/webhooks/{webhook_id}",
     "GET /.well-known/oauth-authorization-server",
     "GET /docs",
     "GET /docs/errors",
@@ -33,10 +34,13 @@ ROUTES = [
     "GET /readyz",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "GET /v1/changes",
+    "GET /v1/changes/stream",
     "GET /v1/customers/{data_subject}",
     "GET /v1/customers/{data_subject}/consents",
     "GET /v1/decisions/{decision_id}",
     "GET /v1/reidentifications/{request_id}",
+    "GET /v1/webhooks",
     "PATCH /v1/customers/{data_subject}",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
@@ -57,6 +61,9 @@ ROUTES = [
     "POST /v1/reidentifications/{request_id}/approve/options",
     "POST /v1/reidentifications/{request_id}/deny",
     "POST /v1/reidentifications/{request_id}/reveal",
+    "POST /v1/webhooks",
+    "POST /v1/webhooks/{webhook_id}/replay",
+    "POST /v1/webhooks/{webhook_id}/rotate",
 ]
 
 PUBLIC = {
