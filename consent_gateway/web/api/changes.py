@@ -125,7 +125,6 @@ def rotate_webhook(call: Call) -> Response:
     body=schemas.ReplaySchema,
     answers=(Answer(204, "Whatever comes after the cursor is delivered again."),),
     raises=(NotFound,),
-    example={"after": "A1B2C3D4E5F6G7H8I9J0K1L2M3N4O5P6"},
 )
 def replay_webhook(call: Call) -> Response:
     """Have everything after a cursor of `/v1/changes` delivered again, in order."""
