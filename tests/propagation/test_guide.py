@@ -19,7 +19,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "listen-to-cha
 
 
 def test_the_receiver_of_the_guide_takes_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
-    """A genuine message is told; one with a byte changed, under another secret, another id or an old time is refused."""
+    """A genuine message is told; a changed byte, another secret, another id or an old time is refused."""
     found = re.search(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert found
     program = tmp_path / "listener.py"
