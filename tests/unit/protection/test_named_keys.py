@@ -97,7 +97,7 @@ def test_a_retired_version_is_gone_and_its_number_with_it(
     assert named.rotate("index", WORD).version == 3
 
 
-@pytest.mark.parametrize("name", ["suppression", "client-secrets"])
+@pytest.mark.parametrize("name", ["suppression", "client-secrets", "webhook-secrets"])
 def test_a_key_that_must_stay_is_refused_by_name(keyring: KeyRing, key_engine: sa.Engine, name: str) -> None:
     """The suppression key and that of clients' secrets never rotate or retire, and the refusal says why."""
     before = keyring.service_key(name)
