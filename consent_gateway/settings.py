@@ -95,6 +95,7 @@ VARIABLES: tuple[Variable, ...] = (
         "WEBHOOK_HOSTS", "none", "hosts that webhooks may go to, separated by commas; `*.example.com` for all below"
     ),
     Variable("WEBHOOK_PRIVATE_HOSTS", "none", "those of them that may lie in a private net, each in full"),
+    Variable("WEBHOOK_TIMEOUT_MS", "10000", "longest wait for a webhook's whole answer, 500 to 30000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
     *CUSTOMER_VARIABLES,
 )
@@ -155,6 +156,7 @@ class Settings:
     customers: CustomerSettings
     webhook_hosts: str | None
     webhook_private_hosts: str | None
+    webhook_timeout_ms: int
 
     def __repr__(self) -> str:
         return f"Settings(state_dir={str(self.state_dir)!r}, issuer={self.issuer!r}, …)"
@@ -201,6 +203,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         customers=read_customer_settings(given, host, issuer),
         webhook_hosts=given.optional("WEBHOOK_HOSTS"),
         webhook_private_hosts=given.optional("WEBHOOK_PRIVATE_HOSTS"),
+        webhook_timeout_ms=given.number("WEBHOOK_TIMEOUT_MS", 10_000, 500, 30_000),
     )
     _refuse_unsafe(settings)
     given.refuse_unknown()

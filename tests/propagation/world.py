@@ -145,43 +145,62 @@ def refuse(cause: str = "status 500", **more: Any) -> None:
     raise Undelivered(cause, **more)
 
 
-@dataclass
 class Receiver:
-    """A webhook receiver in a thread: `answer` writes the whole answer for each request, by its number."""
+    """A webhook receiver in a thread: `answer` writes the whole answer for each request, by its number from 1."""
 
-    answer: Callable[[BaseHTTPRequestHandler, int], object]
-    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    url: str = ""
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler, int], object]) -> None:
+        self.answer = answer
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        self._lock = threading.Lock()
+        self._port = 0
+        self._running: tuple[ThreadingHTTPServer, threading.Thread] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, also after a restart."""
+        return f"http://127.0.0.1:{self._port}/hook"
+
+    def start(self) -> None:
+        """Listen: the first time where the machine has room, later at the same place."""
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with receiver._lock:
+                    receiver.requests.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                    number = len(receiver.requests)
+                receiver.answer(self, number)
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        server.daemon_threads = True
+        self._port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        self._running = server, thread
+
+    def stop(self) -> None:
+        """Be away: whoever connects is refused."""
+        assert self._running is not None
+        server, thread = self._running
+        server.block_on_close = False  # an answer that hangs holds nobody
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextmanager
 def receiving(answer: Callable[[BaseHTTPRequestHandler, int], object] | None = None) -> Iterator[Receiver]:
     """A real HTTP server on loopback."""
     receiver = Receiver(answer or ok)
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            with lock:
-                receiver.requests.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                number = len(receiver.requests)
-            receiver.answer(self, number)
-
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    receiver.start()
     try:
         yield receiver
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        receiver.stop()
 
 
 def ok(handler: BaseHTTPRequestHandler, _number: int) -> None:
