@@ -70,6 +70,19 @@ def read_these(connection: sa.Connection, numbers: Sequence[int]) -> list[Change
     return _changes(connection, [CHANGES.c.number.in_(numbers)], len(numbers))
 
 
+def latest_of(connection: sa.Connection, audience: Audience, data_subject: str) -> Change | None:
+    """The latest numbered change of one person that this audience is told of, or None."""
+    latest = (
+        sa.select(CHANGES.c.number, CONSENT_EVENTS)
+        .select_from(_JOINED)
+        .where(CONSENT_EVENTS.c.data_subject == data_subject, CHANGES.c.number.is_not(None), _told_to(audience))
+        .order_by(CHANGES.c.number.desc())
+        .limit(1)
+    )
+    row = connection.execute(latest).one_or_none()
+    return None if row is None else Change(row.number, read_event(row))
+
+
 def untold(connection: sa.Connection, audience: Audience, after: int) -> tuple[int, datetime | None]:
     """How many changes past `after` this audience is still to be told, and when the first of them was recorded."""
     row = connection.execute(

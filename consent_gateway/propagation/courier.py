@@ -15,7 +15,7 @@ from consent_gateway.callers.transactions import reading, transaction
 from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import KeysUnavailable, Undelivered
 from consent_gateway.ports import ChangeMessage, Clock, EventSink
-from consent_gateway.propagation import backoff
+from consent_gateway.propagation import backoff, heard
 from consent_gateway.propagation.changes import Audience, Change, read, read_these
 from consent_gateway.propagation.destinations import Destination, Destinations
 from consent_gateway.propagation.outbox import number
@@ -53,6 +53,7 @@ class _Batch:
     next_attempt_at: int = 0
     attempts: int = 0
     delivered_at: datetime | None = None
+    heard: dict[str, tuple[int, datetime]] = field(default_factory=dict)  # by person: the latest number, and when
     cleared: list[int] = field(default_factory=list)  # set aside before, now delivered
     aside: dict[int, _Aside] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
@@ -162,6 +163,7 @@ class Courier:
         batch.recovered = batch.recovered or batch.failures >= backoff.OPENS_AFTER
         batch.failures, batch.next_attempt_at = 0, 0
         batch.delivered_at = self._clock.now()
+        batch.heard[aside.data_subject] = change.number, batch.delivered_at
         return True
 
     def _failed(self, batch: _Batch, aside: _Aside, failure: Undelivered) -> None:
@@ -210,6 +212,7 @@ class Courier:
                 connection.execute(sa.delete(SET_ASIDE).where(of, SET_ASIDE.c.number.in_(gone)))
             if batch.aside:
                 connection.execute(sa.insert(SET_ASIDE), [_row(destination_id, each) for each in batch.aside.values()])
+            heard.note(connection, destination_id, batch.heard)
             if batch.recovered:  # what waits for a destination that is back waits no longer
                 connection.execute(sa.update(SET_ASIDE).where(of).values(next_attempt_at=0))
         if batch.is_gone:

@@ -55,6 +55,16 @@ SET_ASIDE = sa.Table(
     sa.Index("ix_changes_set_aside_person", "destination_id", "data_subject", "number"),
 )
 
+HEARD = sa.Table(
+    "changes_heard",
+    METADATA,
+    # The latest change of each person that a destination has acknowledged, and when: one row however many there were.
+    sa.Column("data_subject", sa.String(32), primary_key=True),
+    sa.Column("destination_id", sa.String(32), sa.ForeignKey("change_destinations.destination_id"), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("heard_at", sa.BigInteger, nullable=False),
+)
+
 PARTING_NAMES = sa.Table(
     "change_parting_names",
     METADATA,

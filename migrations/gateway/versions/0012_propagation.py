@@ -1,4 +1,4 @@
-"""The outbox of changes, the destinations they go to, and what is set aside for each; every event so far is told."""
+"""The outbox of changes, the destinations they go to, what each has heard and what is set aside for it; every event so far is told."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -69,6 +69,17 @@ def upgrade() -> None:
     op.create_index("ix_changes_set_aside_due", "changes_set_aside", ["destination_id", "is_dead", "next_attempt_at"])
     op.create_index("ix_changes_set_aside_person", "changes_set_aside", ["destination_id", "data_subject", "number"])
     op.create_table(
+        "changes_heard",
+        sa.Column("data_subject", sa.String(length=32), nullable=False),
+        sa.Column("destination_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("heard_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["destination_id"], ["change_destinations.destination_id"], name=op.f("fk_changes_heard_destination_id")
+        ),
+        sa.PrimaryKeyConstraint("data_subject", "destination_id", name=op.f("pk_changes_heard")),
+    )
+    op.create_table(
         "change_parting_names",
         sa.Column("event_id", sa.String(length=32), nullable=False),
         sa.Column("purpose", sa.String(length=64), nullable=False),
@@ -85,6 +96,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("change_parting_names")
+    op.drop_table("changes_heard")
     op.drop_table("changes_set_aside")
     op.drop_table("change_destinations")
     op.drop_table("changes")
