@@ -9,6 +9,7 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    changes,
     confirmations,
     consents,
     customers,
@@ -40,6 +41,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *receipts.OPERATIONS,
     *evidence.OPERATIONS,
     *confirmations.OPERATIONS,
+    *changes.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
