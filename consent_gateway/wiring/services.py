@@ -107,7 +107,7 @@ class Services:
 
 
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
-    """The services of one process. Raises `SettingsRefused` for databases not current or not durable, `PolicyInvalid`."""
+    """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
     outward, notices, customers = open_outward(parts, settings), _kept_notices(parts), _customers(parts, settings)
     choices, hearing = _choosing(parts, notices, outward.outbox.announce_in)
