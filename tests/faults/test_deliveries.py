@@ -201,7 +201,6 @@ def test_nothing_is_lost_or_reordered_however_often_the_worker_is_killed(deploym
                 if is_away:
                     receiver.start()
                 moody.wait_for(aim)
-        moody.is_well = True
         with worker(deployment):
             moody.wait_for_all(expected)
         moody.over.set()
