@@ -100,8 +100,11 @@ class Story:
     def _one_customer_four_channels(self) -> None:
         told = self._narrator
         told.chapter("One customer, four channels, four answers")
-        told.say("Anna Berger in Berlin ticks the newsletter box in the web shop: a consent event, with its evidence.")
-        evidence = {"how": "web_form", "reference": "checkout-form-12", **_NOTICE}
+        told.say(
+            "Anna Berger in Berlin is signed in to the shop's app and turns the newsletter on: a consent event, with"
+            " its evidence. On a web form, where anyone can type any address, she would be asked to confirm it by mail."
+        )
+        evidence = {"how": "app_form", "reference": "settings-12", **_NOTICE}
         answer = self._do(self._consent(WEB_SHOP, "grant", evidence, identifier=_email(ANNA)), _CHOSEN)
         self._promise(answer.status == 201, "the choice is recorded")
         told.say("The till asks for five fields to hand over her order. An order needs no consent, it is a contract.")
