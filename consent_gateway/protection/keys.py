@@ -20,7 +20,7 @@ from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import KeysDestroyed, KeysMissing, KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.cache import PersonKeyCache, Watch
-from consent_gateway.protection.hierarchy import Hierarchy, shard_of
+from consent_gateway.protection.hierarchy import Hierarchy, ShardOfPeople, shard_of
 from consent_gateway.protection.inventory import KeyInventory, take_inventory
 from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.making import PersonKeyMaker
@@ -73,7 +73,8 @@ class KeyRing:
         self._read_page = self._database.prepared(_PAGE)
         self._people = PersonKeyCache(clock)
         self._watch = Watch(self._database, clock)
-        self._opened: dict[bytes, bytes] = {}  # wrapped epoch and shard keys -> keys: at most 4,097 an epoch
+        self._epochs: dict[bytes, bytes] = {}  # wrapped epoch keys -> keys
+        self._shards: dict[bytes, ShardOfPeople] = {}  # by wrapped shard keys: at most 4,096 an epoch
         self._lock = threading.Lock()
         self._maker = PersonKeyMaker(provider, self._database, self._keys, clock, self._epoch_key)
 
@@ -201,8 +202,7 @@ class KeyRing:
         self._people.forget(data_subject)
         if data_subject is None:
             self._named.forget()
-            with self._lock:
-                self._opened.clear()
+            self._forget_epochs()
 
     def load(self) -> None:
         """Unwrap the keys of every open epoch and every named key, in the provider's batches; makes nothing.
@@ -213,7 +213,8 @@ class KeyRing:
             statement = sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped).where(EPOCHS.c.closed_at.is_(None))
             epochs = [(row.wrapped, self._keys.epoch_context(row.epoch)) for row in connection.execute(statement)]
         for (wrapped, _), key in zip(epochs, self._provider.unwrap_many(epochs), strict=True):
-            self._opened_once(wrapped, key)
+            with self._lock:
+                self._epochs.setdefault(wrapped, key)
         self._named.load()
 
     def check(self) -> None:
@@ -290,8 +291,7 @@ class KeyRing:
             raise KeysUnavailable(
                 f"the keys of this person are under epoch {epoch}, which is closed: restore a back-up"
             )
-        shard_key = self._shard_key(epoch, shard, shard_wrapped, epoch_wrapped)
-        both = self._keys.people(shard_key, epoch).open(data_subject, wrapped)
+        both = self._shard(epoch, shard, shard_wrapped, epoch_wrapped).open(data_subject, wrapped)
         return PersonKeys(self.tenant, data_subject, key_id, both[:KEY_BYTES], both[KEY_BYTES:])
 
     def _forget_what_ended(self) -> None:
@@ -299,25 +299,28 @@ class KeyRing:
         if "destroyed" in changed:
             self._people.forget(None)
         if "closed" in changed:
-            with self._lock:
-                self._opened.clear()
+            self._forget_epochs()
 
-    def _opened_once(self, wrapped: bytes, key: bytes) -> bytes:
+    def _forget_epochs(self) -> None:
         with self._lock:
-            return self._opened.setdefault(wrapped, key)
+            self._epochs.clear()
+            self._shards.clear()
 
     def _epoch_key(self, epoch: int, wrapped: bytes) -> bytes:
-        key = self._opened.get(wrapped)
+        key = self._epochs.get(wrapped)
         if key is None:
-            key = self._opened_once(wrapped, self._provider.unwrap(wrapped, self._keys.epoch_context(epoch)))
+            key = self._provider.unwrap(wrapped, self._keys.epoch_context(epoch))
+            with self._lock:
+                key = self._epochs.setdefault(wrapped, key)
         return key
 
-    def _shard_key(self, epoch: int, shard: int, wrapped: bytes, epoch_wrapped: bytes) -> bytes:
-        key = self._opened.get(wrapped)
-        if key is None:
-            epoch_key = self._epoch_key(epoch, epoch_wrapped)
-            key = self._opened_once(wrapped, self._keys.open_shard(epoch_key, shard, epoch, wrapped))
-        return key
+    def _shard(self, epoch: int, shard: int, wrapped: bytes, epoch_wrapped: bytes) -> ShardOfPeople:
+        people = self._shards.get(wrapped)
+        if people is None:
+            key = self._keys.open_shard(self._epoch_key(epoch, epoch_wrapped), shard, epoch, wrapped)
+            with self._lock:
+                people = self._shards.setdefault(wrapped, self._keys.people(key, epoch))
+        return people
 
 
 def _domain(purpose: str, recipient: str | None) -> tuple[str, str]:

@@ -53,19 +53,19 @@ def _pseudonym_of_person(value: JsonValue, _field: str, given: Given, _parameter
     if value is None:
         return None
     domain = given.domain_key()
-    return pseudonyms.pseudonym_of_person(given.person_seed(), domain.secret, domain.key_id, given.tenant)
+    return pseudonyms.pseudonym_of_person(given.person_seed(), domain.keyed, domain.key_id, given.tenant)
 
 
 def _alias_of_person(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
     if value is None:
         return None
     domain = given.domain_key()
-    return pseudonyms.alias_of_person(given.person_seed(), domain.secret, domain.key_id, given.tenant)
+    return pseudonyms.alias_of_person(given.person_seed(), domain.keyed, domain.key_id, given.tenant)
 
 
 def _pseudonym_of_value(value: JsonValue, field: str, given: Given, _parameters: Parameters) -> JsonValue:
     domain = given.domain_key()
-    return pseudonyms.pseudonym_of_value(value, field, domain.secret, domain.key_id, given.tenant)
+    return pseudonyms.pseudonym_of_value(value, field, domain.keyed, domain.key_id, given.tenant)
 
 
 def _stable_token(value: JsonValue, field: str, given: Given, parameters: Parameters) -> JsonValue:
@@ -97,7 +97,7 @@ def _fpe_alnum(value: JsonValue, field: str, given: Given, _parameters: Paramete
 
 
 def _date_shift(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
-    days = dates.shift_of_person(given.person_seed(), given.domain_key().secret, given.tenant)
+    days = dates.shift_of_person(given.person_seed(), given.domain_key().keyed, given.tenant)
     return dates.date_shift(value, days)
 
 
