@@ -33,7 +33,7 @@ class Hierarchy:
         return bind("epoch/1", self._tenant, epoch)
 
     def wrap_shard(self, epoch_key: bytes, shard: int, epoch: int, shard_key: bytes) -> bytes:
-        """A shard's key as it is kept."""
+        """A shard's key as it is kept while this epoch is the present one."""
         return wrap_key(self._shard(epoch_key, shard, epoch), shard_key)
 
     def open_shard(self, epoch_key: bytes, shard: int, epoch: int, wrapped: bytes) -> bytes:
@@ -41,7 +41,7 @@ class Hierarchy:
         return unwrap_key(self._shard(epoch_key, shard, epoch), wrapped)
 
     def people(self, shard_key: bytes, epoch: int) -> "ShardOfPeople":
-        """What wraps and opens the keys of the people of one shard."""
+        """What wraps and opens the keys of the people of one shard; `epoch` is that in which its key was drawn."""
         return ShardOfPeople(shard_key, self._person, bind(epoch))
 
     def _shard(self, epoch_key: bytes, shard: int, epoch: int) -> bytes:
@@ -49,7 +49,7 @@ class Hierarchy:
 
 
 class ShardOfPeople:
-    """Wraps and opens keys of the people of one shard in one epoch, each under a key derived for them alone."""
+    """Wraps and opens keys of the people of one shard under one key of it, each under a key derived for them alone."""
 
     __slots__ = ("_after", "_before", "_keyed")
 
@@ -60,12 +60,20 @@ class ShardOfPeople:
 
     def wrap(self, data_subject: str, both: bytes) -> bytes:
         """A person's data key and seed as they are kept: 72 bytes of 64."""
-        return wrap_key(self._keyed.expand(self._before + bind(data_subject) + self._after), both)
+        return wrap_key(self._own(bind(data_subject)), both)
 
     def open(self, data_subject: str, wrapped: bytes) -> bytes:
         """Undo `wrap`; raises `KeysUnavailable` for another person's or a changed byte."""
-        return unwrap_key(self._keyed.expand(self._before + bind(data_subject) + self._after), wrapped)
+        return unwrap_key(self._own(bind(data_subject)), wrapped)
+
+    def moved(self, data_subject: str, wrapped: bytes, other: "ShardOfPeople") -> bytes:
+        """What is wrapped here as `other` keeps it; raises as `open` does."""
+        bound = bind(data_subject)
+        return wrap_key(other._own(bound), unwrap_key(self._own(bound), wrapped))  # noqa: SLF001 - one of its own kind
 
     def opens(self, data_subject: str, wrapped: bytes, fingerprint: str) -> bool:
         """True where what is opened is the data key that this fingerprint was taken of."""
         return fingerprint_of(self.open(data_subject, wrapped)[:KEY_BYTES]) == fingerprint
+
+    def _own(self, bound: bytes) -> bytes:
+        return self._keyed.expand(self._before + bound + self._after)

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
 from consent_gateway.protection.hierarchy import SHARDS
-from consent_gateway.protection.tables import PERSON_KEYS
+from consent_gateway.protection.tables import PERSON_KEYS, SHARD_KEYS
 
 _BLOCK = 32  # shards read at a time: of ten million people about 78,000 rows
 
@@ -65,6 +65,18 @@ def rewrap_rows(connection: Connection, shard: int, epoch: int, changes: Sequenc
     text, order = _compiled(connection, _REWRAP_ONE)
     in_order = itemgetter(*map(_GIVEN.index, order))
     connection.exec_driver_sql(text, [in_order((shard, whose, old, new, epoch)) for whose, old, new in changes])
+
+
+def lose(connection: Connection, shard: int, epoch: int, at: int) -> int:
+    """Note that somebody under this key of a shard is erased, so that the next closing draws another in its place.
+
+    Returns the epoch that the shard's key is under: once that is closed no back-up opens what it has wrapped. Held
+    until the transaction ends, so that no closing begins in between.
+    """
+    s = SHARD_KEYS.c
+    lost = sa.update(SHARD_KEYS).where(s.epoch == epoch, s.shard == shard).values(lost_at=at).returning(s.under)
+    under = connection.execute(lost).scalar_one_or_none()
+    return epoch if under is None else under  # a key that is gone cannot be lost
 
 
 def living_of_shard(connection: Connection, shard: int, epoch: int) -> list[RawRow]:
