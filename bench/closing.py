@@ -1,7 +1,7 @@
 """What closing an epoch of the key table costs, a step at a time, per person and for ten million.
 
-Twice: of a table in which as many were erased as in a night of ten million people, and with a fresh key for every shard,
-which is the most that a closing can have to do.
+Twice: of a table in which as many were erased as in a night of ten million people, and with a fresh key for every
+shard, which is the most that a closing can have to do.
 """
 
 import itertools

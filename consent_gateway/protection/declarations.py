@@ -71,9 +71,12 @@ class Parameter:
         return None if whole or isinstance(value, str) else "must be text or a whole number"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Given:
-    """What `perform` gathered for one answer; a member is None where no transform of the answer needs it."""
+    """What `perform` gathered for one answer; a member is None where no transform of the answer needs it.
+
+    Made for every answer and changed by nobody; to freeze it would cost as much as a mask.
+    """
 
     tenant: str
     purpose: str

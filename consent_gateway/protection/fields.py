@@ -13,6 +13,7 @@ from consent_gateway.vocabulary import JsonValue
 
 _KIND = TokenKind.SEALED_FIELD
 _WORD = _KIND.value
+_SEALED = bind("sealed", _WORD)
 
 
 def seal(value: JsonValue, field: str, data_subject: str, key: ClassKey) -> str:
@@ -70,6 +71,6 @@ def _associated(field: str, data_subject: str, key: ClassKey) -> bytes:
     known = key.associated.get(field)
     if known is None:
         version = PRESENT_VERSION[_KIND]
-        known = bind("sealed", _WORD, key.tenant, data_subject, field, key.key_class, version, key.key_id)
+        known = _SEALED + bind(key.tenant, data_subject, field, key.key_class, version, key.key_id)
         key.associated[field] = known
     return known

@@ -7,6 +7,7 @@ from datetime import datetime
 from consent_gateway.errors import ProtectionRefused
 from consent_gateway.protection.primitives import KEY_BYTES, NONCE_BYTES, Gcm, Keyed, bind, expand
 
+_CLASS = bind("class/1")
 _KEY_ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -97,7 +98,7 @@ class PersonKeys:
             raise ProtectionRefused(f"the key class `{key_class}` is not granted to this call: nothing may be opened")
         derived = self._derived.get(key_class)
         if derived is None:
-            secret = expand(self.data_key, bind("class/1", self.tenant, self.data_subject, key_class))
+            secret = expand(self.data_key, _CLASS + bind(self.tenant, self.data_subject, key_class))
             derived = ClassKey(self.tenant, self.data_subject, self.key_id, key_class, secret)
             self._derived[key_class] = derived
         return derived

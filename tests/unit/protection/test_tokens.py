@@ -81,7 +81,7 @@ def test_only_one_text_for_the_same_bytes() -> None:
     assert parse(checked(alias, "ea1.k7q2.aa", RELAY)).body == b"\0"
     others = [(person, f"ps1.k7q2.{body}", "") for body in ("AB", "A=A", "AA==", "AA\n", "+/8A", "A A")]
     for kind, text, end in (*others, (alias, "ea1.k7q2.ab", RELAY)):
-        with pytest.raises(ProtectionRefused, match="canonical|not base64url"):
+        with pytest.raises(ProtectionRefused, match=r"canonical|not base64url"):
             parse(checked(kind, text, end))
     for kind, text, end in ((person, "ps1.k7q2.A", ""), (alias, "ea1.k7q2.a", RELAY)):
         with pytest.raises(ProtectionRefused, match="not base64url"):
