@@ -8,11 +8,11 @@ tests/vectors).
 Bodies are base64url. Those of alias addresses are base 32 before `@relay.invalid`, for mail systems change case.
 """
 
-import hashlib
 import re
 from base64 import b32decode, b32encode
 from binascii import a2b_base64, b2a_base64
 from enum import StrEnum
+from hashlib import sha256
 from typing import NamedTuple
 
 from consent_gateway.errors import ProtectionRefused
@@ -97,13 +97,18 @@ def looks_like_token(text: str) -> bool:
 
 
 def _check(kind: TokenKind, text: bytes) -> bytes:
-    return _encoded(kind, hashlib.sha256(text).digest()[:3])[:_CHECK]
+    mark = sha256(text).digest()[:3]  # 24 bits: four characters of base 64, and cut to as many of base 32
+    return _encoded(kind, mark)[:_CHECK] if kind is TokenKind.EMAIL_ALIAS else _base64(mark)
 
 
 def _encoded(kind: TokenKind, body: bytes) -> bytes:
     if kind is TokenKind.EMAIL_ALIAS:
         return b32encode(body).rstrip(b"=").lower()
-    return b2a_base64(body, newline=False).translate(_TO_URL_SAFE).rstrip(b"=")
+    return _base64(body).rstrip(b"=")
+
+
+def _base64(body: bytes) -> bytes:
+    return b2a_base64(body, newline=False).translate(_TO_URL_SAFE)
 
 
 def _decoded(kind: TokenKind, encoded: bytes) -> bytes:
