@@ -15,8 +15,8 @@ def upgrade() -> None:
     connection = op.get_bind()
     if connection.execute(sa.text("SELECT 1 FROM key_jobs WHERE finished_at IS NULL")).first() is not None:
         raise RuntimeError("a piece of work on the keys is unfinished: finish it with the version that began it")
-    with op.batch_alter_table("key_epochs") as table:
-        table.add_column(sa.Column("destroyed", sa.BigInteger(), nullable=False, server_default="0"))
+    # Not in a batch, which on SQLite makes the table anew: shard keys point at it.
+    op.add_column("key_epochs", sa.Column("destroyed", sa.BigInteger(), nullable=False, server_default="0"))
     with op.batch_alter_table("shard_keys") as table:
         table.add_column(sa.Column("under", sa.Integer(), nullable=True))
         table.add_column(sa.Column("lost_at", sa.BigInteger(), nullable=True))
@@ -34,5 +34,4 @@ def downgrade() -> None:
         table.drop_constraint(op.f("fk_shard_keys_under"), type_="foreignkey")
         table.drop_column("lost_at")
         table.drop_column("under")
-    with op.batch_alter_table("key_epochs") as table:
-        table.drop_column("destroyed")
+    op.drop_column("key_epochs", "destroyed")

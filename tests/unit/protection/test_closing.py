@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from consent_gateway.database import open_engine
 from consent_gateway.errors import Conflict, InputRefused, KeysUnavailable, SettingsRefused
+from consent_gateway.migrate import downgrade, upgrade
 from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.hierarchy import shard_of
 from consent_gateway.protection.tables import EPOCHS, KEY_BACKUPS, KEY_JOBS, PERSON_KEYS, SHARD_KEYS
@@ -78,6 +79,44 @@ def test_only_shards_that_lost_somebody_get_a_fresh_key(world: KeyWorld) -> None
     world.close_epoch()
     assert {row.data_subject: row for row in world.rows(PERSON_KEYS)} == after
     assert world.under() == {3}
+
+
+def test_a_key_table_from_before_shards_went_on_is_carried_over(
+    empty_database: str, tmp_path: Path, clock: StillClock
+) -> None:
+    """Upgraded, everybody opens and every shard counts as having lost somebody, for nobody knows better; and a table
+    with a piece of work unfinished, or with shard keys that went on, is left alone.
+    """
+    engine = open_engine(empty_database, threads=1)
+    upgrade(engine, "keys")
+    engine.dispose()
+    world = KeyWorld(empty_database, tmp_path, clock, file_provider(tmp_path))
+    world.ring().create_many(PEOPLE)
+    downgrade(world.engine, "keys", "0002_providers")
+    upgrade(world.engine, "keys")
+    assert readable(world.ring(), PEOPLE) == set(PEOPLE)
+    assert all(row.lost_at is not None and row.under == row.epoch for row in world.rows(SHARD_KEYS))
+    world.close_epoch()
+    assert {row.epoch for row in world.rows(PERSON_KEYS)} == {2}
+
+    def cut(_step: str) -> None:
+        raise InterruptedError
+
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    with pytest.raises(InterruptedError):
+        world.close_epoch(cut)
+    downgrade(world.engine, "keys", "0002_providers")
+    with pytest.raises(RuntimeError, match="unfinished"):
+        upgrade(world.engine, "keys")
+    with world.engine.begin() as connection:  # as the version that began it finishes it
+        connection.execute(KEY_JOBS.update().values(finished_at=1))
+    upgrade(world.engine, "keys")
+    with world.engine.begin() as connection:
+        connection.execute(SHARD_KEYS.update().values(lost_at=None))
+    world.close_epoch()
+    with pytest.raises(RuntimeError, match="every-shard"):
+        downgrade(world.engine, "keys", "0002_providers")
+    world.dispose()
 
 
 def test_who_is_erased_while_a_closing_runs_counts_for_the_next(world: KeyWorld) -> None:
