@@ -66,17 +66,33 @@ ObligationFaults = Callable[[str, Mapping[str, object]], Iterable[str]]
 """What is wrong with a transform's name and parameters, each a sentence with its mend after a colon if it has one."""
 
 
-def check_obligations(policies: Policies, faults_of: ObligationFaults) -> tuple[Finding, ...]:
-    """Every transform that the policy asks for and `faults_of` says cannot be carried out, by file and line."""
+TypeFault = Callable[[str, str], str | None]
+"""What is wrong with a transform's name on a field's data type, a sentence as the others; None if nothing."""
+
+
+def check_obligations(policies: Policies, faults_of: ObligationFaults, type_fault_of: TypeFault) -> tuple[Finding, ...]:
+    """Every transform that the policy asks for and cannot be carried out, by file and line.
+
+    The data type is compared where a field names its transform itself. A row for a whole category is not: there a
+    transform that makes nothing of a column of another type hides it, as it should.
+    """
     documents = policies.documents
     asked = [("transforms.yaml", row.line, row.obligation) for row in documents.transforms]
     for column in documents.catalogue.fields.values():
         asked += [(documents.catalogue.path, column.line, one) for one in column.transforms.values()]
+    faults = [
+        (path, line, fault)
+        for path, line, obligation in asked
+        for fault in faults_of(obligation.transform, dict(obligation.parameters))
+    ]
+    for column in documents.catalogue.fields.values():
+        for one in column.transforms.values():
+            unfit = type_fault_of(one.transform, column.data_type)
+            faults += [] if unfit is None else [(documents.catalogue.path, column.line, unfit)]
     found = []
-    for path, line, obligation in asked:
-        for fault in faults_of(obligation.transform, dict(obligation.parameters)):
-            what, _, mend = fault.partition(": ")
-            found.append(Finding(path, line, what, mend or "see docs/reference/transforms.md"))
+    for path, line, fault in faults:
+        what, _, mend = fault.partition(": ")
+        found.append(Finding(path, line, what, mend or "see docs/reference/transforms.md"))
     return tuple(sorted(set(found)))
 
 
