@@ -91,6 +91,9 @@ STATUSES: Mapping[str, str] = MappingProxyType(
         "granted_explicit": "consent was given in express words",
         "soft_opt_in": "contact details came with a sale, and marketing was announced",
         "implied_existing_customer": "consent is implied by a purchase",
+        "pause": "the person does not want this until `valid_until`, at most 366 days later",
+        "resume": "the pause is over before its end",
+        "frequency": "how often the person wants this: `daily`, `weekly` or `monthly`, as `frequency`; closes nothing",
         "refused": "the person said no when asked",
         "withdrawn": "the person took consent back",
     }

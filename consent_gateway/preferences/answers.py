@@ -6,6 +6,7 @@ in the middle, what is lost is a permission and never a refusal.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from consent_gateway.preferences.standing import Standing, Way
@@ -25,6 +26,8 @@ class Planned:
 
     purpose: str
     kind: EventKind
+    until: datetime | None = None  # of a pause
+    frequency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

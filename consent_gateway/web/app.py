@@ -9,6 +9,7 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    consent_forms,
     consents,
     customers,
     decisions,
@@ -26,7 +27,7 @@ from consent_gateway.web.customer import outbox_page, sign_in, unsubscribing
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
-from consent_gateway.web.preferences import answering, reading, routes
+from consent_gateway.web.preferences import answering, embedded, reading, routes
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -39,6 +40,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
+    *consent_forms.OPERATIONS,
     *sign_in.OPERATIONS,
     *unsubscribing.OPERATIONS,
     *outbox_page.OPERATIONS,
@@ -46,7 +48,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Every route of the API."""
 
-PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES)
+PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
 
 

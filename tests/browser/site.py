@@ -1,14 +1,15 @@
-"""The customers' pages served for a browser: a real deployment over SQLite, with visits of the test's own."""
+"""The customers' pages served for a browser: a real deployment over SQLite, with real sessions."""
 
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 from werkzeug.serving import make_server
 
+from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.ids import new_id
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.preferences.visits import Visit
@@ -18,6 +19,8 @@ from consent_gateway.wiring import Services, open_services
 from tests.deployment import Deployment, deploy
 
 COOKIE = "visit"
+FRAMING = "https://shop.example"
+"""The one page that may show a consent form in a frame."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Site:
     base: str
     services: Services
     deployment: Deployment
+
+    def sign_in(self, person: str) -> str:
+        """The token of a fresh session of this person, as if they had come by their account."""
+        return self.services.customers.sessions.begin(Proved(person, Assurance.ACCOUNT)).token
 
     def newcomer(self, jurisdiction: str) -> str:
         """A person who never chose anything."""
@@ -75,11 +82,12 @@ def serving(folder: Path) -> Iterator[Site]:
     }
     deployment = deploy(folder, urls)
     base = f"http://127.0.0.1:{deployment.variables['CONSENT_GATEWAY_PORT']}"
+    deployment.variables |= {"CONSENT_GATEWAY_ISSUER": base, "CONSENT_GATEWAY_EMBED_ORIGINS": FRAMING}
     services = open_services(read_settings(deployment.variables))
     server = make_server(
         "127.0.0.1",
         int(deployment.variables["CONSENT_GATEWAY_PORT"]),
-        create_app(replace(services, visits=CookieVisits(), issuer=base)),
+        create_app(services),
         threaded=True,
     )
     thread = threading.Thread(target=server.serve_forever, daemon=True)

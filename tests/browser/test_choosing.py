@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from consent_gateway.customer_desk import SESSION_COOKIE
 from consent_gateway.vocabulary import EventKind
 from tests.browser.conftest import Open
 from tests.browser.site import Site
@@ -46,7 +47,9 @@ def test_a_first_visit_allows_nothing(site: Site, signed_in: Open) -> None:
     page = fresh(signed_in(site.newcomer("DE"), scripts=False))
     assert page.locator("input[type=radio]").count() >= 18
     assert page.locator("input[type=radio]:checked").count() == 0
-    assert [one["name"] for one in page.context.cookies()] == ["visit"]
+    assert [(one["name"], one["httpOnly"], one["secure"]) for one in page.context.cookies()] == [
+        (SESSION_COOKIE, True, True)
+    ]
     looks = [
         one.evaluate(
             "one => { const s = getComputedStyle(one), b = one.getBoundingClientRect();"

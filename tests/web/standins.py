@@ -3,7 +3,8 @@
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,6 +44,9 @@ from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy.documents import SignalDuty
+from consent_gateway.preferences.brand import read_brand
+from consent_gateway.preferences.forms import ConsentForm, IssuedForm, NewForm
+from consent_gateway.preferences.words import read_words
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
@@ -63,6 +67,7 @@ from consent_gateway.vocabulary import (
     Verdict,
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
+from tests.conftest import ROOT
 from tests.web.customers import VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
@@ -304,6 +309,33 @@ class MemoryHealth:
         return {"ready": self.is_ready, "parts": {"store": "well"}}
 
 
+class MemoryForms:
+    """Makes forms of one shape; opens and answers none."""
+
+    origins = ("https://shop.example",)
+
+    def make(self, caller: Caller, new: NewForm) -> IssuedForm:
+        """As `ConsentForms.make`."""
+        if new.purpose not in PURPOSES:
+            raise UnknownPurpose("nobody is asked about this purpose")
+        moment = datetime(2026, 11, 22, 13, tzinfo=UTC)
+        form = ConsentForm(
+            "cf_1", caller.client_id, caller.channel, new.person, new.purpose, "en", "n", "1", "0" * 64, None, moment
+        )
+        return IssuedForm(form, "token")
+
+    def open(self, _token: str) -> None:
+        """As `ConsentForms.open`, of a token that is none."""
+        raise NotFound("the form is not ours")
+
+
+@cache
+def look() -> SimpleNamespace:
+    """The real words and brand of the pages, without anything behind them."""
+    words, brand = read_words(ROOT / "policies", ()), read_brand(ROOT / "policies")
+    return SimpleNamespace(words=words, brand=brand, forms=MemoryForms())
+
+
 @dataclass
 class StandIns:
     """Services as `create_app` takes them."""
@@ -328,7 +360,7 @@ class StandIns:
     desk: Any
     customers: CustomerDesk
     mailer: KeptMail
-    preferences: Any = None  # the customers' pages have tests of their own, over real services
+    preferences: Any = field(default_factory=look)  # words and brand; the pages have tests of their own
     visits: Any = None
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None

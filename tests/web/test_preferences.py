@@ -25,8 +25,16 @@ from tests.conftest import _drop_database as drop_database
 from tests.deployment import deploy
 
 OURS = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
-PUBLIC = {"GET /preferences/logo.svg", "GET /preferences/style.css"}
+PUBLIC = {
+    "GET /consent-form",
+    "GET /consent-form/saved",
+    "GET /preferences/logo.svg",
+    "GET /preferences/style.css",
+    "POST /consent-form",
+}
 ROUTES = [
+    "GET /consent-form",
+    "GET /consent-form/saved",
     "GET /preferences",
     "GET /preferences/confirm",
     "GET /preferences/history",
@@ -34,9 +42,12 @@ ROUTES = [
     "GET /preferences/receipts/{item}",
     "GET /preferences/style.css",
     "GET /preferences/uses",
+    "POST /consent-form",
     "POST /preferences",
     "POST /preferences/act",
     "POST /preferences/confirm",
+    "POST /preferences/less",
+    "POST /preferences/matrix",
     "POST /preferences/no-sale",
     "POST /preferences/none",
     "POST /preferences/object",

@@ -1,13 +1,15 @@
 """The pages a customer reads: choices, history, receipts, uses, and what they are drawn with; records no choice."""
 
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
 from flask import Response
 
 from consent_gateway.errors import NotFound
-from consent_gateway.preferences.centre import PAGE_EVENTS
-from consent_gateway.preferences.standing import Way
+from consent_gateway.preferences.brand import Brand
+from consent_gateway.preferences.centre import PAGE_EVENTS, PAUSES
+from consent_gateway.preferences.standing import Standing, Way
 from consent_gateway.vocabulary import ANY_PURPOSE, ConsentEvent, Effect
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.routes import Customer, PageCall, page
@@ -51,6 +53,10 @@ def show_choices(
         notice=lambda purpose: centre.notices.current(purpose, words.language),
         contacts=CONTACTS,
         by_purpose={each.purpose: each for each in view.standings},
+        asked_in_matrix=centre.brand.contacting.intersection(each.purpose for each in view.standings if each.asked),
+        contacting=[each for each in view.standings if each.asked and _comes(centre.brand, each)],
+        pauses=[(days, words.day(view.now + timedelta(days=days))) for days in PAUSES],
+        session_form=call.session_form,
         saved=saved,
         nothing_saved=position == "none",
         told=lambda event: told(call, event),
@@ -59,6 +65,11 @@ def show_choices(
         faults=faults,
         marks=kept.get("marks", {}),
     )
+
+
+def _comes(brand: Brand, standing: Standing) -> bool:
+    """Whether the company comes to the person for this, now or after a pause, so that it can come less often."""
+    return standing.purpose in brand.contacting and bool(standing.in_use or (standing.paused_until and standing.answer))
 
 
 def told(call: PageCall, event: ConsentEvent) -> str:
