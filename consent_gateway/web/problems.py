@@ -345,7 +345,7 @@ def _answer(kind: ProblemKind, detail: str, extra: dict[str, Any] | None = None)
     }
     g.problem = kind.code
     if g.get("page"):
-        response = g.page(document)  # how a failure of this page is shown, set by whoever routed the call
+        response: Response = g.page(document)  # how a failure of this page is shown, set by whoever routed the call
     else:
         response = Response(orjson.dumps(document), status=kind.status, content_type=PROBLEM_TYPE)
     if kind.status in (429, 503):

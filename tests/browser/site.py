@@ -11,15 +11,18 @@ from werkzeug.serving import make_server
 
 from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.ids import new_id
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.tables import PEOPLE
+from consent_gateway.preferences.forms import NewForm
 from consent_gateway.preferences.visits import Visit
 from consent_gateway.settings import read_settings
+from consent_gateway.vocabulary import Caller
 from consent_gateway.web.app import create_app
 from consent_gateway.wiring import Services, open_services
 from tests.deployment import Deployment, deploy
 
 COOKIE = "visit"
-FRAMING = "https://shop.example"
+FRAMING = "http://localhost:8099"
 """The one page that may show a consent form in a frame."""
 
 
@@ -53,6 +56,14 @@ class Site:
         """The token of a fresh session of this person, as if they had come by their account."""
         return self.services.customers.sessions.begin(Proved(person, Assurance.ACCOUNT)).token
 
+    def form(self, person: str, language: str = "en", origin: str | None = FRAMING) -> str:
+        """The address of a form that asks this person about offers by e-mail, below the site's base."""
+        caller = Caller(
+            "web-shop", "web_shop", frozenset({"email_marketing"}), frozenset(), frozenset({"consents:write"})
+        )
+        new = NewForm(PersonRef(data_subject=person), "email_marketing", language, origin)
+        return f"/consent-form?t={self.services.preferences.forms.make(caller, new).token}"
+
     def newcomer(self, jurisdiction: str) -> str:
         """A person who never chose anything."""
         now = self.services.clock.now()
@@ -82,7 +93,7 @@ def serving(folder: Path) -> Iterator[Site]:
     }
     deployment = deploy(folder, urls)
     base = f"http://127.0.0.1:{deployment.variables['CONSENT_GATEWAY_PORT']}"
-    deployment.variables |= {"CONSENT_GATEWAY_ISSUER": base, "CONSENT_GATEWAY_EMBED_ORIGINS": FRAMING}
+    deployment.variables |= {"CONSENT_GATEWAY_ISSUER": base, "CONSENT_GATEWAY_EMBED_ORIGINS": FRAMING, "CONSENT_GATEWAY_MAIL": "outbox"}
     services = open_services(read_settings(deployment.variables))
     server = make_server(
         "127.0.0.1",
