@@ -46,6 +46,8 @@ def plan(standings: Iterable[Standing], marks: Mapping[str, Mark]) -> Plan:
         mark = marks.get(standing.purpose)
         if mark is None or (mark is Mark.ALLOW) is standing.answer:
             continue
+        if mark is Mark.ALLOW and standing.way is Way.OBJECTION and standing.in_use:
+            continue  # in use on its own ground: there is nothing to allow
         if mark is Mark.REFUSE:
             events.append(Planned(standing.purpose, refusal(standing)))
         elif standing.opt_in_again:

@@ -154,7 +154,7 @@ class PreferenceCentre:
         Raises `UnknownPurpose` for a purpose that does not come to the person, `InputRefused` for an unknown act.
         """
         standings = {each.purpose: each for each in self._asked(data_subject, [purpose], gpc=False)}
-        if purpose not in self.brand.contacting or not standings[purpose].asked:
+        if purpose not in self.brand.contacting or not standings[purpose].answerable:
             raise UnknownPurpose("this purpose cannot be paused", (FieldFault("/purpose", "unknown"),))
         if act not in LESS or (act == "frequency" and frequency not in FREQUENCIES):
             raise InputRefused("there is no such act", (FieldFault("/act", "unknown"),))
@@ -222,7 +222,7 @@ class PreferenceCentre:
     def _asked(self, data_subject: str, purposes: Collection[str], *, gpc: bool) -> tuple[Standing, ...]:
         """How things stand, once it is sure that the page offers an answer to each of these purposes."""
         standings = self._look(data_subject, gpc=gpc).standings
-        offered = {each.purpose for each in standings if each.way in (Way.CONSENT, Way.OPT_OUT, Way.OBJECTION)}
+        offered = {each.purpose for each in standings if each.answerable}
         if not offered.issuperset(purposes):
             raise UnknownPurpose(
                 "the page offers no choice for one of these purposes", (FieldFault("/purpose", "unknown"),)

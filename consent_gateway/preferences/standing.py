@@ -60,6 +60,11 @@ class Standing:
         """Whether the page offers Allow and Do not allow."""
         return self.way in (Way.CONSENT, Way.OPT_OUT)
 
+    @property
+    def answerable(self) -> bool:
+        """Whether the person has a say at all: by an answer, or by an objection to another ground."""
+        return self.asked or self.way is Way.OBJECTION
+
 
 class Standings:
     """Tells how purposes stand. One instance per process; safe to share between threads."""

@@ -22,7 +22,9 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 CUT = """() => [...document.querySelectorAll('main *, header *, footer *')].filter(one =>
   getComputedStyle(one).overflowX !== 'visible' && !one.closest('.scroll') && one.scrollWidth > one.clientWidth + 1
 ).map(one => one.outerHTML.slice(0, 90))"""
-SMALL = """() => [...document.querySelectorAll('a, button, summary, select, input:not([type=hidden]), label:has(input)')].filter(one => {
+SMALL = """() => [...document.querySelectorAll(
+  'a, button, summary, select, input:not([type=hidden]), label:has(input)'
+)].filter(one => {
   if (one.matches('.skip')) return false;
   const target = one.matches('[type=radio]') ? one.closest('label') : one;
   const box = target.getBoundingClientRect();

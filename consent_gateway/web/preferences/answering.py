@@ -45,8 +45,9 @@ def matrix(call: PageCall) -> Response:
     part, _, rest = fields.get("set", "").partition(".")
     key, _, word = rest.partition(".")
     (mark,) = _marks({f"{MARK}*": word}).values()
-    asked = {each.purpose for each in call.centre.view(call.visit.data_subject, gpc=call.gpc).standings if each.asked}
-    purposes = [each for each in call.centre.brand.purposes_of(part, key) if each in asked]
+    view = call.centre.view(call.visit.data_subject, gpc=call.gpc)
+    answerable = {each.purpose for each in view.standings if each.answerable}
+    purposes = [each for each in call.centre.brand.purposes_of(part, key) if each in answerable]
     if not purposes:
         raise InputRefused("the matrix has no such choice", (FieldFault("/set", "unknown"),))
     return _saved(call, dict.fromkeys(purposes, mark), fields)

@@ -53,8 +53,8 @@ def show_choices(
         notice=lambda purpose: centre.notices.current(purpose, words.language),
         contacts=CONTACTS,
         by_purpose={each.purpose: each for each in view.standings},
-        asked_in_matrix=centre.brand.contacting.intersection(each.purpose for each in view.standings if each.asked),
-        contacting=[each for each in view.standings if each.asked and _comes(centre.brand, each)],
+        in_matrix=centre.brand.contacting.intersection(each.purpose for each in view.standings if each.answerable),
+        contacting=[each for each in view.standings if each.answerable and _comes(centre.brand, each)],
         pauses=[(days, words.day(view.now + timedelta(days=days))) for days in PAUSES],
         session_form=call.session_form,
         saved=saved,
@@ -69,7 +69,9 @@ def show_choices(
 
 def _comes(brand: Brand, standing: Standing) -> bool:
     """Whether the company comes to the person for this, now or after a pause, so that it can come less often."""
-    return standing.purpose in brand.contacting and bool(standing.in_use or (standing.paused_until and standing.answer))
+    return standing.purpose in brand.contacting and (
+        standing.in_use or (standing.paused_until is not None and standing.answer is not False)
+    )
 
 
 def told(call: PageCall, event: ConsentEvent) -> str:
