@@ -1,7 +1,7 @@
 """`make bench`: what enforcement costs, measured side by side in one run, on SQLite and PostgreSQL.
 
 Prints ratios of a gated read to a bare endpoint that reads the same row of the same store, the cost of each step
-of the line, the CPU of authentication and protection, and decisions a second. `--quick` takes under a minute. Nothing
+of the line, the CPU of authentication and protection, the preference page, and decisions a second. `--quick` takes under a minute. Nothing
 here asserts: figures are read, not tested.
 """
 
@@ -20,6 +20,7 @@ from bench.closing import closing_costs
 from bench.decisions import decisions_a_second
 from bench.fields import COLUMNS, PURPOSE
 from bench.load import Load, run
+from bench.page import page_costs
 from bench.protection import protection_costs
 from bench.servers import bare_server
 from bench.steps import step_costs
@@ -47,6 +48,8 @@ def main() -> None:
             deployment = deploy(place, databases, customers)
             _compare(kind, deployment, given.connections, seconds, rounds)
             for line in (*step_costs(deployment), *protection_costs(deployment, 500 if given.quick else 3000)):
+                print("   " + line)
+            for line in page_costs(deployment, 50 if given.quick else 300):
                 print("   " + line)
             print()
     for line in decisions_a_second(given.quick):
