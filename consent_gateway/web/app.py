@@ -9,6 +9,7 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    changes,
     consent_forms,
     consents,
     customers,
@@ -37,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *consents.OPERATIONS,
     *signals.OPERATIONS,
     *receipts.OPERATIONS,
+    *changes.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
