@@ -6,7 +6,7 @@ accounted for in the audit log before it is told.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from consent_gateway.preferences.forms import ConsentForms
 from consent_gateway.preferences.notices import LIMIT, PROGRAMME, PageNotices
 from consent_gateway.preferences.standing import Standing, Standings, Way
 from consent_gateway.preferences.words import Words
+from consent_gateway.propagation.heard import Heard
 from consent_gateway.vocabulary import ANY_PURPOSE, FREQUENCIES, OPENING, Caller, ConsentEvent, EventKind, Facts
 
 CHANNEL = "preference_page"
@@ -88,6 +89,7 @@ class PreferenceCentre:
         remember_signal: Callable[[Caller, PersonRef], object],
         is_shared: Callable[[str], bool],
         forms: ConsentForms,
+        heard: Callable[[str], Sequence[Heard]],
         clock: Clock,
         form_key: bytes,
     ) -> None:
@@ -95,6 +97,7 @@ class PreferenceCentre:
         self.brand = brand
         self.notices = notices
         self.forms = forms
+        self._heard = heard
         self._remember_signal = remember_signal
         self._choices = choices
         self._log = log
@@ -193,6 +196,10 @@ class PreferenceCentre:
         return tuple(
             each for each in events if each.position >= position and each.event.occurred_at == first.event.occurred_at
         )
+
+    def heard(self, data_subject: str) -> tuple[Heard, ...]:
+        """Who is to be told of the person's latest change, and how far it has come to each; never what it rests on."""
+        return tuple(self._heard(data_subject))
 
     def receipt(self, data_subject: str, event_id: str) -> ConsentEvent:
         """One choice of this person. Raises `NotFound`, for another person's event too."""

@@ -13,13 +13,15 @@ from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.forms import ConsentForms
 from consent_gateway.preferences.notices import PageNotices
 from consent_gateway.preferences.words import needed_by, read_words
+from consent_gateway.propagation.heard import who_heard
 from consent_gateway.settings import Settings
 from consent_gateway.vocabulary import Caller
+from consent_gateway.wiring.outward import Outward
 from consent_gateway.wiring.parts import Parts
 
 
 def open_preferences(
-    parts: Parts, settings: Settings, choices: Choices, notices: Notices, hearing: Hearing
+    parts: Parts, settings: Settings, choices: Choices, notices: Notices, hearing: Hearing, outward: Outward
 ) -> PreferenceCentre:
     """The preference centre of one process. Raises `PolicyInvalid` for a brand or words that do not stand."""
     brand = read_brand(settings.policies)
@@ -48,6 +50,7 @@ def open_preferences(
         notices=page_notices,
         remember_signal=remember,
         forms=forms,
+        heard=lambda person: who_heard(parts.engine, outward.destinations, person),
         is_shared=lambda person: _is_shared(parts, person),
         clock=parts.clock,
         form_key=parts.keyring.service_key("preference-forms"),

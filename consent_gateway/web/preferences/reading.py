@@ -58,6 +58,7 @@ def show_choices(
         pauses=[(days, words.day(view.now + timedelta(days=days))) for days in PAUSES],
         session_form=call.session_form,
         saved=saved,
+        heard=centre.heard(call.visit.data_subject) if saved else (),
         nothing_saved=position == "none",
         told=lambda event: told(call, event),
         gpc=call.gpc or view.facts.gpc,
