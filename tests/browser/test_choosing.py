@@ -323,6 +323,7 @@ def test_a_pause_is_shown_with_its_end_binds_at_once_and_stands_beside_the_no(si
     card.get_by_role("combobox").select_option("weekly")
     card.get_by_role("button", name="Save how often").click()
     expect(card).to_contain_text("Once a week")
+    expect(page.locator(".done")).to_contain_text("how often changed (Once a week)")
     assert is_open()
     press("Do not allow")
     assert not is_open()

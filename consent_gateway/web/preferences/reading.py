@@ -10,7 +10,7 @@ from consent_gateway.errors import NotFound
 from consent_gateway.preferences.brand import Brand
 from consent_gateway.preferences.centre import PAGE_EVENTS, PAUSES
 from consent_gateway.preferences.standing import Standing, Way
-from consent_gateway.vocabulary import ANY_PURPOSE, ConsentEvent, Effect
+from consent_gateway.vocabulary import ANY_PURPOSE, ConsentEvent, Effect, EventKind
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.routes import Customer, PageCall, page
 from consent_gateway.web.preferences.showing import HOME, show
@@ -79,7 +79,17 @@ def told(call: PageCall, event: ConsentEvent) -> str:
     """What an event says, in words: the purpose, then the act."""
     purpose = event.event.purpose
     about = call.words("history.everything") if purpose == ANY_PURPOSE else call.words.purpose(purpose)
-    return call.words("saved.line", purpose=about, what=call.words(f"kinds.{event.event.kind.value}"))
+    return call.words("saved.line", purpose=about, what=what_of(call, event))
+
+
+def what_of(call: PageCall, event: ConsentEvent) -> str:
+    """What was chosen, with the end of a pause or how often."""
+    what, said = call.words(f"kinds.{event.event.kind.value}"), event.event
+    if said.frequency is not None:
+        return f"{what} ({call.words(f'less.{said.frequency}')})"
+    if said.kind is EventKind.PAUSE and said.valid_until is not None:
+        return f"{what} ({call.words.day(said.valid_until)})"
+    return what
 
 
 @page("GET", f"{HOME}/history", auth=Customer())
@@ -112,7 +122,9 @@ def notice_of(call: PageCall, event: ConsentEvent) -> Any:
 def receipt(call: PageCall) -> Response:
     """One choice as a page to keep or print."""
     event = call.centre.receipt(call.visit.data_subject, call.item)
-    return show(call.centre, call.words, "receipt", event=event, notice=notice_of(call, event))
+    return show(
+        call.centre, call.words, "receipt", event=event, what=what_of(call, event), notice=notice_of(call, event)
+    )
 
 
 @page("GET", f"{HOME}/uses", auth=Customer())
