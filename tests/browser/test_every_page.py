@@ -81,7 +81,7 @@ def test_every_page_is_accessible_in_every_look(
         assert seen.foreign == []
     page = signed_in(None, lang=lang, scheme=scheme, width=width)
     seen = Watched(page, site.base)
-    for path in ("/sign-in", "/sign-in/sent", "/sign-in/link?t=x", "/sign-in/ended", site.form(people["DE"], lang)):
+    for path in ("/sign-in", "/sign-in/link?t=x", site.form(people["DE"], lang)):
         page.goto(path)
         _is_right(page, axe, lang, path)
     assert seen.console == []
@@ -105,7 +105,11 @@ def _is_right(page: Page, axe: str, lang: str, where: str) -> None:
 
 
 def test_pages_of_strangers_and_failures_are_accessible_too(signed_in: Open, site: Site, axe: str) -> None:
-    """The sign-in page, an unknown receipt and a refused form are whole pages in the visitor's language."""
+    """Outcomes of the way in, an unknown receipt and refused forms are whole pages in the visitor's language."""
+    page = signed_in(None, lang="ar", width=320)
+    for path in ("/sign-in/sent", "/sign-in/ended", "/sign-in/not-me?t=x", "/consent-form?t=x", "/unsubscribe?t=x"):
+        page.goto(path)
+        _is_right(page, axe, "ar", path)
     page = signed_in(None, lang="de", width=320)
     answer = page.goto("/preferences")
     assert answer is not None

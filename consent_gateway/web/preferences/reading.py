@@ -122,9 +122,8 @@ def notice_of(call: PageCall, event: ConsentEvent) -> Any:
 def receipt(call: PageCall) -> Response:
     """One choice as a page to keep or print."""
     event = call.centre.receipt(call.visit.data_subject, call.item)
-    return show(
-        call.centre, call.words, "receipt", event=event, what=what_of(call, event), notice=notice_of(call, event)
-    )
+    what, notice = what_of(call, event), notice_of(call, event)
+    return show(call.centre, call.words, "receipt", event=event, what=what, notice=notice)
 
 
 @page("GET", f"{HOME}/uses", auth=Customer())
