@@ -74,7 +74,7 @@ from consent_gateway.vocabulary import (
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 from tests.conftest import ROOT, NoNames
-from tests.web.customers import VARIABLES, KeptMail, open_desk_for_tests
+from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
 """Sends one request with a token: `call(method, path, json={…})`."""
@@ -215,7 +215,7 @@ class MemoryChoices:
     def state(self, person: PersonRef) -> Known:
         """As `Choices.state`."""
         value = person.identifier.value if person.identifier else person.data_subject
-        if value not in (ADA, ADA_EMAIL, FAMILY_EMAIL):
+        if value not in (ADA, BEN, ADA_EMAIL, FAMILY_EMAIL):
             raise NotFound("no person is known under this id or identifier")
         choice = Choice("email_marketing", ChoiceStatus.GRANTED, given_at=self.clock.now(), event_id="evt_1")
         facts = Facts("DE", {"email_marketing": choice}, data_subject=ADA)

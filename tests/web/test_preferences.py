@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.tables import CONSENT_EVENTS
+from consent_gateway.customers.links import NewUnsubscribeLink
 from consent_gateway.errors import CallerNotPermitted, InputRefused, UnknownPurpose
 from consent_gateway.line import DecideQuery
 from consent_gateway.people.directory import PersonRef
@@ -455,3 +456,20 @@ def test_a_form_for_somebody_new_keeps_the_answer_and_its_address_names_nobody(
     again = issued(forms, person)
     assert reply(http, again, "refuse", **{"Sec-GPC": "1"}).status_code == 303
     assert [one.event.kind for one in services.choices.history(person)][1:] == [EventKind.GPC, EventKind.WITHDRAW]
+
+
+def test_an_unsubscribe_link_tells_what_it_did_whenever_it_is_opened(services: Services, person: str) -> None:
+    """Before: one button. After: since when, with the number of its receipt; opening it writes nothing."""
+    new = NewUnsubscribeLink(person, "email_marketing", "email_marketing", "newsletter")
+    path = f"/unsubscribe?lang=en&t={services.customers.unsubscribe_links.make(new).token}"
+    visitor = create_app(services).test_client()
+    before = count(services)
+    assert "You are unsubscribed" not in visitor.get(path).text
+    assert count(services) == before
+    visitor.post(path, data={"List-Unsubscribe": "One-Click"})
+    event = services.preferences.history(person)[0]
+    assert event.event.kind is EventKind.UNSUBSCRIBE
+    told = visitor.get(path).text
+    assert "You are unsubscribed" in told
+    assert event.event_id in told
+    assert count(services) == before + 1

@@ -10,13 +10,14 @@ from consent_gateway.customers.links import UnsubscribeLink
 from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.errors import FieldFault, InputRefused, NotFound
 from consent_gateway.people.directory import PersonRef
-from consent_gateway.vocabulary import Caller, EventKind
+from consent_gateway.vocabulary import Caller, ConsentEvent, EventKind
 from consent_gateway.web.customer import browser
 from consent_gateway.web.customer.forms import LinkFormSchema, OneClickSchema
 from consent_gateway.web.customer.sign_in import LANDING, go_on, show_to
 from consent_gateway.web.operations import HTML, Answer, Call, Public, Visitor, operation
 
 UNSUBSCRIBE_PATH = "/unsubscribe"
+_KIND = EventKind.UNSUBSCRIBE
 ONE_CLICK = ("List-Unsubscribe", "One-Click")
 _LINK = Public("an opt-out asks nobody who they are: 256 random bits say whose and which")
 _PAGE = (Answer(200, "A page.", content_type=HTML),)
@@ -24,9 +25,13 @@ _PAGE = (Answer(200, "A page.", content_type=HTML),)
 
 @operation("GET", UNSUBSCRIBE_PATH, auth=_LINK, answers=_PAGE, raises=(NotFound,))
 def unsubscribe_page(call: Call) -> Response:
-    """Show what the link unsubscribes from, as one button; nothing is changed."""
+    """Show what the link unsubscribes from, as one button, or since when it has; nothing is changed."""
     token = call.request.args.get("t", "")
-    return _page(call, "unsubscribe", token, link_of=call.services.customers.unsubscribe_links.find(token))
+    link = call.services.customers.unsubscribe_links.find(token)
+    done = _done(call, link)
+    if done is None:
+        return _page(call, "unsubscribe", token, link_of=link)
+    return _page(call, "unsubscribed", token, link_of=link, receipt=done.event_id, at=done.event.occurred_at)
 
 
 @operation("POST", UNSUBSCRIBE_PATH, auth=_LINK, form=OneClickSchema, answers=_PAGE, raises=(NotFound,))
@@ -64,6 +69,17 @@ def open_choice(call: Call) -> Response:
     return response
 
 
+def _done(call: Call, link: UnsubscribeLink) -> ConsentEvent | None:
+    """The event by which the person unsubscribed, while that stands; it is on record that it was told."""
+    choices, person = call.services.choices, PersonRef(data_subject=link.data_subject)
+    choices.account_for(_as_caller(link), "view_choice", link.data_subject)
+    standing = choices.state(person).facts.choices.get(link.purpose)
+    if standing is None or not standing.unsubscribed:
+        return None
+    events = reversed(choices.history(person))
+    return next((each for each in events if (each.event.kind, each.event.purpose) == (_KIND, link.purpose)), None)
+
+
 def _as_caller(link: UnsubscribeLink) -> Caller:
     """The link as the consent room sees it: it may restrict in its channel, and open nothing."""
     return Caller("unsubscribe_link", link.channel, frozenset(), frozenset(), frozenset({WRITE_SCOPE}))
@@ -72,7 +88,7 @@ def _as_caller(link: UnsubscribeLink) -> Caller:
 def _choice(call: Call, link: UnsubscribeLink) -> NewChoice:
     return NewChoice(
         person=PersonRef(data_subject=link.data_subject),
-        kind=EventKind.UNSUBSCRIBE,
+        kind=_KIND,
         occurred_at=call.services.clock.now(),
         how="web_form",
         purpose=link.purpose,
