@@ -45,10 +45,11 @@ def page_costs(deployment: Deployment, rounds: int) -> Iterator[str]:
 
 
 def _person(services: Services) -> str:
-    """Somebody in Germany with so many events."""
+    """An adult in Germany with so many events."""
     caller = Caller("till", "till", frozenset(), frozenset(), frozenset({"consents:write"}))
     with services.engine.connect() as connection:
-        person = str(connection.execute(sa.select(PEOPLE.c.data_subject).where(PEOPLE.c.jurisdiction == "DE")).scalar())
+        adult = (PEOPLE.c.jurisdiction == "DE", PEOPLE.c.minor_born.is_(None))
+        person = str(connection.execute(sa.select(PEOPLE.c.data_subject).where(*adult)).scalar())
     reference = PersonRef(data_subject=person)
     missing = EVENTS - len(services.preferences.history(person))
     for purpose, kind in islice(zip(cycle(PURPOSES), cycle(KINDS)), missing):

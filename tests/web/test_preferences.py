@@ -86,9 +86,10 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def person(services: Services) -> str:
-    """Somebody in Germany."""
+    """An adult in Germany: a child is not asked for most of it."""
     with services.engine.connect() as connection:
-        found = sa.select(PEOPLE.c.data_subject).where(PEOPLE.c.jurisdiction == "DE").order_by(PEOPLE.c.data_subject)
+        adult = (PEOPLE.c.jurisdiction == "DE", PEOPLE.c.minor_born.is_(None))
+        found = sa.select(PEOPLE.c.data_subject).where(*adult).order_by(PEOPLE.c.data_subject)
         return str(connection.execute(found.limit(1)).scalar_one())
 
 
