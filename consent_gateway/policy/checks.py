@@ -7,16 +7,32 @@ for, restricting facts that open, fields that no purpose may use, effects that n
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from consent_gateway.policy.compiler import reach_of
 from consent_gateway.policy.documents import Documents, Rule
 from consent_gateway.policy.facts import names_of
 from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import Default, Program, Rows, Segment
 from consent_gateway.policy.loading import Policies
-from consent_gateway.policy.notices import FOLDER, without_notice
+from consent_gateway.policy.notices import ASKING, FOLDER
 from consent_gateway.policy.proofs import Signature, deciding_rules, openings, signature
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.policy.table import Outcome, evaluate
 from consent_gateway.vocabulary import Effect
+
+ANSWERED = frozenset(
+    {
+        "legitimate_interest",
+        "consent",
+        "explicit_consent",
+        "sensitive_opt_in",
+        "soft_opt_in",
+        "implied",
+        "opt_out_model",
+        "off_by_default",
+        "minor_opt_in",
+    }
+)
+"""Kinds of rules that a person's own yes or no opens or ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +180,25 @@ def _unusable_fields(documents: Documents) -> Iterator[Finding]:
 
 
 def _without_notice(documents: Documents) -> Iterator[Finding]:
-    """Choices that no notice asks for, in a policy that has notices: nobody could record a consent to them."""
-    if documents.notices:
-        for key in without_notice(documents.notices, documents.purposes, "choice"):
-            what = f"no notice asks for `{key}`, which is the person's own choice"
+    """What a person answers and no notice asks for, in a policy that has notices: nobody could record a yes to it.
+
+    Whoever objected to a purpose on another ground than consent must be able to allow it again, so it needs one too.
+    """
+    if not documents.notices:
+        return
+    told = {purpose for one in documents.notices.values() if one.kind in ASKING for purpose in one.purposes}
+    answered = {
+        purpose
+        for rule in documents.rules().values()
+        if rule.kind in ANSWERED
+        for purpose in reach_of(rule, documents).purposes
+    }
+    for key, purpose in documents.purposes.items():
+        chosen = "choice" in purpose.groups
+        if key not in told and (chosen or key in answered):
+            why = "is the person's own choice" if chosen else "can be objected to, and must be allowed again by a yes"
             mend = f"write `{FOLDER}{key}.yaml`, or add it to a notice of kind `choice`"
-            yield Finding(documents.paths["purposes"], documents.purposes[key].line, what, mend)
+            yield Finding(documents.paths["purposes"], purpose.line, f"no notice asks for `{key}`, which {why}", mend)
 
 
 def _key_classes(documents: Documents) -> Iterator[Finding]:
