@@ -7,10 +7,10 @@ the compiler. `line` is where the thing stands in `path`.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
+from consent_gateway.policy.legal_clocks import LegalClock
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
@@ -152,7 +152,7 @@ class Pack:
     inherits: frozenset[str]  # which of `consent_months` and `implied_months` are not written, so come from `extends`
     reask_months: int | None
     signal_duty: SignalDuty | None
-    clocks: Mapping[str, Mapping[str, Any]]  # right -> acknowledge, respond, extension, calendar, source, note
+    clocks: Mapping[str, LegalClock]  # by right
     sensitive: tuple[str, ...]
     rules: tuple[Rule, ...]
     path: str

@@ -20,6 +20,7 @@ from consent_gateway.policy.documents import (
     Transform,
 )
 from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.legal_clocks import read_clocks
 from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
 from consent_gateway.policy.schemas import (
@@ -168,7 +169,7 @@ def _pack(given: dict[str, Any], document: Document, findings: list[Finding]) ->
         inherits=frozenset({"consent_months", "implied_months"} - set(written)),
         reask_months=given["reask_months"],
         signal_duty=SignalDuty(**given["signal_duty"]) if given["signal_duty"] else None,
-        clocks=MappingProxyType(given["clocks"]),
+        clocks=read_clocks(given, document, findings),
         sensitive=given["sensitive"],
         rules=tuple(rules),
         path=document.path,

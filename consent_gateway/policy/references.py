@@ -52,6 +52,7 @@ class ReferenceCheck:
         for pack in self._documents.packs.values():
             self._pack(pack)
         self._overlaps()
+        self._clocks()
         self._reidentification()
 
     def _fault(self, path: str, line: int, what: str, mend: str) -> None:
@@ -190,6 +191,18 @@ class ReferenceCheck:
                     if _overlap(pack, other):
                         what = f"`{code}` is under `{other.id}` ({other.path}) on the same days as under `{pack.id}`"
                         self._fault(pack.path, pack.line, what, "name the place in one pack, or end one before")
+
+    def _clocks(self) -> None:
+        named: dict[tuple[str, str], list[Pack]] = {}
+        for pack in self._documents.packs.values():
+            for right, clock in pack.clocks.items():
+                for other in named.get((clock.regime, right), ()):
+                    if _overlap(pack, other):
+                        what = (
+                            f"`{right}` of `{clock.regime}` has a clock in `{other.id}` ({other.path}) on the same days"
+                        )
+                        self._fault(pack.path, pack.line, what, "give the regime another name, or end one pack before")
+                named.setdefault((clock.regime, right), []).append(pack)
 
 
 def _overlap(one: Pack, other: Pack) -> bool:

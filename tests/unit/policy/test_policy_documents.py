@@ -7,6 +7,7 @@ import pytest
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies, policies_from
 from consent_gateway.policy.expand import EXPANSIONS
+from consent_gateway.policy.legal_clocks import Period, Unit
 from consent_gateway.policy.source import parse
 from tests.unit.policy.conftest import SMALL, with_rules, write
 
@@ -251,13 +252,15 @@ def test_a_pack_carries_what_other_rooms_read(small: dict[str, str]) -> None:
     small["packs/aa.yaml"] = small["packs/aa.yaml"].replace(
         "consent_months: 24",
         "reask_months: 6\nsignal_duty: {required: true, since: 2021-01-01, source: s}\n"
+        'clock_terms: {regime: AA_LAW, utc_offset: "+01:00"}\n'
         "clocks:\n  access: {respond: P1M, extension: P2M, source: s}",
     )
     pack = policies_from(small).documents.packs["aa"]
     assert pack.reask_months == 6
     assert pack.signal_duty is not None
     assert pack.signal_duty.required
-    assert pack.clocks["access"]["respond"] == "P1M"
+    assert pack.clocks["access"].respond == Period(1, Unit.MONTHS)
+    assert pack.clocks["access"].regime == "AA_LAW"
 
 
 def test_booleans_are_true_and_false_alone() -> None:

@@ -1,0 +1,69 @@
+"""Operator commands of the rights room; prints what the room answers, and decides nothing."""
+
+import json
+from pathlib import Path
+
+import click
+
+from consent_gateway.policy import load_policies
+from consent_gateway.rights.answers import dates_of, due_at, moment, pause
+from consent_gateway.rights.regimes import Laws
+
+_TOLD = {
+    "confirm_by": "confirm receipt by",
+    "ack_by": "acknowledge by",
+    "respond_by": "answer by",
+    "extension_notice_by": "tell of an extension by",
+    "extended_respond_by": "answer, if extended, by",
+    "effective_by": "take effect by",
+    "notify_by": "notify the authority by",
+    "earliest_reask": "do not ask again before",
+    "keep_until_at_least": "keep the record until at least",
+}
+
+
+@click.group()
+def rights() -> None:
+    """Legal clocks and requests of people."""
+
+
+@rights.command("due")
+@click.option("--regime", required=True, help="the law, such as EU_GDPR, UK_GDPR, US_CA_CCPA or US_VA")
+@click.option("--right", required=True, help="such as access, delete or opt_out_sale_share")
+@click.option("--received", required=True, help="a day, or a moment such as 2026-01-31T14:30+01:00")
+@click.option("--calendar", help="whose holidays and weekends move an end on, such as IE or DE-BY")
+@click.option("--paused", multiple=True, metavar="FROM:TO", help="days for which an answer of the person was awaited")
+@click.option("--answered", help="the day of the final answer, from which records are kept; else that of receipt")
+@click.option(
+    "--policies", "directory", type=click.Path(path_type=Path, file_okay=False), default=Path("policies"),
+    help="the policy directory",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def due(
+    regime: str,
+    right: str,
+    received: str,
+    calendar: str | None,
+    paused: tuple[str, ...],
+    answered: str | None,
+    directory: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Tell what is due by when, as far as the law knows such a date."""
+    at = moment(received)
+    ended = None if answered is None else moment(answered)
+    law = Laws(load_policies(directory).documents.packs).find(regime, right, at)
+    found = due_at(law, at, calendar, [pause(each) for each in paused], ended)
+    dates = dates_of(found)
+    if as_json:
+        said = {"regime": regime, "right": right, "received": received, "calendar": calendar, **dates}
+        more = {"paused_days": found.paused_days, "suspended": found.suspended}
+        click.echo(json.dumps({**said, **more, "pack": f"{law.pack}@{law.version}", "source": law.clock.source}))
+        return
+    for name, day in dates.items():
+        click.echo(f"{_TOLD[name]:<31} {day}")
+    if found.paused_days or found.suspended:
+        awaited = ", and stands still until the person answers" if found.suspended else ""
+        click.echo(f"the clock stood still for {found.paused_days} days{awaited}")
+    click.echo(f"{law.pack}@{law.version}: {law.clock.source}")
