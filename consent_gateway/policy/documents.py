@@ -13,6 +13,7 @@ from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.legal_clocks import LegalClock
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
+from consent_gateway.policy.rights_terms import RightsTerms
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
 
 EVERYWHERE = "everywhere"
@@ -181,6 +182,7 @@ class Documents:
     packs: Mapping[str, Pack]
     catalogue: Catalogue
     reidentification: Reidentification = field(default_factory=Reidentification)
+    rights: tuple[RightsTerms, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

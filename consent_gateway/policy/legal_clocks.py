@@ -70,6 +70,7 @@ class LegalClock:
     round up; all others are times to be ready in, which round down. With `roll` a period of days or months that ends
     on no working day of the calendar chosen for the request ends on the next; `calendar` is that of business days.
     `utc_offset` tells the day of receipt: that of the law's westernmost place, so that no day is taken for a later one.
+    Where the law `spares_households`, it does not reach the data of a household.
     """
 
     regime: str
@@ -86,6 +87,7 @@ class LegalClock:
     pauses: Pauses = Pauses.NEVER
     roll: bool = False
     count_receipt: bool = False
+    spares_households: bool = False
     calendar: str | None = None
     effective_from: date | None = None
     effective_to: date | None = None
@@ -180,6 +182,7 @@ class ClockTermsSchema(Schema):
     keep = _PeriodField(*_CALENDAR_UNITS)
     pauses = fields.Enum(Pauses, by_value=True)
     roll = fields.Boolean(truthy={True}, falsy={False})
+    spares_households = fields.Boolean(truthy={True}, falsy={False})
 
 
 def read_clocks(given: Mapping[str, Any], document: Document, findings: list[Finding]) -> Mapping[str, LegalClock]:

@@ -23,6 +23,7 @@ from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.legal_clocks import read_clocks
 from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
+from consent_gateway.policy.rights_terms import read_rights_terms
 from consent_gateway.policy.schemas import (
     CategoriesSchema,
     ChannelsSchema,
@@ -36,7 +37,7 @@ from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("reidentification",)
+OPTIONAL = ("reidentification", "rights")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -57,6 +58,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         packs=_packs([document for path, document in parsed.items() if path.startswith("packs/")], findings),
         catalogue=(read_catalogue(catalogue, findings) if catalogue else None) or NOTHING,
         reidentification=read_reidentification(named["reidentification"], findings),
+        rights=read_rights_terms(named["rights"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 

@@ -14,6 +14,7 @@ from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import REASON_RANK
 from consent_gateway.policy.notices import notice_faults
 from consent_gateway.policy.reidentification import unknown_words
+from consent_gateway.policy.rights_terms import unknown_of
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.vocabulary import COMPANY, Effect
 
@@ -53,7 +54,7 @@ class ReferenceCheck:
             self._pack(pack)
         self._overlaps()
         self._clocks()
-        self._reidentification()
+        self._terms()
 
     def _fault(self, path: str, line: int, what: str, mend: str) -> None:
         self._findings.append(Finding(path, line, what, mend))
@@ -70,12 +71,13 @@ class ReferenceCheck:
             self._known(purpose.categories, self._documents.categories, "category", path, purpose.line)
         self._findings.extend(notice_faults(self._documents.notices, self._documents.purposes))
 
-    def _reidentification(self) -> None:
+    def _terms(self) -> None:
         documents = self._documents
         recipients = {COMPANY: None, **documents.recipients}
         self._findings.extend(
             unknown_words(documents.reidentification, documents.channels, documents.purposes, recipients)
         )
+        self._findings.extend(unknown_of(documents.rights, documents.channels, documents.catalogue))
 
     def _recipients(self) -> None:
         for recipient in self._documents.recipients.values():

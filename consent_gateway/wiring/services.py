@@ -42,12 +42,14 @@ from consent_gateway.preferences.visits import Visits
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.rights.room import RightsRoom
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies, Settings
 from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
+from consent_gateway.wiring.rights import open_rights
 from consent_gateway.writes import Writes
 
 
@@ -88,6 +90,7 @@ class Services:
     health: Health
     desk: Desk
     customers: CustomerDesk
+    rights: RightsRoom
     preferences: PreferenceCentre
     visits: Visits
     clock: Clock
@@ -143,6 +146,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
+        rights=open_rights(parts, settings, choices),
         preferences=open_preferences(parts, settings, choices, notices, hearing),
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,

@@ -63,6 +63,7 @@ def open_background(settings: Settings) -> Background:
         services.limits.purge,
         *services.desk.purges,
         *services.customers.purges,
+        *services.rights.purges,
     )
     rounds = (services.shredding.resume, *purges)
     return Background(open_sealer(settings, services), rounds, services.customers.post.send_due)

@@ -43,6 +43,7 @@ from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy.documents import SignalDuty
+from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
@@ -63,6 +64,7 @@ from consent_gateway.vocabulary import (
     Verdict,
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
+from tests.rights_world import open_room
 from tests.web.customers import VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
@@ -327,6 +329,7 @@ class StandIns:
     health: MemoryHealth
     desk: Any
     customers: CustomerDesk
+    rights: RightsRoom
     mailer: KeptMail
     preferences: Any = None  # the customers' pages have tests of their own, over real services
     visits: Any = None
@@ -402,5 +405,6 @@ def stand_ins(
         health=MemoryHealth(),
         desk=_desk(engine, clock),
         customers=open_desk_for_tests(engine, held, clock, mailer, variables),
+        rights=open_room(engine, held, clock, choices),
         mailer=mailer,
     )
