@@ -27,7 +27,7 @@ from tests.conftest import ROOT, FixedIndexKeys
 
 KEY = bytes(range(32))
 CODE = "12345678"
-ADA_POINTS = {"first_name": "Ada", "last_name": "Löv-Lace", "postcode": "10115", "birth_date": "1990-04-12"}
+ADA_POINTS = {"last_name": "Löv-Lace", "postcode": "10115", "birth_date": "1990-04-12"}
 
 
 @cache
@@ -101,6 +101,7 @@ def open_room(
             book=book,
             terms=documents.rights,
             store=store or SmallStore(),  # type: ignore[arg-type]
+            catalogue=documents.catalogue,
             effects=effects,
             seal=seal,
             key=KEY,

@@ -77,7 +77,7 @@ class ReferenceCheck:
         self._findings.extend(
             unknown_words(documents.reidentification, documents.channels, documents.purposes, recipients)
         )
-        self._findings.extend(unknown_of(documents.rights, documents.channels, documents.catalogue))
+        self._findings.extend(unknown_of(documents.rights, documents.channels, documents.categories))
 
     def _recipients(self) -> None:
         for recipient in self._documents.recipients.values():

@@ -41,7 +41,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class RightsTerms:
-    """What holds from a day on. `points` are the fields of the catalogue that people may be asked about."""
+    """What holds from a day on. `points` are the categories of what people may be asked about."""
 
     effective_from: date
     source: str
@@ -55,6 +55,19 @@ class RightsTerms:
     points: tuple[str, ...]
     proofs: Mapping[str, Proof]
     line: int = 1
+
+
+def askable(terms: RightsTerms, catalogue: Catalogue) -> tuple[str, ...]:
+    """The fields that people may be asked about: of their own row, of such a category, and not sealed."""
+    return tuple(
+        one.name
+        for one in catalogue.root.fields
+        if one.key_class is None and any(_below(given, key) for given in one.categories for key in terms.points)
+    )
+
+
+def _below(category: str, key: str) -> bool:
+    return category == key or category.startswith(f"{key}.")
 
 
 def terms_on(terms: tuple[RightsTerms, ...], day: date) -> RightsTerms | None:
@@ -81,7 +94,7 @@ class _Ways(Words):
 class _ProofSchema(Schema):
     rights = fields.List(Word("right", {right: right for right in RIGHTS}), required=True)
     ways = _Ways(required=True)
-    points = _Number(9, load_default=0)
+    points = fields.Integer(strict=True, load_default=0, validate=validate.Range(0, 9, error="write 0 to 9"))
     declaration = fields.Boolean(load_default=False, truthy={True}, falsy={False})
     source = Text(required=True)
 
@@ -115,8 +128,8 @@ def read_rights_terms(document: Document | None, findings: list[Finding]) -> tup
         proofs: dict[str, Proof] = {}
         for number, one in enumerate(entry.pop("proofs")):
             line = document.line(("terms", at, "proofs", number))
-            if Way.POINTS in one["ways"] and not 1 <= one["points"] <= len(entry["points"]):
-                what, mend = "`points` is not how many of the fields are asked", "write a number up to that of `points`"
+            if Way.POINTS in one["ways"] and not one["points"]:
+                what, mend = "`points` is missing where points are a way", "write how many are enough"
                 findings.append(Finding(PATH, line, what, mend))
             for right in one.pop("rights"):
                 if right in proofs:
@@ -128,13 +141,12 @@ def read_rights_terms(document: Document | None, findings: list[Finding]) -> tup
     return tuple(terms)
 
 
-def unknown_of(terms: tuple[RightsTerms, ...], channels: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Finding]:
-    """What the terms name and the policy does not have, or must not be asked about."""
+def unknown_of(
+    terms: tuple[RightsTerms, ...], channels: Mapping[str, Any], categories: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """What the terms name and the policy does not have."""
     for one in terms:
-        if one.channel not in channels:
-            yield Finding(PATH, one.line, f"unknown channel `{one.channel}`", nearest(one.channel, channels))
-        for name in one.points:
-            if name not in catalogue.fields:
-                yield Finding(PATH, one.line, f"unknown field `{name}`", nearest(name, catalogue.fields))
-            elif name in catalogue.key_classes or "." in name:
-                yield Finding(PATH, one.line, f"`{name}` is sealed or of a child row", "ask about another field")
+        named = [("channel", one.channel, channels), *(("category", word, categories) for word in one.points)]
+        for label, word, known in named:
+            if word not in known:
+                yield Finding(PATH, one.line, f"unknown {label} `{word}`", nearest(word, known))

@@ -5,11 +5,11 @@ Whoever asks is told the same whether the person is known or not: what differs i
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
-from consent_gateway.callers.transactions import transaction
+from consent_gateway.callers.transactions import reading, transaction
 from consent_gateway.consent.facts import FactsReader, Known
 from consent_gateway.errors import FieldFault, InputRefused, NotFound, UnknownPurpose
 from consent_gateway.ids import REFERENCE, new_id
@@ -135,11 +135,9 @@ class Intake:
             if request.right in AT_ONCE:
                 return self._carried_out(connection, begun, by, now)
             return begun if no_proof else self._book.join(connection, begun, by, now)
-        days = timedelta(days=terms.prove_days)
-        until = (now + days).astimezone(UTC).date()
-        if law.clock.pauses is Pauses.NEVER:  # the time runs on meanwhile, and no law waits longer than its answer
-            due = self._book.dates(request).respond_by
-            until = until if due is None else min(until, due)
+        until: date | None = (now + timedelta(days=terms.prove_days)).astimezone(UTC).date()
+        if law.clock.pauses is Pauses.NEVER:
+            until = None  # the time runs on meanwhile: it ends with an answer, by an officer, and never by itself
         return self._book.take(connection, request, Act.ASK_IDENTITY, by, now, change={"prove_until": until})
 
     def _carried_out(self, connection: sa.Connection, request: Request, by: By, now: datetime) -> Request:
@@ -215,7 +213,7 @@ class Intake:
         found = self._indexes.found(
             lambda: self._indexes.every(identifier), lambda at: self._facts.by_index(at.kind, at.values)
         )
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             erased = bool(suppressed(connection, [self._tags.of(identifier)]))
         if found is None or found.shared:
             return _Who(None, f"{indexed.kind}:{indexed.values[0]}", found, erased)

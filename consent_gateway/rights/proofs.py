@@ -23,7 +23,8 @@ from consent_gateway.ids import REFERENCE
 from consent_gateway.people.directory import exists
 from consent_gateway.people.normalise import normalise
 from consent_gateway.people.tables import PEOPLE
-from consent_gateway.policy.rights_terms import Proof, RightsTerms, Way, terms_on
+from consent_gateway.policy.catalogue import Catalogue
+from consent_gateway.policy.rights_terms import Proof, RightsTerms, Way, askable, terms_on
 from consent_gateway.ports import Clock, CustomerStore, Page
 from consent_gateway.rights.effects import Effects, acting
 from consent_gateway.rights.requests import Book, By, Request
@@ -55,6 +56,7 @@ class Proofs:
         book: Book,
         terms: Sequence[RightsTerms],
         store: CustomerStore,
+        catalogue: Catalogue,
         effects: Effects,
         seal: Seal,
         key: bytes,
@@ -66,6 +68,7 @@ class Proofs:
         self._book = book
         self._terms = tuple(terms)
         self._store = store
+        self._catalogue = catalogue
         self._effects = effects
         self._seal = seal
         self._key = key
@@ -230,9 +233,9 @@ class Proofs:
     def _refuse_points(
         self, points: Mapping[str, str], declaration: str | None, terms: RightsTerms, proof: Proof
     ) -> None:
-        unknown = sorted(set(points) - set(terms.points))
-        if unknown:
-            raise _input("/points", f"people are not asked about some of these: use {', '.join(terms.points)}")
+        asked = askable(terms, self._catalogue)
+        if not set(points) <= set(asked):
+            raise _input("/points", f"people are not asked about all of these: use {', '.join(asked) or 'another way'}")
         if len(points) < proof.points:
             raise _input("/points", f"{proof.points} points are needed")
         if proof.declaration and (declaration is None or REFERENCE.fullmatch(declaration) is None):

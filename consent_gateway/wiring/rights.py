@@ -52,6 +52,7 @@ def open_rights(
             book=book,
             terms=documents.rights,
             store=parts.store,
+            catalogue=documents.catalogue,
             effects=effects,
             seal=seal,
             key=parts.keyring.service_key("rights-codes"),

@@ -103,10 +103,7 @@ class Services:
 
 
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
-    """The services of one process, over databases that are there already.
-
-    Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
-    """
+    """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
     notices, customers = _kept_notices(parts), _customers(parts, settings)
     choices = _choices(parts, notices)

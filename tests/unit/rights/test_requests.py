@@ -1,10 +1,14 @@
 """Claims about requests on both databases: what binds at once, what is told to whom, what each act leaves behind."""
 
+import json
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from consent_gateway.cli.rights import rights as rights_command
 from consent_gateway.customers.tables import CUSTOMER_MAIL
 from consent_gateway.errors import Conflict, InputRefused, NotFound, StoreUnavailable, UnknownPurpose
 from consent_gateway.people.directory import PersonRef
@@ -242,8 +246,10 @@ def test_a_request_nobody_proves_expires_by_the_clock_alone(rights: Rights) -> N
     with pytest.raises(Conflict, match="expired"):
         rights.room.handling.cancel(asked.request_id, SHOP)
     assert rights.read(asked).state is State.EXPIRED
-    theirs = rights.ask("know", place="US-CA")
-    assert theirs.prove_until == rights.room.handling.book.dates(theirs).respond_by
+    theirs = rights.ask("know", place="US-CA")  # where the time runs on, an answer stays owed until it is given
+    rights.pass_by(days=400)
+    (late,) = rights.room.handling.queue()
+    assert (late.request.request_id, theirs.prove_until) == (theirs.request_id, None)
 
 
 def test_whoever_is_second_is_refused(rights: Rights) -> None:
@@ -285,3 +291,22 @@ def test_no_personal_value_is_left_in_rows_or_entries(rights: Rights) -> None:
     assert rights.room.handling.details(rights.read(asked)).text is None
     for entry in rights.entries():
         assert ADA not in str(entry)
+
+
+def test_the_queue_command_says_when_what_and_why(rights: Rights) -> None:
+    """`rights queue` prints a line for each open request, soonest first, and the same as JSON."""
+    letter = rights.ask(
+        "delete", FAMILY, "US-CA", OFFICER, via=Via.POST, received_at=rights.clock.now() - timedelta(days=60)
+    )
+    services = SimpleNamespace(rights=rights.room, close=lambda: None)
+    asked = rights.proved("access")
+    rights.room.handling.hold(asked.request_id, HoldGround.CLARIFICATION, OFFICER)
+    told = CliRunner().invoke(rights_command, ["queue"], obj=lambda: services, catch_exceptions=False).output
+    late, held = told.splitlines()
+    assert late.startswith("2026-10-07 46 days late  confirm receipt: delete under US_CA_CCPA, " + letter.request_id)
+    assert "shared identifier, household" in late
+    assert "in 30 days" in held
+    assert "(on hold, clarification, the clock stands still)" in held
+    read = CliRunner().invoke(rights_command, ["queue", "--json", "--limit", "1"], obj=lambda: services)
+    (line,) = json.loads(read.output)["requests"]
+    assert (line["id"], line["what"], line["days_left"]) == (letter.request_id, "confirm_by", -46)
