@@ -91,6 +91,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("PHONE_REGION", "DE", "country of phone numbers written without a country code"),
     Variable("LOOKUPS_PER_MINUTE", "60000", "people a client may look up by identifier a minute, 20 to 100000000"),
     Variable("MISSES_PER_MINUTE", "600", "of these, the answers that tell nothing, 20 to 100000000"),
+    Variable(
+        "WEBHOOK_HOSTS", "none", "hosts that webhooks may go to, separated by commas; `*.example.com` for all below"
+    ),
+    Variable("WEBHOOK_PRIVATE_HOSTS", "none", "those of them that may lie in a private net, each in full"),
+    Variable("WEBHOOK_TIMEOUT_MS", "10000", "longest wait for a webhook's whole answer, 500 to 30000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
     *CUSTOMER_VARIABLES,
 )
@@ -149,6 +154,9 @@ class Settings:
     lookups_per_minute: int
     misses_per_minute: int
     customers: CustomerSettings
+    webhook_hosts: str | None
+    webhook_private_hosts: str | None
+    webhook_timeout_ms: int
 
     def __repr__(self) -> str:
         return f"Settings(state_dir={str(self.state_dir)!r}, issuer={self.issuer!r}, …)"
@@ -193,6 +201,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),
+        webhook_hosts=given.optional("WEBHOOK_HOSTS"),
+        webhook_private_hosts=given.optional("WEBHOOK_PRIVATE_HOSTS"),
+        webhook_timeout_ms=given.number("WEBHOOK_TIMEOUT_MS", 10_000, 500, 30_000),
     )
     _refuse_unsafe(settings)
     given.refuse_unknown()

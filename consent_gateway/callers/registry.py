@@ -46,6 +46,8 @@ class Scope(StrEnum):
     CONSENTS_ADMINISTER = "consents:administer"  # acts of the company: lifting a restriction, holds, erasure
     RIGHTS_REQUEST = "rights:request"  # take in what people ask for, prove who they are, see how far it is
     AUDIT_READ = "audit:read"
+    CHANGES_READ = "changes:read"
+    CHANGES_SUBSCRIBE = "changes:subscribe"  # webhooks of the client's own
 
 
 class AuthMethod(StrEnum):

@@ -9,6 +9,7 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    changes,
     consents,
     customers,
     decisions,
@@ -38,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *consents.OPERATIONS,
     *signals.OPERATIONS,
     *receipts.OPERATIONS,
+    *changes.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *rights.OPERATIONS,

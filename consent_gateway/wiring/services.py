@@ -19,6 +19,7 @@ from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.hearing import Hearing
+from consent_gateway.consent.ledger import Announce
 from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
@@ -47,9 +48,10 @@ from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies, Settings
 from consent_gateway.shredding import Shredding
+from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
-from consent_gateway.wiring.rights import open_rights
+from consent_gateway.wiring.requests import open_rights
 from consent_gateway.writes import Writes
 
 
@@ -80,6 +82,7 @@ class Services:
     suppressions: SuppressionList
     shredding: Shredding
     erasures: Erasures
+    outward: Outward
     domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
@@ -105,10 +108,9 @@ class Services:
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
-    notices, customers = _kept_notices(parts), _customers(parts, settings)
-    choices = _choices(parts, notices)
-    hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
-    gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts)
+    outward, notices, customers = open_outward(parts, settings), _kept_notices(parts), _customers(parts, settings)
+    choices, hearing = _choosing(parts, notices, outward.outbox.announce_in)
+    gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -131,8 +133,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
-        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        shredding=_shredding(parts, outward.outbox.announce_in),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
+        outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
@@ -184,14 +187,20 @@ def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
     return open_customer_desk(parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings)
 
 
-def _enrolment(parts: Parts) -> Enrolment:
+def _shredding(parts: Parts, announce_in: Announce) -> Shredding:
+    return Shredding(
+        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+    )
+
+
+def _enrolment(parts: Parts, announce_in: Announce) -> Enrolment:
     return Enrolment(
         engine=parts.engine,
         store=parts.store,
         catalogue=parts.policies.catalogue,
         indexes=parts.indexes,
         tags=parts.tags,
-        ledger=EnrolledLedger(),
+        ledger=EnrolledLedger(announce_in),
         record_in=record_in,
         clock=parts.clock,
     )
@@ -260,19 +269,21 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
     )
 
 
-def _choices(parts: Parts, notices: Notices) -> Choices:
+def _choosing(parts: Parts, notices: Notices, announce_in: Announce) -> tuple[Choices, Hearing]:
     purposes = parts.policies.purposes
-    return Choices(
+    choices = Choices(
         engine=parts.engine,
         facts=parts.facts,
         indexes=parts.indexes,
         tags=parts.tags,
         record_in=record_in,
+        announce_in=announce_in,
         clock=parts.clock,
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
     )
+    return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
 
 
 def _receipts(parts: Parts, settings: Settings) -> Receipts:

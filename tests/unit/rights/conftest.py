@@ -20,12 +20,13 @@ from consent_gateway.people.directory import NewPerson, PersonRef, enrol
 from consent_gateway.people.moving import carry_nothing
 from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.policy import Policies
+from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.rights.intake import NewRequest
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.requests import By, Request, Via
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.vocabulary import Facts, Identifier
-from tests.conftest import FixedIndexKeys, StillClock
+from tests.conftest import FixedIndexKeys, NoNames, StillClock
 from tests.rights_world import ADA_POINTS, KEY, KeptWork, SmallStore, open_room, shipped_policies
 
 SHOP = By(client="web-shop", channel="web_shop")
@@ -119,6 +120,7 @@ def rights(gateway_engine: sa.Engine, clock: StillClock) -> Iterator[Rights]:
         indexes=indexes,
         tags=tags,
         record_in=record_in,
+        announce_in=Outbox(NoNames(), (), clock).announce_in,
         clock=clock,
         purposes=tuple(policies.purposes),
         purposes_for_any=tuple(key for key, one in policies.purposes.items() if "choice" in one.groups),
