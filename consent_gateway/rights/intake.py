@@ -192,7 +192,8 @@ class Intake:
         law = self._laws.of_place(jurisdiction, new.right, new.received_at)
         if law is None:
             known = ", ".join(self._laws.rights_in(jurisdiction, new.received_at)) or "none"
-            raise _refused("/right", f"no law of that place gives this right; rights there: {known}")
+            more = "; a choice binds everywhere by `POST /v1/consents`" if new.right in AT_ONCE else ""
+            raise _refused("/right", f"no law of that place gives this right; rights there: {known}{more}")
         return law, jurisdiction
 
     def _proof(self, right: str, now: datetime) -> tuple[RightsTerms, Proof]:
