@@ -12,6 +12,7 @@ from consent_gateway.errors import Conflict, GatewayError, NotFound
 from consent_gateway.ports import Clock
 from consent_gateway.rights.effects import Effects, acting
 from consent_gateway.rights.execution import Executor, Outcome, Work
+from consent_gateway.rights.leaving import forget_expired
 from consent_gateway.rights.requests import Book, By, Request
 from consent_gateway.rights.sealed import Details, Seal
 from consent_gateway.rights.states import Act, DenialGround, HoldGround, State
@@ -88,6 +89,11 @@ class Handling:
             found = [one for one in self._book.queue(connection, limit) if one.at(today) is not State.EXPIRED]
             joined = self._book.joined(connection, [one.request_id for one in found])
         return [Queued(one, tuple(self._book.owed(one)), joined.get(one.request_id, 0)) for one in found]
+
+    def purge(self) -> int:
+        """Delete identifier and words of requests that expired, and say of how many."""
+        with transaction(self._engine) as connection:
+            return forget_expired(connection, self.today.isoformat())
 
     def acknowledge(self, request_id: str, by: By) -> Request:
         """Say that the person was told that the request came; said once, it stays so."""

@@ -22,4 +22,4 @@ class RightsRoom:
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker deletes when its time is over."""
-        return (self.proofs.purge,)
+        return (self.proofs.purge, self.handling.purge)

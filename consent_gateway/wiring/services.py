@@ -43,6 +43,7 @@ from consent_gateway.preferences.visits import Visits
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
@@ -189,7 +190,12 @@ def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
 
 def _shredding(parts: Parts, announce_in: Announce) -> Shredding:
     return Shredding(
-        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+        engine=parts.engine,
+        keyring=parts.keyring,
+        tags=parts.tags,
+        clock=parts.clock,
+        announce_in=announce_in,
+        leave=(forget_details,),
     )
 
 

@@ -14,6 +14,7 @@ from consent_gateway.errors import Conflict, InputRefused, NotFound, StoreUnavai
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.rights.execution import Outcome
 from consent_gateway.rights.handling import LEASE, ExtensionReason
+from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.requests import Via
 from consent_gateway.rights.states import Act, DenialGround, HoldGround, State
 from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_REQUESTS
@@ -246,6 +247,13 @@ def test_a_request_nobody_proves_expires_by_the_clock_alone(rights: Rights) -> N
     with pytest.raises(Conflict, match="expired"):
         rights.room.handling.cancel(asked.request_id, SHOP)
     assert rights.read(asked).state is State.EXPIRED
+    again = rights.ask("access")
+    rights.room.proofs.send_code(again.request_id, SHOP)
+    assert rights.room.handling.purge() == 0
+    rights.pass_by(days=46)
+    assert (rights.room.handling.purge(), rights.room.handling.purge()) == (1, 0)
+    kept = rights.read(again)
+    assert (kept.state, kept.sealed) == (State.IDENTITY_PENDING, None)
     theirs = rights.ask("know", place="US-CA")  # where the time runs on, an answer stays owed until it is given
     rights.pass_by(days=400)
     (late,) = rights.room.handling.queue()
@@ -310,3 +318,16 @@ def test_the_queue_command_says_when_what_and_why(rights: Rights) -> None:
     read = CliRunner().invoke(rights_command, ["queue", "--json", "--limit", "1"], obj=lambda: services)
     (line,) = json.loads(read.output)["requests"]
     assert (line["id"], line["what"], line["days_left"]) == (letter.request_id, "confirm_by", -46)
+
+
+def test_an_erased_persons_requests_keep_no_word_of_theirs(rights: Rights) -> None:
+    """Identifier, words and waiting codes go with the erasure; that the requests came stays. Others keep theirs."""
+    theirs, open_one = rights.proved("correct", text="Parkweg"), rights.ask("access")
+    other = rights.ask("access", NOBODY)
+    for each in (open_one, other):
+        rights.room.proofs.send_code(each.request_id, SHOP)
+    with rights.engine.begin() as connection:
+        forget_details(connection, rights.ids[ADA])
+    assert [rights.read(one).sealed is None for one in (theirs, open_one, other)] == [True, True, False]
+    with rights.engine.connect() as connection:
+        assert list(connection.execute(sa.select(RIGHTS_CODES.c.request_id)).scalars()) == [other.request_id]
