@@ -14,7 +14,7 @@ from consent_gateway.policy.case_files import context_bits, context_faults, read
 from consent_gateway.policy.cases import Report, Result, run_cases
 from consent_gateway.policy.checks import check_obligations, check_policies
 from consent_gateway.policy.explain import Explanation, explain
-from consent_gateway.protection.registry import parameter_faults
+from consent_gateway.protection.registry import parameter_faults, type_fault
 from consent_gateway.rights.deadline_cases import DeadlineCase, faults_of, read_deadline_cases
 from consent_gateway.rights.regimes import Laws
 
@@ -39,7 +39,7 @@ def check(directory: Path, *, as_json: bool) -> None:
         findings = [f"{directory}/{finding}" for finding in error.findings] or [error.message]
         summary: dict[str, Any] = {"findings": findings}
     else:
-        found = sorted((*check_policies(policies), *check_obligations(policies, parameter_faults)))
+        found = sorted((*check_policies(policies), *check_obligations(policies, parameter_faults, type_fault)))
         findings = [f"{directory}/{finding}" for finding in found]
         summary = {"findings": findings, "revision": policies.revision, **_counts(policies)}
     if as_json:

@@ -29,6 +29,9 @@ LANGUAGES = ("en", "de", "fr", "es", "ar")
 _PLACES = {
     "sign_in": frozenset({"link", "minutes", "name"}),
     "rights_code": frozenset({"code", "minutes", "name"}),
+    "confirm": frozenset({"link", "until", "name"}),
+    "parent": frozenset({"link", "until", "name"}),
+    "parent_done": frozenset({"link", "name"}),
 }
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>,;:\"()\[\]\\]{1,254}")
 

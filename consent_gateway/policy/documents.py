@@ -14,6 +14,7 @@ from consent_gateway.policy.legal_clocks import LegalClock
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
 from consent_gateway.policy.rights_terms import RightsTerms
+from consent_gateway.policy.steps import Steps
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
 
 EVERYWHERE = "everywhere"
@@ -158,6 +159,7 @@ class Pack:
     rules: tuple[Rule, ...]
     path: str
     line: int
+    steps: Steps = field(default_factory=Steps)
 
     @property
     def everywhere(self) -> bool:

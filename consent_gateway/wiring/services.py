@@ -15,6 +15,7 @@ from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
+from consent_gateway.choosing import Choosing, open_choosing
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
@@ -24,6 +25,7 @@ from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
+from consent_gateway.consent.step_check import StepCheck
 from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_customer_desk
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
@@ -37,6 +39,7 @@ from consent_gateway.people.index_rotation import IndexRotation
 from consent_gateway.people.search_rows import search_modes
 from consent_gateway.people.suppression import SuppressionList
 from consent_gateway.policy import Policies, archive
+from consent_gateway.policy.step_book import StepBook
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visits
@@ -95,6 +98,7 @@ class Services:
     desk: Desk
     customers: CustomerDesk
     rights: RightsRoom
+    choosing: Choosing
     preferences: PreferenceCentre
     visits: Visits
     clock: Clock
@@ -148,6 +152,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         desk=_desk(parts, settings),
         customers=customers,
         rights=open_rights(parts, settings, choices),
+        choosing=_steps(parts, settings, choices, notices, customers),
         preferences=open_preferences(parts, settings, choices, notices, hearing),
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,
@@ -288,8 +293,14 @@ def _choosing(parts: Parts, notices: Notices, announce_in: Announce) -> tuple[Ch
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
+        steps=StepCheck(StepBook(parts.policies)),
     )
     return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
+
+
+def _steps(parts: Parts, settings: Settings, choices: Choices, notices: Notices, customers: CustomerDesk) -> Choosing:
+    receipts = _receipts(parts, settings)
+    return open_choosing(parts.engine, parts.policies, settings, choices, notices, receipts, customers, parts.clock)
 
 
 def _receipts(parts: Parts, settings: Settings) -> Receipts:
