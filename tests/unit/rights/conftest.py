@@ -28,6 +28,7 @@ from consent_gateway.rights.room import RightsRoom
 from consent_gateway.vocabulary import Facts, Identifier
 from tests.conftest import FixedIndexKeys, NoNames, StillClock
 from tests.rights_world import ADA_POINTS, KEY, KeptWork, SmallStore, open_room, shipped_policies
+from tests.steps import shipped_steps
 
 SHOP = By(client="web-shop", channel="web_shop")
 OFFICER = By(officer="ofc_1", channel="privacy_desk")
@@ -125,6 +126,7 @@ def rights(gateway_engine: sa.Engine, clock: StillClock) -> Iterator[Rights]:
         purposes=tuple(policies.purposes),
         purposes_for_any=tuple(key for key, one in policies.purposes.items() if "choice" in one.groups),
         notices=Notices(policies.documents.notices, clock),
+        steps=shipped_steps(),
     )
     store, work = SmallStore({"1": ADA_POINTS}), KeptWork()
     room = open_room(gateway_engine, held, clock, choices, store=store, executors={"delete": work, "access": work})
