@@ -106,6 +106,12 @@ def test_what_cannot_be_asked_is_refused(rights: Rights) -> None:
 
 def test_a_repeat_is_joined_once_it_is_proved(rights: Rights) -> None:
     """A second proved request joins the first and ends with it; one that nobody proved learns nothing of the first."""
+    rights.room.handling.cancel(rights.ask("portability").request_id, SHOP)
+    strangers = rights.ask("portability")  # first, but nobody proved that it is hers
+    own = rights.proved("portability")
+    assert (strangers.joined_to, own.joined_to) == (None, None)
+    for each in (strangers, own):
+        rights.room.handling.cancel(each.request_id, SHOP)
     first = rights.proved("access")
     unproved = rights.ask("access")
     second = rights.proved("access")
