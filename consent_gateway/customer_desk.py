@@ -29,6 +29,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.settings import Settings
 
 SIGN_IN_LINK_PATH = "/sign-in/link"
+NOT_ME_LINK_PATH = "/sign-in/not-me"
 SESSION_COOKIE = "__Host-cg-session"
 
 
@@ -91,6 +92,7 @@ def open_customer_desk(
         queue=queue,
         words=wordings("sign_in"),
         link_url=lambda token: f"{settings.issuer}{SIGN_IN_LINK_PATH}?t={token}",
+        not_me_url=lambda token: f"{settings.issuer}{NOT_ME_LINK_PATH}?t={token}",
         name=chosen.mail_name,
     )
     return CustomerDesk(

@@ -262,3 +262,12 @@ def test_guides_keep_to_the_line_length(page: Path) -> None:
     """Tutorial and how-tos have lines of up to 120 characters, but for tables, which cannot be broken."""
     lines = page.read_text(encoding="utf-8").splitlines()
     assert not [line for line in lines if len(line) > 120 and not line.startswith("|")]
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    """What an explanation says is tested is: each `test_…` it names is a function of some test file."""
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    written = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+    for page in (DOCS / "explanation").glob("*.md"):
+        named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+        assert named <= written, (page.name, sorted(named - written))

@@ -59,6 +59,7 @@ class NewChoice:
     how: str
     purpose: str = ANY_PURPOSE
     valid_until: datetime | None = None
+    frequency: str | None = None
     notice: str | None = None
     notice_version: str | None = None
     language: str | None = None
@@ -359,7 +360,9 @@ def _event(caller: Caller, choice: NewChoice, data_subject: str) -> NewConsentEv
         reference=choice.witness.reference(choice.how, choice.reference),
         conditions=choice.conditions,
     )
-    return NewConsentEvent(data_subject, choice.purpose, choice.kind, choice.occurred_at, evidence, choice.valid_until)
+    return NewConsentEvent(
+        data_subject, choice.purpose, choice.kind, choice.occurred_at, evidence, choice.valid_until, choice.frequency
+    )
 
 
 def _rebuilt(count: int, now: datetime) -> Entry:

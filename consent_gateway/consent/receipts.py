@@ -107,6 +107,8 @@ class Receipts:
             document["dpv:hasConsentStatus"] = {"@id": STATUSES[event.kind]}
         if event.valid_until is not None:
             document["dct:valid"] = event.valid_until.isoformat()
+        if event.frequency is not None:
+            document["cg:frequency"] = event.frequency
         if evidence.reference is not None:
             document["cg:reference"] = evidence.reference
         if evidence.notice is not None:

@@ -148,6 +148,12 @@ class Sessions:
             record_in(connection, _entry("not_me", session.data_subject, now, session.purpose, detail))
         return ended
 
+    def dispute_in(self, connection: sa.Connection, data_subject: str) -> None:
+        """As `dispute`, for whoever got a link that they did not ask for: no session says who they are."""
+        now = self._clock.now()
+        ended = self._end_all(connection, data_subject, now)
+        record_in(connection, _entry("not_me", data_subject, now, None, {"by": "mailed link", "ended": str(ended)}))
+
     def purge(self) -> int:
         """Delete the sessions whose time is over, and say how many."""
         now = to_micros(self._clock.now())

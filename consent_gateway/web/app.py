@@ -11,6 +11,7 @@ from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
     changes,
     confirmations,
+    consent_forms,
     consents,
     customers,
     decisions,
@@ -31,7 +32,7 @@ from consent_gateway.web.customer import confirming, outbox_page, sign_in, unsub
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
-from consent_gateway.web.preferences import answering, reading, routes
+from consent_gateway.web.preferences import answering, embedded, reading, routes
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -49,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *rights.OPERATIONS,
     *rights_work.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
+    *consent_forms.OPERATIONS,
     *sign_in.OPERATIONS,
     *unsubscribing.OPERATIONS,
     *confirming.OPERATIONS,
@@ -57,7 +59,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Every route of the API."""
 
-PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES)
+PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from consent_gateway.vocabulary import OPENING, PERSON_WIDE, SEARCH_MODES, Action, EventKind, How
+from consent_gateway.vocabulary import FREQUENCIES, OPENING, PERSON_WIDE, SEARCH_MODES, Action, EventKind, How
 from consent_gateway.web.fields import (
     ID,
     PURPOSE_FORM,
@@ -243,7 +243,10 @@ class ConsentSchema(PersonSchema):
     )
     kind = fields.String(required=True, validate=validate.OneOf([kind.value for kind in EventKind]))
     occurred_at = Moment(metadata={"description": "Left out: now."})
-    valid_until = Moment()
+    valid_until = Moment(metadata={"description": "When the choice ends by itself; of a `pause`, its end."})
+    frequency = fields.String(
+        validate=validate.OneOf(FREQUENCIES), metadata={"description": "How often; with the kind `frequency` alone."}
+    )
     evidence = fields.Nested(
         EvidenceSchema,
         metadata={"description": "Needed for kinds that open something; left out with the others: `how` is `api`."},

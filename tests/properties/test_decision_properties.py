@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
@@ -78,6 +78,7 @@ def restrictions(facts: Facts, request: AccessRequest, held: tuple[str, ...]) ->
         yield replace(facts, **{name: True})
     choice = facts.choices.get(request.purpose, Choice(request.purpose))
     closing: list[dict[str, Any]] = [{name: True} for name in ("objected", "opted_out", "unsubscribed")]
+    closing.append({"paused_until": request.time + timedelta(days=1)})
     if not CLOSED_STATUSES & set(held):
         closing += [{"status": status} for status in (ChoiceStatus.REFUSED, ChoiceStatus.WITHDRAWN, "maybe")]
         closing += [{"valid_until": request.time}, {"notice_version": "0"}]

@@ -36,6 +36,14 @@ PROXY = {"CONSENT_GATEWAY_CLIENT_CERT_HEADER": "Client-Cert", "CONSENT_GATEWAY_T
         ({**STORE, **PROXY, "CONSENT_GATEWAY_TRUSTED_PROXIES": "::/0"}, "every address there is"),
         ({**STORE, **PROXY, "CONSENT_GATEWAY_CLIENT_CERT_HEADER": "Authorization"}, "a header of its own"),
         ({**STORE, **PROXY, "CONSENT_GATEWAY_CLIENT_CERT_HEADER": "Client_Cert"}, "a header of its own"),
+        *(
+            ({**STORE, "CONSENT_GATEWAY_EMBED_ORIGINS": origin}, "must be origins such as")
+            for origin in ("*", "http://shop.example", "https://shop.example/", "https://a.example https://b.example")
+        ),
+        (
+            {**STORE, "CONSENT_GATEWAY_EMBED_ORIGINS": "https://shop.example, 'unsafe-inline'"},
+            "must be origins such as",
+        ),
         ({**STORE, "CONSENT_GATEWAY_ISSUERS_FILE": " "}, "ISSUERS_FILE is not set"),
         ({**STORE, "CONSENT_GATEWAY_TOKENS_SECONDS": "60"}, "is not a setting"),
         ({**STORE, "CONSENT_GATEWAY_TENANT": "a", "CONSENT_GATEWAY_TENANT_FILE": "x"}, "keep one"),

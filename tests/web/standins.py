@@ -3,7 +3,8 @@
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +49,9 @@ from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.normalise import normalise
 from consent_gateway.policy.documents import SignalDuty
+from consent_gateway.preferences.brand import read_brand
+from consent_gateway.preferences.forms import ConsentForm, IssuedForm, NewForm
+from consent_gateway.preferences.words import read_words
 from consent_gateway.propagation.addresses import AllowedHosts
 from consent_gateway.propagation.destinations import Destinations
 from consent_gateway.propagation.envelope import Envelopes
@@ -76,9 +80,9 @@ from consent_gateway.vocabulary import (
     Verdict,
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
-from tests.conftest import NoNames
+from tests.conftest import ROOT, NoNames
 from tests.rights_world import open_room
-from tests.web.customers import VARIABLES, KeptMail, open_desk_for_tests
+from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
 """Sends one request with a token: `call(method, path, json={…})`."""
@@ -219,7 +223,7 @@ class MemoryChoices:
     def state(self, person: PersonRef) -> Known:
         """As `Choices.state`."""
         value = person.identifier.value if person.identifier else person.data_subject
-        if value not in (ADA, ADA_EMAIL, FAMILY_EMAIL):
+        if value not in (ADA, BEN, ADA_EMAIL, FAMILY_EMAIL):
             raise NotFound("no person is known under this id or identifier")
         choice = Choice("email_marketing", ChoiceStatus.GRANTED, given_at=self.clock.now(), event_id="evt_1")
         facts = Facts("DE", {"email_marketing": choice}, data_subject=ADA)
@@ -396,6 +400,33 @@ class MemoryHealth:
         return {"ready": self.is_ready, "parts": {"store": "well"}}
 
 
+class MemoryForms:
+    """Makes forms of one shape; opens and answers none."""
+
+    origins = ("https://shop.example",)
+
+    def make(self, caller: Caller, new: NewForm) -> IssuedForm:
+        """As `ConsentForms.make`."""
+        if new.purpose not in PURPOSES:
+            raise UnknownPurpose("nobody is asked about this purpose")
+        moment = datetime(2026, 11, 22, 13, tzinfo=UTC)
+        form = ConsentForm(
+            "cf_1", caller.client_id, caller.channel, new.person, new.purpose, "en", "n", "1", "0" * 64, None, moment
+        )
+        return IssuedForm(form, "token")
+
+    def open(self, _token: str) -> None:
+        """As `ConsentForms.open`, of a token that is none."""
+        raise NotFound("the form is not ours")
+
+
+@cache
+def look() -> SimpleNamespace:
+    """The real words and brand of the pages, without anything behind them."""
+    words, brand = read_words(ROOT / "policies", ()), read_brand(ROOT / "policies")
+    return SimpleNamespace(words=words, brand=brand, forms=MemoryForms())
+
+
 @dataclass
 class StandIns:
     """Services as `create_app` takes them."""
@@ -423,7 +454,7 @@ class StandIns:
     mailer: KeptMail
     choosing: Any
     outward: Any
-    preferences: Any = None  # the customers' pages have tests of their own, over real services
+    preferences: Any = field(default_factory=look)  # words and brand; the pages have tests of their own
     visits: Any = None
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None

@@ -73,6 +73,7 @@ def record_consent(call: Call) -> Response:
             how=evidence["how"],
             purpose=body.get("purpose", ANY_PURPOSE),
             valid_until=body.get("valid_until"),
+            frequency=body.get("frequency"),
             notice=evidence.get("notice"),
             notice_version=evidence.get("notice_version"),
             language=evidence.get("language"),
@@ -159,6 +160,8 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "opted_in_again": choice.opted_in_again,
         "unsubscribed": choice.unsubscribed,
         "event_id": choice.event_id,
+        "paused_until": choice.paused_until,
+        "frequency": choice.frequency,
     }
 
 
@@ -171,6 +174,7 @@ def event_document(committed: ConsentEvent) -> dict[str, Any]:
         "recorded_at": committed.recorded_at,
         "occurred_at": event.occurred_at,
         "valid_until": event.valid_until,
+        "frequency": event.frequency,
         "purpose": None if event.purpose == ANY_PURPOSE else event.purpose,
         "kind": event.kind.value,
         "evidence": {

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016_rights"
-down_revision = "0013_confirmations"
+down_revision = "0014_page"
 
 
 def upgrade() -> None:

@@ -1,7 +1,7 @@
 """What the consent tests share: people to choose, events to record and the service over a real database."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -57,6 +57,10 @@ def event() -> Event:
         person: str, kind: EventKind, purpose: str = "email_marketing", at: datetime = NOON, **given: Any
     ) -> NewConsentEvent:
         evidence = Evidence("web_shop", "web_form", "shop", "privacy", "3", "de")
+        if kind is EventKind.PAUSE:
+            given.setdefault("valid_until", at + timedelta(days=30))
+        if kind is EventKind.FREQUENCY:
+            given.setdefault("frequency", "weekly")
         return NewConsentEvent(
             person, ANY_PURPOSE if kind in PERSON_WIDE else purpose, kind, at, given.pop("evidence", evidence), **given
         )

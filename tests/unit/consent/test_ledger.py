@@ -107,7 +107,7 @@ ONLY_POSTGRESQL = pytest.mark.only_on("postgresql", reason="SQLite has no TRUNCA
         pytest.param(
             """REPLACE INTO consent_events SELECT 'other', data_subject, position, purpose, kind, occurred_at,
             recorded_at, valid_until, channel, how, recorded_by, notice, notice_version,
-            notice_sha256, language, reference, conditions
+            notice_sha256, language, reference, conditions, frequency
             FROM consent_events""",
             marks=ONLY_SQLITE,
         ),
