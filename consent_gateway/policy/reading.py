@@ -20,8 +20,10 @@ from consent_gateway.policy.documents import (
     Transform,
 )
 from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.legal_clocks import read_clocks
 from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
+from consent_gateway.policy.rights_terms import read_rights_terms
 from consent_gateway.policy.schemas import (
     CategoriesSchema,
     ChannelsSchema,
@@ -36,7 +38,7 @@ from consent_gateway.policy.source import Document, Place
 from consent_gateway.policy.steps import read_steps
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("reidentification",)
+OPTIONAL = ("reidentification", "rights")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -57,6 +59,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         packs=_packs([document for path, document in parsed.items() if path.startswith("packs/")], findings),
         catalogue=(read_catalogue(catalogue, findings) if catalogue else None) or NOTHING,
         reidentification=read_reidentification(named["reidentification"], findings),
+        rights=read_rights_terms(named["rights"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 
@@ -169,7 +172,7 @@ def _pack(given: dict[str, Any], document: Document, findings: list[Finding]) ->
         inherits=frozenset({"consent_months", "implied_months"} - set(written)),
         reask_months=given["reask_months"],
         signal_duty=SignalDuty(**given["signal_duty"]) if given["signal_duty"] else None,
-        clocks=MappingProxyType(given["clocks"]),
+        clocks=read_clocks(given, document, findings),
         sensitive=given["sensitive"],
         rules=tuple(rules),
         path=document.path,

@@ -71,6 +71,7 @@ def open_background(settings: Settings) -> Background:
         lambda: purge_parting_names(services.engine, services.clock.now()),
         *services.desk.purges,
         *services.customers.purges,
+        *services.rights.purges,
     )
     deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
     rounds = (services.shredding.resume, *purges)
