@@ -25,6 +25,7 @@ from consent_gateway.customer_settings import (
     read_customer_settings,
 )
 from consent_gateway.errors import SettingsRefused
+from consent_gateway.log_settings import LOG_VARIABLES, LogSettings, read_log_settings
 
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _NO_CERTIFICATE_IN = {"authorization", "dpop", "host", "cookie", "content-type", "content-length"}
@@ -92,6 +93,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("LOOKUPS_PER_MINUTE", "60000", "people a client may look up by identifier a minute, 20 to 100000000"),
     Variable("MISSES_PER_MINUTE", "600", "of these, the answers that tell nothing, 20 to 100000000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
+    *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
 )
 
@@ -149,6 +151,7 @@ class Settings:
     lookups_per_minute: int
     misses_per_minute: int
     customers: CustomerSettings
+    log: LogSettings
 
     def __repr__(self) -> str:
         return f"Settings(state_dir={str(self.state_dir)!r}, issuer={self.issuer!r}, …)"
@@ -193,6 +196,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),
+        log=read_log_settings(given, state_dir),
     )
     _refuse_unsafe(settings)
     given.refuse_unknown()

@@ -9,6 +9,7 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    audit,
     consents,
     customers,
     decisions,
@@ -38,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *receipts.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
+    *audit.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
     *sign_in.OPERATIONS,
     *unsubscribing.OPERATIONS,

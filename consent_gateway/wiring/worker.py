@@ -8,6 +8,7 @@ from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.errors import GatewayError
 from consent_gateway.settings import Settings
+from consent_gateway.wiring.evidence import Round, open_rounds
 from consent_gateway.wiring.services import Services, open_services
 
 _LOG = logging.getLogger(__name__)
@@ -25,9 +26,16 @@ _MAIL_SECONDS = 1.0
 class Background:
     """The background worker's rounds: seal what was recorded, finish erasures, send mail, purge what has expired."""
 
-    def __init__(self, sealer: Sealer, rounds: tuple[Callable[[], int], ...], mail: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        sealer: Sealer,
+        rounds: tuple[Callable[[], int], ...],
+        mail: Callable[[], int],
+        evidence: tuple[Round, ...] = (),
+    ) -> None:
         self._sealer = sealer
-        self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS))
+        beside = ((name, (round_,), seconds) for name, round_, seconds in evidence)
+        self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS), *beside)
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop. Raises `LogDamaged` rather than seal onto a log that does not verify."""
@@ -65,7 +73,9 @@ def open_background(settings: Settings) -> Background:
         *services.customers.purges,
     )
     rounds = (services.shredding.resume, *purges)
-    return Background(open_sealer(settings, services), rounds, services.customers.post.send_due)
+    signer = open_signer(settings.log_key_file, settings.log_origin)
+    sealer = Sealer(services.engine, settings.state_dir, signer, services.clock)
+    return Background(sealer, rounds, services.customers.post.send_due, open_rounds(settings, services, signer))
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

@@ -34,6 +34,9 @@ ROUTES = [
     "GET /docs",
     "GET /docs/errors",
     "GET /healthz",
+    "GET /log/checkpoint",
+    "GET /log/tile/entries/{index}",
+    "GET /log/tile/{level}/{index}",
     "GET /openapi.json",
     "GET /readyz",
     "GET /sign-in",
@@ -44,6 +47,12 @@ ROUTES = [
     "GET /static/docs.css",
     "GET /static/icon.svg",
     "GET /unsubscribe",
+    "GET /v1/audit/checkpoint",
+    "GET /v1/audit/entries",
+    "GET /v1/audit/exports/{export_id}",
+    "GET /v1/audit/exports/{export_id}/package",
+    "GET /v1/audit/proofs/consistency",
+    "GET /v1/audit/proofs/inclusion",
     "GET /v1/consents/{event_id}/evidence",
     "GET /v1/customers/{data_subject}",
     "GET /v1/customers/{data_subject}/consents",
@@ -60,6 +69,7 @@ ROUTES = [
     "POST /sign-out",
     "POST /unsubscribe",
     "POST /unsubscribe/choice",
+    "POST /v1/audit/exports",
     "POST /v1/consents",
     "POST /v1/consents/lookup",
     "POST /v1/customers",
@@ -89,6 +99,8 @@ PUBLIC = {
     "GET /docs",
     "GET /docs/errors",
     "GET /healthz",
+    "GET /log/checkpoint",
+    "GET /log/tile/{level}/{index}",
     "GET /openapi.json",
     "GET /readyz",
     "GET /sign-in",
@@ -99,6 +111,9 @@ PUBLIC = {
     "GET /static/docs.css",
     "GET /static/icon.svg",
     "GET /unsubscribe",
+    "GET /v1/audit/checkpoint",
+    "GET /v1/audit/proofs/consistency",
+    "GET /v1/audit/proofs/inclusion",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
     "POST /oauth/token",
@@ -124,7 +139,7 @@ def test_flask_routes_exactly_the_declared_operations(app: Flask) -> None:
     """The URL map holds the declared operations, the customers' pages and nothing else."""
     declared = {(one.method, one.path) for one in (*OPERATIONS, *CUSTOMER_PAGES)}
     routed = {
-        (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
+        (method, re.sub(r"<(?:path:)?([^>]+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
     }
