@@ -17,10 +17,8 @@ import sqlalchemy as sa
 from consent_gateway.audit.checkpoint import NoteInvalid, read_body, signatures
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.live import Verified, verify_stretch
-from consent_gateway.audit.log import size_of
 from consent_gateway.audit.merkle import cover, root_at
 from consent_gateway.audit.recorder import record_in
-from consent_gateway.audit.sealer import last_note
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_VERIFICATION
 from consent_gateway.audit.tree import node_reader
 from consent_gateway.audit.verify import Finding, LogKey, Unusable
@@ -90,8 +88,9 @@ class Verification:
     ) -> tuple[Standing, list[Finding]]:
         """Where verification stands after the next stretch, and what is wrong."""
         try:
-            note = last_note(connection)
-            size = 0 if note is None else size_of(note)
+            size = connection.execute(
+                sa.select(sa.func.coalesce(sa.func.max(AUDIT_CHECKPOINTS.c.size), 0))
+            ).scalar_one()
             findings = [found for one in outside for found in _held_against(connection, one, size)]
             if before.position > size:
                 findings.append(Finding("rolled_back", f"{before.position} entries were verified before", size))
