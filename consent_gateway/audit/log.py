@@ -19,7 +19,7 @@ from consent_gateway.audit.sealer import last_note
 from consent_gateway.audit.stores import audit_folder
 from consent_gateway.audit.tables import AUDIT_COSIGNATURES, AUDIT_LOG, AUDIT_QUEUE, AUDIT_WRITERS
 from consent_gateway.audit.tiles import read_tile, tile_bytes
-from consent_gateway.audit.tree import node_reader
+from consent_gateway.audit.tree import node_reader, tile_reader
 from consent_gateway.audit.writer_files import writer_files
 from consent_gateway.database import DRIVER_ERRORS, to_micros
 from consent_gateway.errors import DatabaseUnavailable, LogDamaged, NotFound
@@ -290,9 +290,8 @@ def inclusion(connection: sa.Connection, entry_id: str) -> Inclusion:
         raise NotFound("no sealed entry has this id: sealing takes a second or two")
     note = checkpoint_note(connection)
     size = size_of(note)
-    return Inclusion(
-        row.leaf_index, size, raw(row.leaf_hash), inclusion_proof(row.leaf_index, size, node_reader(connection)), note
-    )
+    path = inclusion_proof(row.leaf_index, size, tile_reader(connection, size))
+    return Inclusion(row.leaf_index, size, raw(row.leaf_hash), path, note)
 
 
 def consistency(connection: sa.Connection, old_size: int, size: int | None = None) -> Consistency:
@@ -302,7 +301,7 @@ def consistency(connection: sa.Connection, old_size: int, size: int | None = Non
     size = present if size is None else size
     if not 0 <= old_size <= size <= present:
         raise NotFound(f"the log has {present} entries: give sizes up to that, the older first")
-    node = node_reader(connection)
+    node = tile_reader(connection, present)
     roots = root_at(old_size, node), root_at(size, node)
     return Consistency(old_size, size, *roots, consistency_proof(old_size, size, node), note)
 
