@@ -1,4 +1,4 @@
-"""The settings of the audit log's evidence: anchors, witnesses, exports; a part of `settings` in a file of its own."""
+"""The settings of the audit log and its evidence, read and checked; a part of `settings` in a file of its own."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from consent_gateway.customer_settings import LOOPBACK, PREFIX, Variable
 from consent_gateway.errors import SettingsRefused
 
 LOG_VARIABLES: tuple[Variable, ...] = (
+    Variable("LOG_KEY_FILE", "`audit/log.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
+    Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("LOG_ANCHOR_DIR", "none", "directory outside the gateway's reach that keeps a checkpoint an hour"),
     Variable("LOG_WITNESSES", "none", "witnesses of the log (C2SP tlog-witness): `URL VKEY`, separated by commas"),
     Variable("EXPORT_DIR", "`exports` in STATE_DIR", "directory of the packages of audit exports, kept for 7 days"),

@@ -63,8 +63,6 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("KEY_REGION", "none: required for aws", "region of the KMS keys"),
     Variable("KEY_DELETION_DAYS", "7", "days that KMS waits before it deletes a retired root version, 7 to 30"),
     Variable("KEY_TIMEOUT_MS", "2000", "longest wait for the key server or KMS, 100 to 30000"),
-    Variable("LOG_KEY_FILE", "`audit/log.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
-    Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("TENANT", "default", "name of the company; part of every key derivation, so never change it"),
     Variable(
         "ISSUER", "http://HOST:PORT", "base URL under which clients reach the gateway, and the audience they sign for"
@@ -92,6 +90,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("PHONE_REGION", "DE", "country of phone numbers written without a country code"),
     Variable("LOOKUPS_PER_MINUTE", "60000", "people a client may look up by identifier a minute, 20 to 100000000"),
     Variable("MISSES_PER_MINUTE", "600", "of these, the answers that tell nothing, 20 to 100000000"),
+    Variable(
+        "WEBHOOK_HOSTS", "none", "hosts that webhooks may go to, separated by commas; `*.example.com` for all below"
+    ),
+    Variable("WEBHOOK_PRIVATE_HOSTS", "none", "those of them that may lie in a private net, each in full"),
+    Variable("WEBHOOK_TIMEOUT_MS", "10000", "longest wait for a webhook's whole answer, 500 to 30000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
     *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
@@ -152,14 +155,12 @@ class Settings:
     misses_per_minute: int
     customers: CustomerSettings
     log: LogSettings
+    webhook_hosts: str | None
+    webhook_private_hosts: str | None
+    webhook_timeout_ms: int
 
     def __repr__(self) -> str:
         return f"Settings(state_dir={str(self.state_dir)!r}, issuer={self.issuer!r}, …)"
-
-    @property
-    def is_sqlite(self) -> bool:
-        """True where the gateway database is a SQLite file."""
-        return self.database_url.startswith("sqlite")
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -197,6 +198,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),
         log=read_log_settings(given, state_dir),
+        webhook_hosts=given.optional("WEBHOOK_HOSTS"),
+        webhook_private_hosts=given.optional("WEBHOOK_PRIVATE_HOSTS"),
+        webhook_timeout_ms=given.number("WEBHOOK_TIMEOUT_MS", 10_000, 500, 30_000),
     )
     _refuse_unsafe(settings)
     given.refuse_unknown()

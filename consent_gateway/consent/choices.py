@@ -12,7 +12,7 @@ from consent_gateway.consent import importing, ledger
 from consent_gateway.consent.bound import event_entry, unbound
 from consent_gateway.consent.evidence import expand
 from consent_gateway.consent.facts import FactsReader, Known
-from consent_gateway.consent.ledger import Difference
+from consent_gateway.consent.ledger import Announce, Difference
 from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.projection import PersonState
 from consent_gateway.database import DRIVER_ERRORS
@@ -126,6 +126,7 @@ class Choices:
         indexes: BlindIndex,
         tags: SuppressionTags,
         record_in: Callable[[sa.Connection, Entry], None],
+        announce_in: Announce,
         clock: Clock,
         purposes: Collection[str],
         purposes_for_any: Sequence[str],
@@ -136,6 +137,7 @@ class Choices:
         self._indexes = indexes
         self._tags = tags
         self._record_in = record_in
+        self._announce_in = announce_in
         self._clock = clock
         self._purposes = frozenset(purposes)
         self._any = tuple(purposes_for_any)
@@ -263,6 +265,7 @@ class Choices:
             indexes=self._indexes,
             tags=self._tags,
             record_in=self._record_in,
+            announce_in=self._announce_in,
             clock=self._clock,
             purposes=self._purposes,
             purposes_for_any=self._any,
@@ -292,11 +295,12 @@ class Choices:
     def _commit(
         self, connection: sa.Connection, events: Sequence[NewConsentEvent], now: datetime
     ) -> tuple[tuple[ConsentEvent, ...], list[Entry]]:
-        """Events, states and audit entries of one change, in its transaction."""
+        """Events, states, audit entries and the announcement of one change, in its transaction."""
         committed = ledger.record_many(connection, events, now=now)
         entries = [event_entry(each) for each in committed]
         for entry in entries:
             self._record_in(connection, entry)
+        self._announce_in(connection, committed)
         return committed, entries
 
     def _refuse_unpermitted(self, caller: Caller, choice: NewChoice) -> None:

@@ -32,6 +32,7 @@ FOR_GOOD: Mapping[Parts, str] = MappingProxyType(
     {
         ("service", "suppression"): "its entries are all that is left of people erased, so none can be made anew",
         ("service", "receipts"): "of receipts in people's hands there is no copy, so none could be verified again",
+        ("service", "webhook-secrets"): "webhooks' secrets are derived from it, so every receiver would refuse",
         ("service", "client-secrets"): "of clients' secrets there are only digests under it, so all would be refused",
     }
 )

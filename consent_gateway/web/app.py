@@ -10,6 +10,7 @@ from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
     audit,
+    changes,
     consents,
     customers,
     decisions,
@@ -37,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *consents.OPERATIONS,
     *signals.OPERATIONS,
     *receipts.OPERATIONS,
+    *changes.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *audit.OPERATIONS,

@@ -256,7 +256,7 @@ KINDS: tuple[ProblemKind, ...] = (
 )
 
 _BY_CODE = {kind.code: kind for kind in KINDS}
-_INTERNAL_CODES = frozenset({"settings_refused", "policy_invalid", "catalogue_mismatch", "log_damaged"})
+_INTERNAL_CODES = frozenset({"settings_refused", "policy_invalid", "catalogue_mismatch", "log_damaged", "undelivered"})
 """Causes that are the operator's business: the caller learns only that the gateway failed."""
 
 _HTTP_CODES: tuple[tuple[type[HTTPException], str], ...] = (

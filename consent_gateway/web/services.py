@@ -22,6 +22,8 @@ from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visits
+from consent_gateway.propagation.destinations import Destinations
+from consent_gateway.propagation.feed import Feed
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import Caller
@@ -45,6 +47,20 @@ class Health(Protocol):
 
     def ready(self) -> Mapping[str, Any]:
         """The state of every part a call needs; `ready` is true where all are."""
+        ...
+
+
+class Outward(Protocol):
+    """What tells others of changes."""
+
+    @property
+    def feed(self) -> Feed:
+        """Changes by cursor."""
+        ...
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where changes are delivered."""
         ...
 
 
@@ -84,6 +100,11 @@ class Services(Protocol):
     @property
     def receipts(self) -> Receipts:
         """Their receipts, and the evidence behind each choice."""
+        ...
+
+    @property
+    def outward(self) -> Outward:
+        """What tells others of changes."""
         ...
 
     @property

@@ -22,6 +22,7 @@ from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.hearing import Hearing
+from consent_gateway.consent.ledger import Announce
 from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
@@ -49,6 +50,7 @@ from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import CertificateProxies, Settings
 from consent_gateway.shredding import Shredding
+from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
 from consent_gateway.writes import Writes
@@ -81,6 +83,7 @@ class Services:
     suppressions: SuppressionList
     shredding: Shredding
     erasures: Erasures
+    outward: Outward
     domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
@@ -96,7 +99,11 @@ class Services:
     visits: Visits
     clock: Clock
     issuer: str
-    certificate_proxies: CertificateProxies | None
+
+    @property
+    def certificate_proxies(self) -> CertificateProxies | None:
+        """Who may tell which certificate a client showed; None for nobody."""
+        return self.settings.certificate_proxies
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
@@ -109,10 +116,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
     """
     parts = open_parts(settings, clock or SystemClock())
-    notices, customers = _kept_notices(parts), _customers(parts, settings)
-    choices = _choices(parts, notices)
-    hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
-    gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts)
+    outward, notices, customers = open_outward(parts, settings), _kept_notices(parts), _customers(parts, settings)
+    choices, hearing = _choosing(parts, notices, outward.outbox.announce_in)
+    gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -135,8 +141,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
-        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        shredding=_shredding(parts, outward.outbox.announce_in),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
+        outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
@@ -152,7 +159,6 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,
         issuer=settings.issuer,
-        certificate_proxies=settings.certificate_proxies,
     )
 
 
@@ -188,14 +194,20 @@ def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
     return open_customer_desk(parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings)
 
 
-def _enrolment(parts: Parts) -> Enrolment:
+def _shredding(parts: Parts, announce_in: Announce) -> Shredding:
+    return Shredding(
+        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+    )
+
+
+def _enrolment(parts: Parts, announce_in: Announce) -> Enrolment:
     return Enrolment(
         engine=parts.engine,
         store=parts.store,
         catalogue=parts.policies.catalogue,
         indexes=parts.indexes,
         tags=parts.tags,
-        ledger=EnrolledLedger(),
+        ledger=EnrolledLedger(announce_in),
         record_in=record_in,
         clock=parts.clock,
     )
@@ -269,19 +281,21 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
     )
 
 
-def _choices(parts: Parts, notices: Notices) -> Choices:
+def _choosing(parts: Parts, notices: Notices, announce_in: Announce) -> tuple[Choices, Hearing]:
     purposes = parts.policies.purposes
-    return Choices(
+    choices = Choices(
         engine=parts.engine,
         facts=parts.facts,
         indexes=parts.indexes,
         tags=parts.tags,
         record_in=record_in,
+        announce_in=announce_in,
         clock=parts.clock,
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
     )
+    return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
 
 
 def _receipts(parts: Parts, settings: Settings) -> Receipts:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.errors import GatewayError
+from consent_gateway.propagation.delivering import Deliverer
+from consent_gateway.propagation.outbox import purge_parting_names
 from consent_gateway.settings import Settings
 from consent_gateway.wiring.evidence import Round, open_rounds
+from consent_gateway.wiring.outward import open_deliverer
 from consent_gateway.wiring.services import Services, open_services
 
 _LOG = logging.getLogger(__name__)
@@ -24,17 +27,19 @@ _MAIL_SECONDS = 1.0
 
 
 class Background:
-    """The background worker's rounds: seal what was recorded, finish erasures, send mail, purge what has expired."""
+    """The background worker: seals, delivers changes, finishes erasures, sends mail, purges what has expired."""
 
     def __init__(
         self,
         sealer: Sealer,
+        deliverer: Deliverer,
         rounds: tuple[Callable[[], int], ...],
         mail: Callable[[], int],
         evidence: tuple[Round, ...] = (),
     ) -> None:
         self._sealer = sealer
-        beside = ((name, (round_,), seconds) for name, round_, seconds in evidence)
+        self._deliverer = deliverer
+        beside = ((name, (work,), seconds) for name, work, seconds in evidence)
         self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS), *beside)
 
     def run(self, stop: threading.Event) -> None:
@@ -43,6 +48,7 @@ class Background:
             threading.Thread(target=_repeat, args=(rounds, seconds, stop), name=name, daemon=True)
             for name, rounds, seconds in self._beside
         ]
+        threads.append(threading.Thread(target=self._deliverer.run, args=(stop,), name="deliver", daemon=True))
         for thread in threads:
             thread.start()
         self._sealer.run(stop, _SEAL_SECONDS)
@@ -69,13 +75,14 @@ def open_background(settings: Settings) -> Background:
         services.replay.purge,
         services.idempotency.purge,
         services.limits.purge,
+        lambda: purge_parting_names(services.engine, services.clock.now()),
         *services.desk.purges,
         *services.customers.purges,
     )
+    deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
     rounds = (services.shredding.resume, *purges)
-    signer = open_signer(settings.log_key_file, settings.log_origin)
-    sealer = Sealer(services.engine, settings.state_dir, signer, services.clock)
-    return Background(sealer, rounds, services.customers.post.send_due, open_rounds(settings, services, signer))
+    evidence = open_rounds(settings, services, open_signer(settings.log_key_file, settings.log_origin))
+    return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, evidence)
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

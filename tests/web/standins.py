@@ -48,6 +48,12 @@ from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy.documents import SignalDuty
+from consent_gateway.propagation.addresses import AllowedHosts
+from consent_gateway.propagation.destinations import Destinations
+from consent_gateway.propagation.envelope import Envelopes
+from consent_gateway.propagation.feed import Feed
+from consent_gateway.propagation.outbox import Outbox
+from consent_gateway.propagation.posting import Poster
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
@@ -68,6 +74,7 @@ from consent_gateway.vocabulary import (
     Verdict,
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
+from tests.conftest import NoNames
 from tests.web.customers import VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
@@ -334,6 +341,7 @@ class StandIns:
     desk: Any
     customers: CustomerDesk
     mailer: KeptMail
+    outward: Any
     preferences: Any = None  # the customers' pages have tests of their own, over real services
     visits: Any = None
     issuer: str = ISSUER
@@ -381,6 +389,18 @@ def _evidence(engine: sa.Engine, clock: StillClock) -> LogEvidence:
     return LogEvidence(AuditLog(engine, folder), Exports(engine, folder / "exports", clock), recorder, clock)
 
 
+def _outward(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
+    """A real feed and real destinations; webhooks may go to one host, which is never called."""
+    hosts = AllowedHosts(frozenset({"hooks.example.com"}))
+    poster = Poster(ssl.create_default_context(), hosts, resolve=lambda _host, _port: ("93.184.216.34",))
+    envelopes = Envelopes(engine, NoNames(), lambda _purpose, _recipient, event_id: event_id, ISSUER)
+    return SimpleNamespace(
+        outbox=Outbox(NoNames(), (), clock),
+        feed=Feed(engine, envelopes, clock, KEY, 2, lambda seconds: clock.pass_by(seconds=seconds)),
+        destinations=Destinations(engine, clock, KEY, poster),
+    )
+
+
 def stand_ins(
     database: str,
     moment: datetime,
@@ -418,4 +438,5 @@ def stand_ins(
         desk=_desk(engine, clock),
         customers=open_desk_for_tests(engine, held, clock, mailer, variables),
         mailer=mailer,
+        outward=_outward(engine, clock),
     )

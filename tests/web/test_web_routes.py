@@ -27,6 +27,7 @@ from tests.web.standins import Post, StandIns
 ROUTES = [
     "DELETE /v1/officers/sessions",
     "DELETE /v1/unsubscribe-links/{link_id}",
+    "DELETE /v1/webhooks/{webhook_id}",
     "GET /.well-known/gpc.json",
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
@@ -53,12 +54,15 @@ ROUTES = [
     "GET /v1/audit/exports/{export_id}/package",
     "GET /v1/audit/proofs/consistency",
     "GET /v1/audit/proofs/inclusion",
+    "GET /v1/changes",
+    "GET /v1/changes/stream",
     "GET /v1/consents/{event_id}/evidence",
     "GET /v1/customers/{data_subject}",
     "GET /v1/customers/{data_subject}/consents",
     "GET /v1/decisions/{decision_id}",
     "GET /v1/receipts/{event_id}",
     "GET /v1/reidentifications/{request_id}",
+    "GET /v1/webhooks",
     "PATCH /v1/customers/{data_subject}",
     "POST /not-me",
     "POST /oauth/introspect",
@@ -89,6 +93,9 @@ ROUTES = [
     "POST /v1/signals",
     "POST /v1/signals/lookup",
     "POST /v1/unsubscribe-links",
+    "POST /v1/webhooks",
+    "POST /v1/webhooks/{webhook_id}/replay",
+    "POST /v1/webhooks/{webhook_id}/rotate",
 ]
 
 PUBLIC = {
@@ -334,7 +341,7 @@ def test_a_wellformed_request_id_is_echoed_and_others_are_replaced(http: FlaskCl
     assert problem["request_id"] == "trace-0002"
 
 
-def test_every_example_of_the_reference_works(call: Post) -> None:
+def test_every_example_of_the_reference_works(call: Post, http: FlaskClient, services: StandIns) -> None:
     """Each request shown on the reference page is answered with success."""
     shown = [op for op in OPERATIONS if op.example is not None]
     assert len(shown) >= 6
@@ -343,8 +350,13 @@ def test_every_example_of_the_reference_works(call: Post) -> None:
         example = dict(op.example or {})
         if example.get("purpose") == "email_marketing" and "decisions" in path:
             example["purpose"] = "order_fulfilment"  # the one purpose the test's client may claim
+        if "webhooks" in path:
+            example.pop("purposes")  # then all that the client may hear
         example.pop("fields", None)
-        answer = call(op.method, path, json=example)
+        headers = {}
+        if isinstance(op.auth, OfficerAuth) and op.auth.role:
+            headers["Authorization"] = f"Bearer {signed_in(http, services, op.auth.role)}"
+        answer = call(op.method, path, json=example, headers=headers)
         assert answer.status_code == op.answers[0].status, (op.name, answer.get_json())
 
 

@@ -18,8 +18,9 @@ from consent_gateway.people.tables import PEOPLE
 from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.notices import Notice, read_notices
 from consent_gateway.policy.source import parse
+from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
-from tests.conftest import NOON, FixedIndexKeys, StillClock
+from tests.conftest import NOON, FixedIndexKeys, NoNames, StillClock
 
 PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
 
@@ -103,6 +104,7 @@ def choices(
         indexes=indexes,
         tags=SuppressionTags(bytes(range(32)), "DE"),
         record_in=record_in,
+        announce_in=Outbox(NoNames(), (), clock).announce_in,
         clock=clock,
         purposes=PURPOSES,
         purposes_for_any=PURPOSES,
