@@ -29,6 +29,7 @@ from consent_gateway.audit.tree import tile_reader
 from consent_gateway.errors import Conflict, InputRefused, LogDamaged, NotFound
 
 PAGE = 2000
+MOST_CHECKPOINTS = 10_000  # beside the newest
 MANIFEST_TITLE = "consent-gateway export manifest"
 _README = """\
 Evidence exported from the audit log of a consent gateway.
@@ -217,10 +218,13 @@ def _skipped(start: int, end: int, node: NodeReader) -> list[str]:
 def _checkpoints(
     connection: sa.Connection, folder: Path, run: tuple[int, int] | None, size: int, note: str
 ) -> dict[str, str]:
-    """The checkpoints whose size falls within an unbroken run, and the one that the proof leads to."""
+    """The checkpoints whose size falls within an unbroken run, and the one that the proof leads to.
+
+    They only place what is altered, which the last one shows: so of very many some are enough.
+    """
     checkpoints = AUDIT_CHECKPOINTS.c
     first, last = run or (size, size)
-    after = first - 1
+    after, apart, kept = first - 1, (last - first) // MOST_CHECKPOINTS, -1
     with ExitStack() as stack:
         sink = _Sink(folder / "checkpoints.ndjson", stack)
         while True:
@@ -232,7 +236,9 @@ def _checkpoints(
             ).all()
             for row in page:
                 after = row.size
-                sink.write(_line(row.size, row.note))
+                if kept < 0 or after - kept >= apart:
+                    kept = after
+                    sink.write(_line(row.size, row.note))
             if not page:
                 break
         sink.write(_line(size, note))
