@@ -77,15 +77,14 @@ class Anchoring:
             raise DatabaseUnavailable("the newest checkpoint could not be read: it will be anchored later") from error
         if note is None:
             return 0
-        size, kept = size_of(note), 0
+        size = size_of(note)
         for sink in self._sinks:
-            known = sink.newest()
-            if known is not None and size_of(known) > size:
-                raise LogDamaged(f"{size_of(known)} entries were anchored, the log has {size}: verify it", size)
             try:
+                known = sink.newest()
+                if known is not None and size_of(known) > size:
+                    raise LogDamaged(f"{size_of(known)} entries were anchored, the log has {size}: verify it", size)
                 sink.keep(size, note)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # away, or holding what is no text
                 raise DatabaseUnavailable("a checkpoint could not be anchored: it will be tried again") from error
-            kept += 1
         self._done = now
-        return kept
+        return len(self._sinks)

@@ -7,6 +7,7 @@ A worker that dies leaves a job without sign of life: another takes it up and wr
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from consent_gateway.ports import Clock
 KEPT = timedelta(days=7)
 SILENT = timedelta(minutes=5)  # a running job without sign of life has lost its worker
 _SHOW_EVERY = 20_000
+_FAILURES: tuple[type[Exception], ...] = (*DRIVER_ERRORS, OSError)
 _TIMES = ("since", "until")
 
 
@@ -61,10 +63,16 @@ class Job:
 
 
 class Exports:
-    """Safe to share between threads and processes. `folder` is one that web processes and workers all reach."""
+    """Safe to share between threads and processes. `folder` is one that web processes and workers all reach.
 
-    def __init__(self, engine: sa.Engine, folder: Path, clock: Clock) -> None:
+    `open_reader` opens the engine that one export is read over: its statements may take longer than a request's.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, folder: Path, clock: Clock, open_reader: Callable[[], sa.Engine] | None = None
+    ) -> None:
         self._engine = engine
+        self._open_reader = open_reader
         self._folder = folder
         self._clock = clock
 
@@ -115,7 +123,7 @@ class Exports:
         return path
 
     def work(self, signer: Signer) -> int:
-        """Write the next export that waits; 1 if there was one."""
+        """Write the next export that waits; 1 if there was one. After `DatabaseUnavailable` it is taken up again."""
         job = self._taken()
         if job is None:
             return 0
@@ -123,9 +131,11 @@ class Exports:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)  # of a worker that died over it
-            done = export(self._engine, folder, signer, self._clock.now(), _filter(job.query), self._shown(job))
+            done = self._exported(job, folder, signer)
             _pack(folder, self._path(job.export_id))
             self._finish(job, "done", _summary(done), done)
+        except DRIVER_ERRORS as error:
+            raise DatabaseUnavailable("an export was cut short: it will be written anew") from error
         except GatewayError as error:
             self._finish(job, "failed", {"code": error.code, "message": error.message})
         except OSError as error:
@@ -135,6 +145,14 @@ class Exports:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return 1
+
+    def _exported(self, job: Job, folder: Path, signer: Signer) -> Exported:
+        reader = self._engine if self._open_reader is None else self._open_reader()
+        try:
+            return export(reader, folder, signer, self._clock.now(), _filter(job.query), self._shown(job))
+        finally:
+            if reader is not self._engine:
+                reader.dispose()
 
     def purge(self) -> int:
         """Delete packages whose time is over, and their jobs."""
@@ -146,7 +164,7 @@ class Exports:
                 for export_id in over:
                     self._path(export_id).unlink(missing_ok=True)
                 connection.execute(sa.delete(AUDIT_EXPORTS).where(column.ends_at < now))
-        except DRIVER_ERRORS as error:
+        except _FAILURES as error:
             raise DatabaseUnavailable("old exports could not be deleted: it will be tried again") from error
         return len(over)
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from consent_gateway.audit.checkpoint import NoteInvalid, VerifierKey
+from consent_gateway.audit.checkpoint import VerifierKey
 from consent_gateway.audit.cosignature import taken_from
 from consent_gateway.audit.log import size_of
 from consent_gateway.audit.merkle import consistency_proof
@@ -76,7 +76,7 @@ class Cosigning:
         for witness in self._witnesses:
             try:
                 done += self._cosigned(witness)
-            except (OSError, http.client.HTTPException, NoteInvalid) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 LOG.warning("the witness `%s` did not cosign: %s", witness.key.name, type(error).__name__)
             except LogDamaged as error:
                 LOG.error("%s", error.message)  # noqa: TRY400 - the message tells all

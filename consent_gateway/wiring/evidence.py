@@ -1,5 +1,6 @@
 """Builds what shows and checks the audit log: the API's read side, and the worker's rounds; decides nothing."""
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -16,6 +17,7 @@ from consent_gateway.errors import SettingsRefused
 from consent_gateway.settings import Settings
 from consent_gateway.wiring.services import Services
 
+_LOG = logging.getLogger(__name__)
 _EXPORT_SECONDS = 600  # counting the entries of ten million people takes longer than a request may
 
 Round = tuple[str, Callable[[], int], float]
@@ -29,11 +31,16 @@ def open_rounds(settings: Settings, services: Services, signer: Signer) -> tuple
     noted = audit_folder(settings.state_dir) / NOTED_CHECKPOINT
 
     def outside() -> Iterable[str]:
-        kept = [noted.read_text()] if noted.exists() else []
-        return [*kept, *(note for anchor in anchors if (note := anchor.newest()) is not None)]
+        if noted.exists():
+            yield noted.read_text()
+        for anchor in anchors:
+            try:
+                yield anchor.newest() or ""
+            except OSError:
+                _LOG.warning("an anchor of the log cannot be read: the log is verified without it")
 
-    reader = open_engine(settings.database_url, threads=1, statement_seconds=_EXPORT_SECONDS)
-    exports = Exports(reader, settings.log.export_dir, clock)
+    open_reader = partial(open_engine, settings.database_url, threads=1, statement_seconds=_EXPORT_SECONDS)
+    exports = Exports(engine, settings.log.export_dir, clock, open_reader)
     witnesses = tuple(Witness(one.url, _witness_key(one.vkey)) for one in settings.log.witnesses)
     return (
         ("verification", Verification(engine, signer.published, clock, outside).round, 5.0),

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from flask.testing import FlaskClient
 from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
@@ -17,10 +18,12 @@ from tlog_scales.tiles import leaf_hash
 from tlog_scales.tlog import ConsistencyProof, InclusionProof
 from werkzeug.test import TestResponse
 
+from consent_gateway.audit import export_jobs
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import Signer, open_signer
 from consent_gateway.audit.verify import LogKey, verify_folder
+from consent_gateway.errors import DatabaseUnavailable
 from consent_gateway.officers.registry import Role
 from tests.officers import Officer, Passkey
 from tests.web.standins import ADA, StandIns
@@ -223,7 +226,13 @@ def test_an_export_is_asked_for_written_and_fetched(
     assert acts[1]["entry"]["detail"]["manifest_sha256"] == done["summary"]["manifest_sha256"]
 
 
-def test_exports_that_cannot_be(log: StandIns, auditor: Ask, signer: Signer, services: StandIns) -> None:
+def _broken(*_given: object) -> None:
+    raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
+
+
+def test_exports_that_cannot_be(
+    log: StandIns, auditor: Ask, signer: Signer, services: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing that fits, a reversed period, an unknown id; a worker that died is replaced, an old package deleted."""
     exports = services.evidence.exports
     reversed_ = {"since": "2026-11-02T00:00:00Z", "until": "2026-11-01T00:00:00Z"}
@@ -233,8 +242,11 @@ def test_exports_that_cannot_be(log: StandIns, auditor: Ask, signer: Signer, ser
     failed = auditor("GET", f"/v1/audit/exports/{empty}").json
     assert (failed["state"], failed["summary"]["code"]) == ("failed", "not_found")
     wanted = auditor("POST", "/v1/audit/exports", json={"until": "2027-01-01T00:00:00Z"}).json["export_id"]
-    assert exports._taken() is not None
-    assert exports.work(signer) == 0  # somebody is at it
+    with monkeypatch.context() as patched:
+        patched.setattr(export_jobs, "export", _broken)
+        with pytest.raises(DatabaseUnavailable):
+            exports.work(signer)
+    assert exports.work(signer) == 0  # for all that is known somebody is at it still
     services.clock.pass_by(minutes=6)
     assert exports.work(signer) == 1  # no more
     path = exports.package(wanted, "off_1")

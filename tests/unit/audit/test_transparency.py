@@ -234,8 +234,10 @@ def test_checkpoints_are_anchored_outside_once_an_hour(grown: Grown, clock: Any,
     anchor.keep(9_999, grown.signer.sign(9_999, bytes(32)))
     with pytest.raises(LogDamaged, match="9999 entries were anchored"):
         Anchoring(grown.engine, (anchor,), clock).round()
-    with pytest.raises(DatabaseUnavailable):
-        Anchoring(grown.engine, (FolderAnchor(tmp_path / "nowhere"),), clock).round()
+    (folder / "checkpoint-999999999999.txt").write_bytes(b"\xff")
+    for unusable in (FolderAnchor(tmp_path / "nowhere"), anchor):
+        with pytest.raises(DatabaseUnavailable):
+            Anchoring(grown.engine, (unusable,), clock).round()
     assert Anchoring(grown.engine, (), clock).round() == 0
 
 
