@@ -97,6 +97,8 @@ class LogKey:
             vkey, _, until = line.strip().partition(" until ")
             who, key = _read_vkey(vkey, 1)
             self.name, self._keys[who] = who[0], (key, int(until or _NEVER))
+        if any(name != self.name for name, _key_id in self._keys):
+            raise Unusable("the keys are of more than one log")
         self._witnesses = dict(_read_vkey(line.strip(), 4) for line in witnesses)
 
     def checkpoint(self, note: str) -> tuple[int, bytes]:
@@ -210,9 +212,7 @@ class LogCheck:
         return report
 
     def _check_chain(self, leaf: bytes) -> None:
-        found = (
-            _CHAINED.search(leaf, max(0, len(leaf) - 256)) if leaf.startswith(_OPENING) else None
-        )  # it is at the end
+        found = _CHAINED.search(leaf, max(0, len(leaf) - 256)) if leaf.startswith(_OPENING) else None
         digest = hashlib.sha256(leaf).digest()
         if found is None:
             if not (leaf.startswith(_OPENING) and _UNCHAINED.search(leaf)):
