@@ -295,7 +295,7 @@ class Decision:
         return tuple(name for name, verdict in self.verdicts.items() if verdict.is_open)
 
 
-How = Literal["web_form", "app_form", "spoken", "paper", "api", "signal", "import", "preference_page"]
+How = Literal["web_form", "app_form", "spoken", "paper", "api", "signal", "import", "preference_page", "mail_link"]
 
 
 @dataclass(frozen=True, slots=True)

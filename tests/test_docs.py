@@ -235,12 +235,13 @@ def test_the_example_policy_stands(tmp_path: Path) -> None:
     """The purpose, house rule, recipient and pack of the how-to load with the shipped policy, its cases can be read."""
     policies = tmp_path / "policies"
     shutil.copytree(ROOT / "policies", policies)
-    purpose, _, rule, _, recipient, pack = fences(DOCS / "how-to" / "write-a-policy.md", "yaml")
+    purpose, _, rule, _, recipient, pack, steps = fences(DOCS / "how-to" / "write-a-policy.md", "yaml")
     for name, addition in (("purposes.yaml", purpose), ("packs/house.yaml", rule), ("recipients.yaml", recipient)):
         with (policies / name).open("a", encoding="utf-8") as file:
             file.write(addition)
-    (policies / "packs" / "nz.yaml").write_text(pack, encoding="utf-8")
+    (policies / "packs" / "nz.yaml").write_text(f"{pack}{steps}", encoding="utf-8")
     loaded = load_policies(policies)
+    assert loaded.documents.packs["nz"].steps.double_opt_in[0].places == ("DE",)
     assert {"birthday_greeting"} <= set(loaded.purposes)
     assert {"survey_tool"} <= set(loaded.recipients)
 

@@ -34,7 +34,8 @@ def may_ask_again(
     if _LEFT_ALONE & state.flags:
         return False
     choice = state.choices.get(purpose.key) or Choice(purpose.key)
-    if choice.status is ChoiceStatus.REQUESTED or _holds(choice, now, consent_months, accepted):
+    pending = choice.status is ChoiceStatus.REQUESTED and (choice.valid_until is None or now < choice.valid_until)
+    if pending or _holds(choice, now, consent_months, accepted):
         return False
     noes = [state.closed.get(purpose.key)]
     if "cross_context" in purpose.groups and "gpc" in state.flags:

@@ -30,10 +30,11 @@ SUFFICES: Mapping[How, str] = MappingProxyType(
         "app_form": "the text shown (notice, version, language and its hash), the channel and the time",
         "preference_page": "the text shown (notice, version, language and its hash) and the time; a page of ours",
         "api": "the text shown (notice, version, language and its hash), and the client that says so",
-        "spoken": "the text read out (notice, version, language), or a reference to the call, agent and script version",
-        "paper": "the text printed (notice, version, language), or a reference to the form: its number or image's hash",
+        "spoken": "who heard it (agent) and the version of the script read out; the text too, where it is one of ours",
+        "paper": "the SHA-256 of the form's image, and its number; the text too, where it is one of ours",
         "import": "what the former system holds: its reference, notice and version as brought over",
         "signal": "the signal itself: it restricts, and opens nothing",
+        "mail_link": "the request with the text then shown, and the link mailed for it, both under one reference",
     }
 )
 """For each way in which a choice arrives, what shows it (GDPR Art. 7(1)); an opening choice without it is refused."""

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -20,6 +21,10 @@ LONGEST = 64_000  # bytes of a file
 
 class ReceiptInvalid(ValueError):
     """The file is no receipt that one of the keys signed, or it was changed since; the message says which."""
+
+
+class ReceiptExpired(ReceiptInvalid):
+    """The receipt is genuine, and what it tells of has ended by itself since."""
 
 
 def canonical(value: Any) -> bytes:
@@ -41,8 +46,19 @@ def signed_file(receipt: Mapping[str, Any], key: Ed25519PrivateKey) -> bytes:
     return canonical({"jws": f"{signed}.{_text(key.sign(signed.encode()))}", "receipt": receipt})
 
 
-def verify_receipt(file: bytes, jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """The receipt of a file that one of the keys of this JWK set signed. Raises `ReceiptInvalid`."""
+def verify_receipt(file: bytes, jwks: Mapping[str, Any], at: datetime | None = None) -> dict[str, Any]:
+    """The receipt of a file that one of the keys of this JWK set signed. Raises `ReceiptInvalid`.
+
+    With `at`, raises `ReceiptExpired` for a genuine one whose choice was given for a time that is over by then.
+    """
+    receipt = _genuine(file, jwks)
+    until = receipt.get("dct:valid")
+    if at is not None and until is not None and datetime.fromisoformat(str(until)) <= at:
+        raise ReceiptExpired(f"it is genuine, but what it tells of ended at {until}")
+    return receipt
+
+
+def _genuine(file: bytes, jwks: Mapping[str, Any]) -> dict[str, Any]:
     if len(file) > LONGEST:
         raise ReceiptInvalid("the file is longer than any receipt")
     try:

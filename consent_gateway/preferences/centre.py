@@ -119,7 +119,8 @@ class PreferenceCentre:
         planned = plan(standings, marks)
         allowed = {each.purpose for each in planned.events if each.kind in OPENING} | set(planned.to_confirm)
         self._refuse_stale(allowed, shown, language)
-        return Saved(self._record(data_subject, planned.events, language), planned.to_confirm)
+        requests = [Planned(purpose, EventKind.REQUEST) for purpose in planned.to_confirm]
+        return Saved(self._record(data_subject, [*planned.events, *requests], language), planned.to_confirm)
 
     def confirm(self, data_subject: str, purposes: Collection[str], shown: Mapping[str, str], language: str) -> Saved:
         """The second step after an opt-out: record that these are allowed again. Raises as `save` does."""

@@ -11,9 +11,11 @@ from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
     audit,
     changes,
+    confirmations,
     consents,
     customers,
     decisions,
+    evidence,
     officers,
     receipts,
     reidentifications,
@@ -24,7 +26,7 @@ from consent_gateway.web.api import (
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
-from consent_gateway.web.customer import outbox_page, sign_in, unsubscribing
+from consent_gateway.web.customer import confirming, outbox_page, sign_in, unsubscribing
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
@@ -38,6 +40,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *consents.OPERATIONS,
     *signals.OPERATIONS,
     *receipts.OPERATIONS,
+    *evidence.OPERATIONS,
+    *confirmations.OPERATIONS,
     *changes.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
@@ -45,6 +49,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *unsubscribe_links.OPERATIONS,
     *sign_in.OPERATIONS,
     *unsubscribing.OPERATIONS,
+    *confirming.OPERATIONS,
     *outbox_page.OPERATIONS,
     *system.OPERATIONS,
 )

@@ -221,6 +221,14 @@ class EvidenceSchema(Strict):
     notice_version = Text(longest=64)
     language = language(metadata={"example": "en"})
     reference = Text(longest=128, metadata={"description": "An opaque id of yours, never a personal value."})
+    agent = Text(longest=24, metadata={"description": "Of a spoken choice: the id of who heard it.", "example": "a-12"})
+    script_version = Text(longest=24, metadata={"description": "Of a spoken choice: the script read out."})
+    image_sha256 = Text(
+        longest=64,
+        pattern="^[0-9a-f]{64}$",
+        form="64 hexadecimal digits, in lower case",
+        metadata={"description": "Of a choice on paper: the SHA-256 of the form's image."},
+    )
     conditions = fields.List(key(), validate=validate.Length(max=20), load_default=list)
 
 

@@ -13,6 +13,7 @@ from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
+from consent_gateway.choosing import Choosing
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.hearing import Hearing
 from consent_gateway.consent.receipts import Receipts
@@ -155,6 +156,11 @@ class Services(Protocol):
     @property
     def desk(self) -> Desk:
         """What officers work with."""
+        ...
+
+    @property
+    def choosing(self) -> Choosing:
+        """Choices in several steps, what shows them, and whom one may ask."""
         ...
 
     @property

@@ -18,6 +18,7 @@ from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
+from consent_gateway.choosing import Choosing, open_choosing
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
@@ -27,6 +28,7 @@ from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
+from consent_gateway.consent.step_check import StepCheck
 from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_customer_desk
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
@@ -40,6 +42,7 @@ from consent_gateway.people.index_rotation import IndexRotation
 from consent_gateway.people.search_rows import search_modes
 from consent_gateway.people.suppression import SuppressionList
 from consent_gateway.policy import Policies, archive
+from consent_gateway.policy.step_book import StepBook
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visits
@@ -95,6 +98,7 @@ class Services:
     health: Health
     desk: Desk
     customers: CustomerDesk
+    choosing: Choosing
     preferences: PreferenceCentre
     visits: Visits
     clock: Clock
@@ -111,10 +115,7 @@ class Services:
 
 
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
-    """The services of one process, over databases that are there already.
-
-    Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
-    """
+    """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
     outward, notices, customers = open_outward(parts, settings), _kept_notices(parts), _customers(parts, settings)
     choices, hearing = _choosing(parts, notices, outward.outbox.announce_in)
@@ -155,6 +156,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
+        choosing=_steps(parts, settings, choices, notices, customers),
         preferences=open_preferences(parts, settings, choices, notices, hearing),
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,
@@ -294,8 +296,14 @@ def _choosing(parts: Parts, notices: Notices, announce_in: Announce) -> tuple[Ch
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
+        steps=StepCheck(StepBook(parts.policies)),
     )
     return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
+
+
+def _steps(parts: Parts, settings: Settings, choices: Choices, notices: Notices, customers: CustomerDesk) -> Choosing:
+    receipts = _receipts(parts, settings)
+    return open_choosing(parts.engine, parts.policies, settings, choices, notices, receipts, customers, parts.clock)
 
 
 def _receipts(parts: Parts, settings: Settings) -> Receipts:

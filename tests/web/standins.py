@@ -26,9 +26,13 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
 from consent_gateway.consent.hearing import Programme, SignalStatus
+from consent_gateway.consent.proof import Proof, Step
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Contradiction, Told
 from consent_gateway.customer_desk import CustomerDesk
+from consent_gateway.customers.confirmations import Asked, Confirmation, Part
+from consent_gateway.customers.confirming import Pending, Wish
+from consent_gateway.customers.page_words import page_words
 from consent_gateway.database import METADATA, HeldConnections, open_engine
 from consent_gateway.errors import (
     CallerNotPermitted,
@@ -47,6 +51,7 @@ from consent_gateway.officers.passkeys import RelyingParty
 from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.people.normalise import normalise
 from consent_gateway.policy.documents import SignalDuty
 from consent_gateway.propagation.addresses import AllowedHosts
 from consent_gateway.propagation.destinations import Destinations
@@ -68,6 +73,7 @@ from consent_gateway.vocabulary import (
     EventKind,
     Evidence,
     Facts,
+    Identifier,
     NewConsentEvent,
     Obligation,
     Reason,
@@ -265,6 +271,83 @@ class MemoryHearing:
         )
 
 
+class MemoryConfirming:
+    """Takes what the fuzzer sends for Ada; knows no link. The real one has tests of its own over real services."""
+
+    def __init__(self, choices: MemoryChoices) -> None:
+        self.choices = choices
+
+    def ask(self, caller: Caller, wish: Wish) -> Pending:
+        """As `Confirming.ask`."""
+        if wish.purpose not in caller.purposes:
+            raise CallerNotPermitted("the client is not registered for this purpose: ask the operator to register it")
+        if wish.person.identifier is not None:
+            normalise(wish.person.identifier)
+        known = self.choices.state(wish.person)
+        asked = Asked(known.data_subject, Part.OWN, wish.purpose, wish.kind.value, caller.channel, caller.client_id,
+                      wish.notice, wish.notice_version, wish.language)  # fmt: skip
+        now = self.choices.clock.now()
+        made = Confirmation(new_id("cf", now), asked, now, now + timedelta(days=7), 1, None)
+        return Pending(new_id("evt", now), made)
+
+    def ask_parent(self, caller: Caller, wish: Wish, parent: str) -> Pending:
+        """As `Confirming.ask_parent`."""
+        normalise(Identifier("email", parent))
+        return self.ask(caller, wish)
+
+    def resend(self, _caller: Caller, _confirmation_id: str) -> Confirmation:
+        """As `Confirming.resend`: nobody asked."""
+        raise NotFound("no open confirmation of this client has this id: ask for a new one")
+
+    def look(self, _token: str) -> Any:
+        """As `Confirming.look`: no link is known."""
+        raise NotFound("the link is not known, was used, or its time is over: ask for a new one where you signed up")
+
+    look_back = revoke = look
+
+    def confirm(self, token: str, _shown: str) -> Any:
+        """As `Confirming.confirm`."""
+        return self.look(token)
+
+
+class MemoryQuestions:
+    """Everybody may be asked about everything that the client is registered for."""
+
+    def __init__(self, choices: MemoryChoices) -> None:
+        self.choices = choices
+
+    def open(self, caller: Caller, person: PersonRef) -> Mapping[str, bool]:
+        """As `Questions.open`."""
+        self.choices.state(person)
+        return dict.fromkeys(sorted(caller.purposes), True)
+
+
+class MemoryProofs:
+    """Shows one step of Ada's choice."""
+
+    def __init__(self, choices: MemoryChoices) -> None:
+        self.choices = choices
+
+    def of(self, _caller: Caller, person: PersonRef, purpose: str) -> Proof:
+        """As `Proofs.of`."""
+        known = self.choices.state(person)
+        if known.shared:
+            raise Conflict("several people use this identifier: ask for one of them by `data_subject`")
+        first = self.choices.history(PersonRef(data_subject=ADA))[0]
+        step = Step(first, "the text shown", {"reference": "form-1"}, None, first.event_id)
+        return Proof(ADA, purpose, known.facts.choices.get(purpose) or Choice(purpose), (step,))
+
+
+def _choosing(choices: MemoryChoices, customers: CustomerDesk) -> Any:
+    return SimpleNamespace(
+        confirming=MemoryConfirming(choices),
+        links=customers.confirmations,
+        proofs=MemoryProofs(choices),
+        questions=MemoryQuestions(choices),
+        page_words=page_words(),
+    )
+
+
 class MemoryExplain:
     """Explains every decision in the same words; one id is unknown."""
 
@@ -341,6 +424,7 @@ class StandIns:
     desk: Any
     customers: CustomerDesk
     mailer: KeptMail
+    choosing: Any
     outward: Any
     preferences: Any = None  # the customers' pages have tests of their own, over real services
     visits: Any = None
@@ -414,6 +498,7 @@ def stand_ins(
     engine = open_engine(database, threads=4)
     METADATA.create_all(engine)
     gateway, held, choices, mailer = MemoryGateway(clock), HeldConnections(engine), MemoryChoices(clock), KeptMail()
+    customers = open_desk_for_tests(engine, held, clock, mailer, variables)
     return StandIns(
         engine=engine,
         held=held,
@@ -436,7 +521,8 @@ def stand_ins(
         evidence=_evidence(engine, clock),
         health=MemoryHealth(),
         desk=_desk(engine, clock),
-        customers=open_desk_for_tests(engine, held, clock, mailer, variables),
+        customers=customers,
         mailer=mailer,
+        choosing=_choosing(choices, customers),
         outward=_outward(engine, clock),
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,13 +14,19 @@ from werkzeug.test import TestResponse
 
 from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.tables import CONSENT_EVENTS
+from consent_gateway.ids import random_id
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.tables import PEOPLE
+from consent_gateway.preferences.answers import Mark
 from consent_gateway.preferences.notices import PageNotices
+from consent_gateway.preferences.standing import Standing, Way
+from consent_gateway.vocabulary import EventKind
 from consent_gateway.web.app import PAGES, create_app
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.routes import Customer
 from consent_gateway.wiring import Services
 from tests.browser.site import COOKIE, CookieVisits
+from tests.conftest import StillClock
 from tests.conftest import _create_database as create_database
 from tests.conftest import _drop_database as drop_database
 from tests.deployment import deploy
@@ -213,6 +220,58 @@ def test_saved_is_never_said_of_what_is_not_committed(
     assert answer.status_code == 503
     assert "could not confirm" in answer.get_data(as_text=True)
     assert count(services) == before
+
+
+def newcomer(services: Services, place: str) -> str:
+    """A person of this place who never chose anything."""
+    data_subject = f"ds_zz{random_id('x')[4:]}"  # behind everybody else: others take the first there is
+    with services.engine.begin() as connection:
+        connection.execute(sa.insert(PEOPLE).values(data_subject=data_subject, jurisdiction=place, created_at=0))
+    return data_subject
+
+
+def test_the_second_step_needs_a_first_one_in_time(
+    http: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """11 CCR 7028: posted without the first step, or an hour after it, the second opens nothing; in time it does."""
+    person = newcomer(services, "US-CA")
+    http.set_cookie(COOKIE, f"s1.{person}", domain="localhost")
+    form = {"mark.targeted_ads": "allow", "shown.targeted_ads": "5"}
+    assert send(http, services, {}, path="/preferences/no-sale").status_code == 303
+    before = count(services)
+    assert send(http, services, form, path="/preferences/confirm").status_code == 422
+    assert count(services) == before
+    first = send(http, services, form)
+    assert first.headers["Location"].partition("?")[0] == "/preferences/confirm"
+    late = StillClock(services.clock.now() + timedelta(minutes=61))
+    monkeypatch.setattr(services.choices, "_clock", late)
+    assert send(http, services, form, path="/preferences/confirm").status_code == 422
+    monkeypatch.undo()
+    assert send(http, services, form, path="/preferences/confirm").status_code == 303
+    kinds = [each.event.kind for each in services.choices.history(PersonRef(data_subject=person))]
+    assert kinds[-2:] == [EventKind.REQUEST, EventKind.OPT_IN_AGAIN]
+
+
+@pytest.mark.parametrize("place", ["DE", "GB", "CH", "BR", "US-CA", "CA", "AU", "JP", "IN"])
+def test_who_objected_can_allow_it_again_from_the_page(services: Services, place: str) -> None:
+    """Every purpose that rests on another ground and offers an objection takes it back by a yes to a notice."""
+    person, centre = newcomer(services, place), services.preferences
+    offered = [each.purpose for each in centre.view(person, gpc=False).by_way(Way.OBJECTION)]
+    for purpose in offered:
+        centre.end(person, purpose, "ar")
+        assert not standing(services, person, purpose).in_use
+        shown = {purpose: centre.notices.current(purpose, "ar").version}
+        assert centre.save(person, {purpose: Mark.ALLOW}, shown, "ar", gpc=False).position is not None
+        assert standing(services, person, purpose).in_use
+        last = services.choices.history(PersonRef(data_subject=person))[-1].event
+        assert (last.kind, last.evidence.language) == (EventKind.GRANT, "ar")
+        assert last.evidence.notice_sha256 is not None
+    assert offered or place not in ("DE", "GB")
+
+
+def standing(services: Services, person: str, purpose: str) -> Standing:
+    """How one purpose stands."""
+    return next(each for each in services.preferences.view(person, gpc=False).standings if each.purpose == purpose)
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,14 @@ from tests.officers import Officer, Passkey
 from tests.web.standins import Post, StandIns
 
 ROUTES = [
+    "DELETE /v1/confirmations/{confirmation_id}",
     "DELETE /v1/officers/sessions",
     "DELETE /v1/unsubscribe-links/{link_id}",
     "DELETE /v1/webhooks/{webhook_id}",
     "GET /.well-known/gpc.json",
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
+    "GET /confirm",
     "GET /demo/outbox",
     "GET /docs",
     "GET /docs/errors",
@@ -47,6 +49,7 @@ ROUTES = [
     "GET /sign-in/sent",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "GET /take-back",
     "GET /unsubscribe",
     "GET /v1/audit/checkpoint",
     "GET /v1/audit/entries",
@@ -56,6 +59,7 @@ ROUTES = [
     "GET /v1/audit/proofs/inclusion",
     "GET /v1/changes",
     "GET /v1/changes/stream",
+    "GET /v1/confirmations/{confirmation_id}",
     "GET /v1/consents/{event_id}/evidence",
     "GET /v1/customers/{data_subject}",
     "GET /v1/customers/{data_subject}/consents",
@@ -64,6 +68,7 @@ ROUTES = [
     "GET /v1/reidentifications/{request_id}",
     "GET /v1/webhooks",
     "PATCH /v1/customers/{data_subject}",
+    "POST /confirm",
     "POST /not-me",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
@@ -71,11 +76,17 @@ ROUTES = [
     "POST /sign-in/link",
     "POST /sign-in/mail",
     "POST /sign-out",
+    "POST /take-back",
     "POST /unsubscribe",
     "POST /unsubscribe/choice",
     "POST /v1/audit/exports",
+    "POST /v1/confirmations",
+    "POST /v1/confirmations/parent",
+    "POST /v1/confirmations/{confirmation_id}/resend",
     "POST /v1/consents",
+    "POST /v1/consents/evidence",
     "POST /v1/consents/lookup",
+    "POST /v1/consents/questions",
     "POST /v1/customers",
     "POST /v1/customers/lookup",
     "POST /v1/customers/search",
@@ -102,6 +113,7 @@ PUBLIC = {
     "GET /.well-known/gpc.json",
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
+    "GET /confirm",
     "GET /demo/outbox",
     "GET /docs",
     "GET /docs/errors",
@@ -117,15 +129,18 @@ PUBLIC = {
     "GET /sign-in/sent",
     "GET /static/docs.css",
     "GET /static/icon.svg",
+    "GET /take-back",
     "GET /unsubscribe",
     "GET /v1/audit/checkpoint",
     "GET /v1/audit/proofs/consistency",
     "GET /v1/audit/proofs/inclusion",
+    "POST /confirm",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
     "POST /oauth/token",
     "POST /sign-in/link",
     "POST /sign-in/mail",
+    "POST /take-back",
     "POST /unsubscribe",
     "POST /unsubscribe/choice",
     "POST /v1/officers/enrolments",
@@ -348,7 +363,7 @@ def test_every_example_of_the_reference_works(call: Post, http: FlaskClient, ser
     for op in shown:
         path = op.path.replace("{data_subject}", "ds_01jd80000000000000000000ad")
         example = dict(op.example or {})
-        if example.get("purpose") == "email_marketing" and "decisions" in path:
+        if example.get("purpose") == "email_marketing" and ("decisions" in path or "confirmations" in path):
             example["purpose"] = "order_fulfilment"  # the one purpose the test's client may claim
         if "webhooks" in path:
             example.pop("purposes")  # then all that the client may hear

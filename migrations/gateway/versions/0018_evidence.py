@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0018_evidence"
-down_revision = "0012_propagation"
+down_revision = "0013_confirmations"
 
 
 def upgrade() -> None:

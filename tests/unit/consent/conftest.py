@@ -21,6 +21,7 @@ from consent_gateway.policy.source import parse
 from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
 from tests.conftest import NOON, FixedIndexKeys, NoNames, StillClock
+from tests.steps import shipped_steps
 
 PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
 
@@ -68,7 +69,7 @@ def people(gateway_engine: sa.Engine) -> list[str]:
     """Nine people in the directory, `ds_0` to `ds_8`."""
     ids = [f"ds_{n}" for n in range(9)]
     with gateway_engine.begin() as connection:
-        rows = [{"data_subject": each, "store_key": each[3:], "jurisdiction": "DE", "created_at": 0} for each in ids]
+        rows = [{"data_subject": each, "store_key": each[3:], "jurisdiction": "FR", "created_at": 0} for each in ids]
         connection.execute(sa.insert(PEOPLE), rows)
     return ids
 
@@ -109,6 +110,7 @@ def choices(
         purposes=PURPOSES,
         purposes_for_any=PURPOSES,
         notices=notices,
+        steps=shipped_steps(),
     )
 
 
