@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from bench.closing import closing_costs
 from bench.decisions import decisions_a_second
 from bench.delivery import delivery_times
+from bench.evidence import evidence_costs
 from bench.fields import COLUMNS, PURPOSE
 from bench.load import Load, run
 from bench.page import page_costs
@@ -59,6 +60,8 @@ def main() -> None:
         print(line)
     for line in _closings(20_000 if given.quick else 100_000):
         print(line)
+    for line in _evidence((2_000, 8_000) if given.quick else (25_000, 100_000)):
+        print(line)
 
 
 def _closings(people: int) -> Iterator[str]:
@@ -67,6 +70,14 @@ def _closings(people: int) -> Iterator[str]:
         with _postgresql(Path(folder)) as admin:
             url = admin.set(database="keys").render_as_string(hide_password=False)
             yield from closing_costs("PostgreSQL", url, people)
+
+
+def _evidence(sizes: tuple[int, ...]) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="cg-bench-") as folder:
+        yield from evidence_costs("SQLite", f"sqlite:///{folder}/log.db", sizes)
+        with _postgresql(Path(folder)) as admin:
+            url = admin.set(database="gateway").render_as_string(hide_password=False)
+            yield from evidence_costs("PostgreSQL", url, sizes)
 
 
 def _databases(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:

@@ -193,7 +193,7 @@ class Doctor:
         def fits() -> None:
             signer = open_signer(path, self._settings.log_origin)
             if note is not None:
-                read_own_checkpoint(note, signer.vkey)
+                read_own_checkpoint(note, *signer.vkeys)
 
         found = "signs, nothing is signed yet" if note is None else "signed the log's last checkpoint"
         mend = "restore the key that signed the log from its back-up"

@@ -25,6 +25,7 @@ from consent_gateway.customer_settings import (
     read_customer_settings,
 )
 from consent_gateway.errors import SettingsRefused
+from consent_gateway.log_settings import LOG_VARIABLES, LogSettings, read_log_settings
 
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _NO_CERTIFICATE_IN = {"authorization", "dpop", "host", "cookie", "content-type", "content-length"}
@@ -62,8 +63,6 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("KEY_REGION", "none: required for aws", "region of the KMS keys"),
     Variable("KEY_DELETION_DAYS", "7", "days that KMS waits before it deletes a retired root version, 7 to 30"),
     Variable("KEY_TIMEOUT_MS", "2000", "longest wait for the key server or KMS, 100 to 30000"),
-    Variable("LOG_KEY_FILE", "`audit/log.key` in STATE_DIR", "file of the key that signs checkpoints, mode 0600"),
-    Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("TENANT", "default", "name of the company; part of every key derivation, so never change it"),
     Variable(
         "ISSUER", "http://HOST:PORT", "base URL under which clients reach the gateway, and the audience they sign for"
@@ -97,6 +96,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("WEBHOOK_PRIVATE_HOSTS", "none", "those of them that may lie in a private net, each in full"),
     Variable("WEBHOOK_TIMEOUT_MS", "10000", "longest wait for a webhook's whole answer, 500 to 30000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
+    *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
 )
 
@@ -154,17 +154,13 @@ class Settings:
     lookups_per_minute: int
     misses_per_minute: int
     customers: CustomerSettings
+    log: LogSettings
     webhook_hosts: str | None
     webhook_private_hosts: str | None
     webhook_timeout_ms: int
 
     def __repr__(self) -> str:
         return f"Settings(state_dir={str(self.state_dir)!r}, issuer={self.issuer!r}, …)"
-
-    @property
-    def is_sqlite(self) -> bool:
-        """True where the gateway database is a SQLite file."""
-        return self.database_url.startswith("sqlite")
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -201,6 +197,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),
+        log=read_log_settings(given, state_dir),
         webhook_hosts=given.optional("WEBHOOK_HOSTS"),
         webhook_private_hosts=given.optional("WEBHOOK_PRIVATE_HOSTS"),
         webhook_timeout_ms=given.number("WEBHOOK_TIMEOUT_MS", 10_000, 500, 30_000),

@@ -41,3 +41,8 @@ def columns_of(leaf: bytes, entry_id: str) -> dict[str, Any]:
             "caller": None,
             "data_subject": None,
         }
+
+
+def raw(stored: object) -> bytes:
+    """The bytes of a column, also where somebody changed its type in the database: the hash then tells the rest."""
+    return stored.encode() if isinstance(stored, str) else bytes(stored)  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
 """The read side of the log: finds entries, sealed or still waiting, and makes proofs; changes nothing."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,18 +11,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from consent_gateway.audit.chain import opened
-from consent_gateway.audit.checkpoint import Checkpoint, VerifierKey
+from consent_gateway.audit.checkpoint import NoteInvalid, read_body, signatures
+from consent_gateway.audit.columns import raw
+from consent_gateway.audit.entry import written_time
 from consent_gateway.audit.merkle import consistency_proof, inclusion_proof, root_at
-from consent_gateway.audit.sealer import last_note, read_own_checkpoint
+from consent_gateway.audit.sealer import last_note
 from consent_gateway.audit.stores import audit_folder
-from consent_gateway.audit.tables import AUDIT_LOG, AUDIT_QUEUE, AUDIT_WRITERS
-from consent_gateway.audit.tree import node_reader
+from consent_gateway.audit.tables import AUDIT_COSIGNATURES, AUDIT_LOG, AUDIT_QUEUE, AUDIT_WRITERS
+from consent_gateway.audit.tiles import read_tile, tile_bytes
+from consent_gateway.audit.tree import node_reader, tile_reader
 from consent_gateway.audit.writer_files import writer_files
 from consent_gateway.database import DRIVER_ERRORS, to_micros
-from consent_gateway.errors import DatabaseUnavailable, NotFound
+from consent_gateway.errors import DatabaseUnavailable, LogDamaged, NotFound
 
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
 PAGE = 1000
+MOST_READ = 20_000  # entries that one page may look at, where few fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,9 @@ class Found:
         return opened(self.leaf)
 
 
+_WORDS = ("kind", "caller", "data_subject", "purpose", "channel", "outcome")
+
+
 @dataclass(frozen=True, slots=True)
 class EntryFilter:
     """Which entries to read; None means any. Times are of the entry: from `since`, before `until`."""
@@ -47,6 +54,69 @@ class EntryFilter:
     kind: str | None = None
     caller: str | None = None
     data_subject: str | None = None
+    purpose: str | None = None
+    channel: str | None = None
+    outcome: str | None = None
+
+    def fits(self, entry: Mapping[str, Any]) -> bool:
+        """Whether an entry fits in what the log's table has no column for."""
+        asked = (("purpose", self.purpose), ("channel", self.channel), ("outcome", self.outcome))
+        return all(value is None or entry.get(name) == value for name, value in asked)
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether the log's table has a column for everything asked."""
+        return (self.purpose, self.channel, self.outcome) == (None, None, None)
+
+    @property
+    def is_window(self) -> bool:
+        """Whether it asks for a period and nothing else."""
+        return self == EntryFilter(self.since, self.until)
+
+    def as_json(self) -> dict[str, str | None]:
+        """The filter as JSON-ready members, null where open."""
+        since, until = (None if moment is None else written_time(moment) for moment in (self.since, self.until))
+        return {"since": since, "until": until, **{name: getattr(self, name) for name in _WORDS}}
+
+
+ANY = EntryFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """Some entries that fit; the next page is the one before index `before`, None at the end."""
+
+    found: list[Found]
+    before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Proof that the leaf at `index` is in the tree of `size` leaves that the checkpoint `note` signs."""
+
+    index: int
+    size: int
+    leaf_hash: bytes
+    path: list[bytes]
+    note: str
+
+    @property
+    def text(self) -> str:
+        """The same as a C2SP tlog-proof: verifiable offline with the entry and the log's vkey."""
+        lines = [PROOF_HEADER, f"index {self.index}", *(base64.b64encode(one).decode() for one in self.path)]
+        return "\n".join([*lines, "", self.note])
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """Proof that the tree of `size` leaves begins with that of `old_size`; `note` is the newest checkpoint."""
+
+    old_size: int
+    size: int
+    old_root: bytes
+    root: bytes
+    path: list[bytes]
+    note: str
 
 
 class AuditLog:
@@ -66,15 +136,31 @@ class AuditLog:
         with self._reading() as connection:
             return entries(connection, which, before=before, limit=limit)
 
+    def page(self, which: EntryFilter, *, before: int | None, limit: int) -> FoundPage:
+        """Sealed entries that fit, newest first; a page may hold fewer than there are, as long as it names a next."""
+        with self._reading() as connection:
+            return page(connection, which, before=before, limit=limit)
+
     def checkpoint(self) -> str:
         """The newest signed checkpoint. Raises `NotFound` before the first."""
         with self._reading() as connection:
             return checkpoint_note(connection)
 
-    def inclusion(self, entry_id: str, key: VerifierKey) -> str:
-        """A C2SP tlog-proof that this entry is in the log. Raises `NotFound` for an id that is not sealed."""
+    def inclusion(self, entry_id: str) -> Inclusion:
+        """Proof that this entry is in the log. Raises `NotFound` for an id that is not sealed."""
         with self._reading() as connection:
-            return inclusion(connection, entry_id, key)
+            return inclusion(connection, entry_id)
+
+    def consistency(self, old_size: int, size: int | None = None) -> Consistency:
+        """Proof that the log of `size` entries begins with its first `old_size`. Raises `NotFound`."""
+        with self._reading() as connection:
+            return consistency(connection, old_size, size)
+
+    def tile(self, level: str, name: str) -> bytes:
+        """A tile of hashes, or of entries where the level is `entries`. Raises `NotFound`."""
+        tile = read_tile(level, name)
+        with self._reading() as connection:
+            return tile_bytes(connection, tile, size_of(checkpoint_note(connection)))
 
     def waiting_since(self) -> datetime | None:
         """The time of the oldest entry that waits to be sealed; None if none does."""
@@ -126,12 +212,40 @@ def entries(
     connection: sa.Connection, which: EntryFilter, *, before: int | None = None, limit: int = 100
 ) -> list[Found]:
     """Sealed entries that fit, newest first. The next page is the one before the last `leaf_index`."""
+    return page(connection, which, before=before, limit=limit, most_read=None).found
+
+
+def page(
+    connection: sa.Connection, which: EntryFilter, *, before: int | None, limit: int, most_read: int | None = MOST_READ
+) -> FoundPage:
+    """Sealed entries that fit, newest first, out of at most `most_read` that were looked at."""
     log = AUDIT_LOG.c
-    statement = sa.select(log.entry, log.leaf_index).where(*_conditions(which))
-    if before is not None:
-        statement = statement.where(log.leaf_index < before)
-    rows = connection.execute(statement.order_by(log.leaf_index.desc()).limit(limit))
-    return [Found(bytes(row.entry), row.leaf_index) for row in rows]
+    found: list[Found] = []
+    read, step = 0, limit if which.by_columns else PAGE
+    while True:
+        statement = sa.select(log.entry, log.leaf_index).where(*conditions(which))
+        if before is not None:
+            statement = statement.where(log.leaf_index < before)
+        rows = connection.execute(statement.order_by(log.leaf_index.desc()).limit(step)).all()
+        for row in rows:
+            read, before = read + 1, row.leaf_index
+            one = Found(raw(row.entry), row.leaf_index)
+            if which.by_columns or which.fits(readable(one.leaf)):
+                found.append(one)
+            if len(found) == limit:
+                return FoundPage(found, before)
+        if len(rows) < step:
+            return FoundPage(found, None)
+        if most_read is not None and read >= most_read:
+            return FoundPage(found, before)
+
+
+def readable(leaf: bytes) -> Mapping[str, Any]:
+    """The entry in a leaf; nothing for one that is not ours, which fits in no word."""
+    try:
+        return opened(leaf)
+    except ValueError:
+        return {}
 
 
 def every_entry(connection: sa.Connection, which: EntryFilter) -> Iterator[Found]:
@@ -139,7 +253,7 @@ def every_entry(connection: sa.Connection, which: EntryFilter) -> Iterator[Found
     log = AUDIT_LOG.c
     after = -1
     while True:
-        statement = sa.select(log.entry, log.leaf_index).where(log.leaf_index > after, *_conditions(which))
+        statement = sa.select(log.entry, log.leaf_index).where(log.leaf_index > after, *conditions(which))
         rows = connection.execute(statement.order_by(log.leaf_index).limit(PAGE)).all()
         if not rows:
             return
@@ -149,36 +263,47 @@ def every_entry(connection: sa.Connection, which: EntryFilter) -> Iterator[Found
 
 
 def checkpoint_note(connection: sa.Connection) -> str:
-    """The newest signed checkpoint. Raises `NotFound` before the first."""
+    """The newest signed checkpoint, with the cosignatures that it has by now. Raises `NotFound` before the first."""
     note = last_note(connection)
     if note is None:
         raise NotFound("no checkpoint has been signed yet: run the worker")
-    return note
+    column = AUDIT_COSIGNATURES.c
+    lines = sa.select(column.line).where(column.size == size_of(note)).order_by(column.witness)
+    return note + "".join(connection.execute(lines).scalars())
 
 
-def inclusion(connection: sa.Connection, entry_id: str, key: VerifierKey) -> str:
-    """A C2SP tlog-proof that this entry is in the log: verifiable offline with the entry and the log's vkey.
+def size_of(note: str) -> int:
+    """The size that a checkpoint of ours tells. Raises `LogDamaged` for what is none."""
+    try:
+        return read_body(signatures(note)[0]).size
+    except NoteInvalid as error:
+        raise LogDamaged(f"an audit checkpoint is not this log's: {error}") from error
 
-    Raises `NotFound` for an id that is not sealed (yet).
-    """
-    index = connection.execute(
-        sa.select(AUDIT_LOG.c.leaf_index).where(AUDIT_LOG.c.entry_id == entry_id).limit(1)
-    ).scalar_one_or_none()
-    if index is None:
+
+def inclusion(connection: sa.Connection, entry_id: str) -> Inclusion:
+    """Proof that this entry is in the log. Raises `NotFound` for an id that is not sealed (yet)."""
+    log = AUDIT_LOG.c
+    row = connection.execute(
+        sa.select(log.leaf_index, log.leaf_hash).where(log.entry_id == entry_id).order_by(log.leaf_index).limit(1)
+    ).one_or_none()
+    if row is None:
         raise NotFound("no sealed entry has this id: sealing takes a second or two")
     note = checkpoint_note(connection)
-    size = read_own_checkpoint(note, key).size
-    path = inclusion_proof(index, size, node_reader(connection))
-    lines = [PROOF_HEADER, f"index {index}", *(base64.b64encode(sibling).decode() for sibling in path)]
-    return "\n".join([*lines, "", note])
+    size = size_of(note)
+    path = inclusion_proof(row.leaf_index, size, tile_reader(connection, size))
+    return Inclusion(row.leaf_index, size, raw(row.leaf_hash), path, note)
 
 
-def consistency(connection: sa.Connection, old_size: int, key: VerifierKey) -> tuple[list[bytes], Checkpoint]:
-    """Proof that the present log begins with its first `old_size` entries, and the checkpoint that it is for."""
-    checkpoint = read_own_checkpoint(checkpoint_note(connection), key)
-    if not 0 <= old_size <= checkpoint.size:
-        raise NotFound(f"the log has {checkpoint.size} entries: give a size up to that")
-    return consistency_proof(old_size, checkpoint.size, node_reader(connection)), checkpoint
+def consistency(connection: sa.Connection, old_size: int, size: int | None = None) -> Consistency:
+    """Proof that the log of `size` entries, or as it is now, begins with its first `old_size`. Raises `NotFound`."""
+    note = checkpoint_note(connection)
+    present = size_of(note)
+    size = present if size is None else size
+    if not 0 <= old_size <= size <= present:
+        raise NotFound(f"the log has {present} entries: give sizes up to that, the older first")
+    node = tile_reader(connection, present)
+    roots = root_at(old_size, node), root_at(size, node)
+    return Consistency(old_size, size, *roots, consistency_proof(old_size, size, node), note)
 
 
 def root_of(connection: sa.Connection, size: int) -> bytes:
@@ -186,20 +311,16 @@ def root_of(connection: sa.Connection, size: int) -> bytes:
     return root_at(size, node_reader(connection))
 
 
-def conditions_of_time(which: EntryFilter) -> list[sa.ColumnElement[bool]]:
-    """The filter's window of time as conditions on the log's table."""
-    recorded_at = AUDIT_LOG.c.recorded_at
-    conditions: list[sa.ColumnElement[bool]] = []
+def conditions(which: EntryFilter) -> list[sa.ColumnElement[bool]]:
+    """What of the filter the log's table has columns for."""
+    log = AUDIT_LOG.c
+    asked: list[sa.ColumnElement[bool]] = []
     if which.since is not None:
-        conditions.append(recorded_at >= to_micros(which.since))
+        asked.append(log.recorded_at >= to_micros(which.since))
     if which.until is not None:
-        conditions.append(recorded_at < to_micros(which.until))
-    return conditions
-
-
-def _conditions(which: EntryFilter) -> list[sa.ColumnElement[bool]]:
+        asked.append(log.recorded_at < to_micros(which.until))
     columns = (("kind", which.kind), ("caller", which.caller), ("data_subject", which.data_subject))
-    return conditions_of_time(which) + [AUDIT_LOG.c[name] == value for name, value in columns if value is not None]
+    return asked + [log[name] == value for name, value in columns if value is not None]
 
 
 def _in_files(entry_id: str, state_dir: Path | None) -> bytes | None:

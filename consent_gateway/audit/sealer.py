@@ -169,7 +169,7 @@ class Sealer:
 
         note = last_note(connection)
         size = connection.execute(sa.select(sa.func.coalesce(sa.func.max(AUDIT_LOG.c.leaf_index) + 1, 0))).scalar_one()
-        last = read_own_checkpoint(note, self._signer.vkey) if note else Checkpoint(self._signer.vkey.name, 0, b"")
+        last = read_own_checkpoint(note, *self._signer.vkeys) if note else Checkpoint(self._signer.vkey.name, 0, b"")
         if last.size != size:
             raise LogDamaged(
                 f"the audit log holds {size} entries, its last checkpoint says {last.size}: verify the log",
@@ -188,7 +188,7 @@ class Sealer:
         path = self._folder / NOTED_CHECKPOINT
         if not path.exists():
             return
-        noted = read_own_checkpoint(path.read_text(), self._signer.vkey)
+        noted = read_own_checkpoint(path.read_text(), *self._signer.vkeys)
         mend = f"verify the log; if a back-up was restored on purpose, move `{NOTED_CHECKPOINT}` away"
         if noted.size > last.size:
             raise LogDamaged(
@@ -271,10 +271,10 @@ def last_note(connection: sa.Connection) -> str | None:
     return connection.execute(newest).scalar_one_or_none()
 
 
-def read_own_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
-    """The checkpoint in this log's own note. Raises `LogDamaged` if the log's key did not sign it."""
+def read_own_checkpoint(note: str, *keys: VerifierKey) -> Checkpoint:
+    """The checkpoint in this log's own note. Raises `LogDamaged` if none of the log's keys signed it."""
     try:
-        return read_checkpoint(note, key)
+        return read_checkpoint(note, *keys)
     except NoteInvalid as error:
         raise LogDamaged(f"an audit checkpoint is not this log's: {error}") from error
 

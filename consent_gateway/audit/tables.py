@@ -63,6 +63,44 @@ AUDIT_WRITERS = sa.Table(
     sa.Column("sealed", sa.BigInteger, nullable=False),
 )
 
+AUDIT_COSIGNATURES = sa.Table(
+    "audit_cosignatures",
+    METADATA,
+    # What witnesses put under checkpoints. Each line proves itself, so nothing guards the table.
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("witness", sa.String(255), primary_key=True),
+    sa.Column("line", sa.Text, nullable=False),  # C2SP tlog-cosignature
+)
+
+AUDIT_VERIFICATION = sa.Table(
+    "audit_verification",
+    METADATA,
+    # How far the worker has verified the log. Not evidence: each whole pass begins at the first entry again.
+    sa.Column("name", sa.String(8), primary_key=True),  # one row, `log`
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("begun_at", sa.BigInteger, nullable=False),  # of the present pass
+    sa.Column("verified_at", sa.BigInteger),  # null until something was verified
+    sa.Column("whole_size", sa.BigInteger),  # of the last pass over the whole log
+    sa.Column("whole_at", sa.BigInteger),
+    sa.Column("failure", sa.Text),  # the findings as JSON; null while the log verifies
+    sa.Column("failed_at", sa.BigInteger),
+)
+
+AUDIT_EXPORTS = sa.Table(
+    "audit_exports",
+    METADATA,
+    sa.Column("export_id", sa.String(32), primary_key=True),  # also the id of the audit entry of the request
+    sa.Column("requested_by", sa.String(64), nullable=False),
+    sa.Column("requested_at", sa.BigInteger, nullable=False),
+    sa.Column("query", sa.Text, nullable=False),  # JSON
+    sa.Column("state", sa.String(8), nullable=False, index=True),  # queued | running | done | failed
+    sa.Column("read", sa.BigInteger, nullable=False),  # entries looked at so far, of `total`
+    sa.Column("total", sa.BigInteger),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),  # last sign of life of whoever writes it
+    sa.Column("ends_at", sa.BigInteger),  # when the finished package is deleted
+    sa.Column("summary", sa.Text),  # JSON: what the package holds, or why there is none
+)
+
 
 _AUDIT_TABLES = frozenset({AUDIT_QUEUE, AUDIT_LOG, AUDIT_NODES, AUDIT_CHECKPOINTS, AUDIT_WRITERS})
 

@@ -9,6 +9,7 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    audit,
     changes,
     confirmations,
     consent_forms,
@@ -49,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *reidentifications.OPERATIONS,
     *rights.OPERATIONS,
     *rights_work.OPERATIONS,
+    *audit.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
     *consent_forms.OPERATIONS,
     *sign_in.OPERATIONS,

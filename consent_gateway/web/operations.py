@@ -143,7 +143,10 @@ Handler = Callable[[Call], Response]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One declared route. `path` is written as in OpenAPI: `/v1/decisions/{decision_id}`."""
+    """One declared route. `path` is written as in OpenAPI: `/v1/decisions/{decision_id}`.
+
+    `rule` is set where Flask needs another form of it, for parts that are no ids: the handler checks those itself.
+    """
 
     name: str
     method: str
@@ -162,6 +165,7 @@ class Operation:
     idempotent: bool = False
     most_bytes: int = bodies.BODY_BYTES
     example: Mapping[str, Any] | None = None
+    rule: str | None = None
 
     @property
     def is_page(self) -> bool:
@@ -190,7 +194,7 @@ def operation(method: str, path: str, **declared: Any) -> Callable[[Handler], Op
 def mount(app: Flask, operations: tuple[Operation, ...], services: Services, site: Site) -> None:
     """Give the application exactly these routes."""
     for op in operations:
-        rule = op.path.replace("{", "<").replace("}", ">")
+        rule = op.rule or op.path.replace("{", "<").replace("}", ">")
         app.add_url_rule(
             rule,
             endpoint=op.name,
@@ -226,7 +230,7 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
             g.client_id = officer.officer_id
         elif is_browsed:
             visit = _visit(request, op, services)
-        if not all(map(_IS_ID, path.values())):
+        if op.rule is None and not all(map(_IS_ID, path.values())):
             raise NotFound("nothing is known under this id")
         query = _query(request, query_schema, op)
         body: Mapping[str, Any] = {}

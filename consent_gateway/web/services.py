@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from consent_gateway.audit.evidence import LogEvidence
 from consent_gateway.callers.idempotency import Idempotency
 from consent_gateway.callers.limits import Limits
 from consent_gateway.callers.outside import OutsideTokens
@@ -141,6 +142,11 @@ class Services(Protocol):
     @property
     def explain(self) -> Explains:
         """Why past decisions fell as they did."""
+        ...
+
+    @property
+    def evidence(self) -> LogEvidence:
+        """The audit log as others may see it."""
         ...
 
     @property

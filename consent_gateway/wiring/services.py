@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from consent_gateway.audit.evidence import LogEvidence
+from consent_gateway.audit.export_jobs import Exports
+from consent_gateway.audit.log import AuditLog
 from consent_gateway.audit.recorder import Recorder, record_in
 from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.callers.idempotency import Idempotency
@@ -94,6 +97,7 @@ class Services:
     replay: ReplayStore
     idempotency: Idempotency
     explain: Explain
+    evidence: LogEvidence
     health: Health
     desk: Desk
     customers: CustomerDesk
@@ -103,7 +107,11 @@ class Services:
     visits: Visits
     clock: Clock
     issuer: str
-    certificate_proxies: CertificateProxies | None
+
+    @property
+    def certificate_proxies(self) -> CertificateProxies | None:
+        """Who may tell which certificate a client showed; None for nobody."""
+        return self.settings.certificate_proxies
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
@@ -148,6 +156,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         replay=ReplayStore(parts.engine, parts.clock),
         idempotency=Idempotency(parts.engine, parts.clock, parts.keyring.service_key("idempotency")),
         explain=Explain(parts.engine, settings.state_dir, parts.policies, parts.clock),
+        evidence=_evidence(parts, settings),
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
@@ -157,7 +166,6 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,
         issuer=settings.issuer,
-        certificate_proxies=settings.certificate_proxies,
     )
 
 
@@ -227,6 +235,11 @@ def _seal_existing(parts: Parts) -> SealExisting:
         recorder=parts.recorder,
         clock=parts.clock,
     )
+
+
+def _evidence(parts: Parts, settings: Settings) -> LogEvidence:
+    exports = Exports(parts.engine, settings.log.export_dir, parts.clock)
+    return LogEvidence(AuditLog(parts.engine, settings.state_dir), exports, parts.recorder, parts.clock)
 
 
 def _health(parts: Parts, settings: Settings) -> Health:

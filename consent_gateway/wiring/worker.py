@@ -10,6 +10,7 @@ from consent_gateway.errors import GatewayError
 from consent_gateway.propagation.delivering import Deliverer
 from consent_gateway.propagation.outbox import purge_parting_names
 from consent_gateway.settings import Settings
+from consent_gateway.wiring.evidence import Round, open_rounds
 from consent_gateway.wiring.outward import open_deliverer
 from consent_gateway.wiring.services import Services, open_services
 
@@ -29,11 +30,17 @@ class Background:
     """The background worker: seals, delivers changes, finishes erasures, sends mail, purges what has expired."""
 
     def __init__(
-        self, sealer: Sealer, deliverer: Deliverer, rounds: tuple[Callable[[], int], ...], mail: Callable[[], int]
+        self,
+        sealer: Sealer,
+        deliverer: Deliverer,
+        rounds: tuple[Callable[[], int], ...],
+        mail: Callable[[], int],
+        evidence: tuple[Round, ...] = (),
     ) -> None:
         self._sealer = sealer
         self._deliverer = deliverer
-        self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS))
+        beside = ((name, (work,), seconds) for name, work, seconds in evidence)
+        self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS), *beside)
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop. Raises `LogDamaged` rather than seal onto a log that does not verify."""
@@ -75,7 +82,8 @@ def open_background(settings: Settings) -> Background:
     )
     deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
     rounds = (services.shredding.resume, *purges)
-    return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due)
+    evidence = open_rounds(settings, services, open_signer(settings.log_key_file, settings.log_origin))
+    return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, evidence)
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from consent_gateway.demo.clients import ANALYTICS, CALL_CENTRE, NEWSLETTER, TILL
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.protection.tables import SHARD_KEYS
 from consent_gateway.vocabulary import Identifier
 from consent_gateway.wiring import Services
 from tests.canaries import Search, files, forms, tables
@@ -126,9 +127,12 @@ def key_material(deployment: Deployment, services: Services, person: str) -> dic
     roots = json.loads(deployment.settings.key_file.read_bytes())
     found = {f"root key {at}": raw for at, raw in enumerate(_base64_of(roots))}
     assert found
-    opened = ring._opened.values()
-    assert len(opened) >= 2
-    found |= {f"epoch or shard key {at}": raw for at, raw in enumerate(opened)}
+    (epoch_key,) = ring._epochs.values()
+    with ring._database.reading() as connection:
+        shards = connection.execute(sa.select(SHARD_KEYS.c.shard, SHARD_KEYS.c.under, SHARD_KEYS.c.wrapped)).all()
+    found["epoch key"] = epoch_key
+    found |= {f"shard key {one.shard}": ring._keys.open_shard(epoch_key, *one) for one in shards}
+    assert len(shards) >= 1
     found |= {"data key": keys.data_key, "seed": keys.seed}
     found |= {"domain key": ring.domain_key("first_party_analytics", None).secret}
     found |= {"index key": ring.index_versions("email", "exact", 1)[0].secret}

@@ -291,14 +291,14 @@ def test_the_export_alone_proves_it_with_the_file_that_lies_in_it(house: House, 
     assert house.reveal(requester, house.granted(requester, approver, house.token(person(0)))).status == 200
     house.leaves()
     settings, origin = house.deployment.settings, house.services.issuer
-    vkey = open_signer(settings.log_key_file, settings.log_origin).vkey
+    signer = open_signer(settings.log_key_file, settings.log_origin)
     folder = tmp_path / "export"
-    export(house.services.engine, folder, vkey, house.clock.now())
+    export(house.services.engine, folder, signer, house.clock.now())
     script = [sys.executable, "-I", "reidentification_proof.py", ".", "--origin", origin]
     alone = subprocess.run(script, cwd=folder, capture_output=True, text=True, check=False)
     assert alone.returncode == 0, alone.stdout + alone.stderr
     assert alone.stdout.endswith("verified\n")
-    arguments = ["verify-reidentifications", str(folder), "--origin", origin, "--vkey", str(vkey)]
+    arguments = ["verify-reidentifications", str(folder), "--origin", origin, "--vkey", str(signer.vkey)]
     told = CliRunner().invoke(audit, [*arguments, "--json"])
     assert told.exit_code == 0, told.output
     assert json.loads(told.output)["reidentifications"]["reveals"] >= 1

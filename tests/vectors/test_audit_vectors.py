@@ -10,7 +10,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consent_gateway.audit import merkle
-from consent_gateway.audit.checkpoint import NoteInvalid, open_note, read_vkey, sign_note
+from consent_gateway.audit.checkpoint import (
+    NoteInvalid,
+    open_note,
+    read_body,
+    read_vkey,
+    sign_note,
+    signature_line,
+    signatures,
+)
 from consent_gateway.audit.verify import LogKey
 
 HERE = Path(__file__).parent
@@ -164,6 +172,18 @@ def test_two_signatures_under_one_note() -> None:
     assert open_note(forged, [read_vkey(first["vkey"])]) == first["text"]
     with pytest.raises(NoteInvalid):
         open_note(forged, [read_vkey(second["vkey"])])
+
+
+def test_the_published_cosigned_checkpoint_is_read() -> None:
+    """Head, lines and time of the specification's example are read; its lines are written back byte for byte."""
+    given = json.loads((HERE / "signed_notes.json").read_text())["cosigned"]
+    text, lines = signatures(given["note"])
+    assert [name for name, _signed in lines] == ["example.com/behind-the-sofa", "witness.example.com/w1"]
+    assert [len(signed) for _name, signed in lines] == [4 + 64, 4 + 8 + 64]
+    assert int.from_bytes(lines[1][1][4:12], "big") == given["seconds"]
+    head = read_body(text)
+    assert (head.origin, head.size, head.body()) == ("example.com/behind-the-sofa", 20_852_163, text)
+    assert text + "\n" + "".join(signature_line(*line) for line in lines) == given["note"]
 
 
 def test_malformed_vkeys_are_refused() -> None:

@@ -5,12 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
+from consent_gateway.audit.evidence import LogEvidence
+from consent_gateway.audit.export_jobs import Exports
+from consent_gateway.audit.log import AuditLog
+from consent_gateway.audit.recorder import open_recorder
 from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.callers.idempotency import Idempotency
 from consent_gateway.callers.issuers import Issuer
@@ -447,6 +452,7 @@ class StandIns:
     replay: ReplayStore
     idempotency: Idempotency
     explain: MemoryExplain
+    evidence: LogEvidence
     health: MemoryHealth
     desk: Any
     customers: CustomerDesk
@@ -472,6 +478,7 @@ class StandIns:
 
     def close(self) -> None:
         """Let go of every connection."""
+        self.evidence.recorder.close()
         self.held.close()
         self.engine.dispose()
 
@@ -491,6 +498,13 @@ def _desk(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
         enrolment=Enrolment(engine, clock, officers, party, challenges),
         sessions=Sessions(engine, clock, party, challenges, KEY),
     )
+
+
+def _evidence(engine: sa.Engine, clock: StillClock) -> LogEvidence:
+    """The real log over the same database, its files beside it."""
+    folder = Path(str(engine.url.database)).parent
+    recorder = open_recorder(engine, folder)
+    return LogEvidence(AuditLog(engine, folder), Exports(engine, folder / "exports", clock), recorder, clock)
 
 
 def _outward(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
@@ -538,6 +552,7 @@ def stand_ins(
         replay=ReplayStore(engine, clock),
         idempotency=Idempotency(engine, clock, KEY),
         explain=MemoryExplain(),
+        evidence=_evidence(engine, clock),
         health=MemoryHealth(),
         desk=_desk(engine, clock),
         customers=customers,

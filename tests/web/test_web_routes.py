@@ -37,6 +37,9 @@ ROUTES = [
     "GET /docs",
     "GET /docs/errors",
     "GET /healthz",
+    "GET /log/checkpoint",
+    "GET /log/tile/entries/{index}",
+    "GET /log/tile/{level}/{index}",
     "GET /openapi.json",
     "GET /readyz",
     "GET /sign-in",
@@ -50,6 +53,12 @@ ROUTES = [
     "GET /static/icon.svg",
     "GET /take-back",
     "GET /unsubscribe",
+    "GET /v1/audit/checkpoint",
+    "GET /v1/audit/entries",
+    "GET /v1/audit/exports/{export_id}",
+    "GET /v1/audit/exports/{export_id}/package",
+    "GET /v1/audit/proofs/consistency",
+    "GET /v1/audit/proofs/inclusion",
     "GET /v1/changes",
     "GET /v1/changes/stream",
     "GET /v1/confirmations/{confirmation_id}",
@@ -75,6 +84,7 @@ ROUTES = [
     "POST /take-back",
     "POST /unsubscribe",
     "POST /unsubscribe/choice",
+    "POST /v1/audit/exports",
     "POST /v1/confirmations",
     "POST /v1/confirmations/parent",
     "POST /v1/confirmations/{confirmation_id}/resend",
@@ -123,6 +133,8 @@ PUBLIC = {
     "GET /docs",
     "GET /docs/errors",
     "GET /healthz",
+    "GET /log/checkpoint",
+    "GET /log/tile/{level}/{index}",
     "GET /openapi.json",
     "GET /readyz",
     "GET /sign-in",
@@ -136,6 +148,9 @@ PUBLIC = {
     "GET /static/icon.svg",
     "GET /take-back",
     "GET /unsubscribe",
+    "GET /v1/audit/checkpoint",
+    "GET /v1/audit/proofs/consistency",
+    "GET /v1/audit/proofs/inclusion",
     "POST /confirm",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
@@ -164,7 +179,7 @@ def test_flask_routes_exactly_the_declared_operations(app: Flask) -> None:
     """The URL map holds the declared operations, the customers' pages and nothing else."""
     declared = {(one.method, one.path) for one in (*OPERATIONS, *CUSTOMER_PAGES)}
     routed = {
-        (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
+        (method, re.sub(r"<(?:path:)?([^>]+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
     }
@@ -375,7 +390,7 @@ def test_a_wellformed_request_id_is_echoed_and_others_are_replaced(http: FlaskCl
     assert problem["request_id"] == "trace-0002"
 
 
-def test_every_example_of_the_reference_works(call: Post) -> None:
+def test_every_example_of_the_reference_works(call: Post, http: FlaskClient, services: StandIns) -> None:
     """Each request shown on the reference page is answered with success."""
     shown = [op for op in OPERATIONS if op.example is not None]
     assert len(shown) >= 6
@@ -387,7 +402,10 @@ def test_every_example_of_the_reference_works(call: Post) -> None:
         if "webhooks" in path:
             example.pop("purposes")  # then all that the client may hear
         example.pop("fields", None)
-        answer = call(op.method, path, json=example)
+        headers = {}
+        if isinstance(op.auth, OfficerAuth) and op.auth.role:
+            headers["Authorization"] = f"Bearer {signed_in(http, services, op.auth.role)}"
+        answer = call(op.method, path, json=example, headers=headers)
         assert answer.status_code == op.answers[0].status, (op.name, answer.get_json())
 
 

@@ -99,7 +99,7 @@ def test_an_inclusion_proof_verifies_offline(
     for index in (0, 1, 255, 256, 299):
         found = reader.find(made[index].entry_id)
         assert found is not None
-        head, _, note = reader.inclusion(made[index].entry_id, signer.vkey).partition("\n\n")
+        head, _, note = reader.inclusion(made[index].entry_id).text.partition("\n\n")
         first, second, *path = head.split("\n")
         assert (first, second) == ("c2sp.org/tlog-proof@v1", f"index {index}")
         checkpoint = read_checkpoint(note, signer.vkey)
@@ -116,11 +116,15 @@ def test_a_consistency_proof_leads_from_any_earlier_size(
     sealer.seal_once()
     with gateway_engine.connect() as connection:
         for old in (0, 1, 100, 256, 270):
-            proof, checkpoint = log.consistency(connection, old, signer.vkey)
-            old_root = log.root_of(connection, old)
-            assert merkle.consistency_holds(old, checkpoint.size, proof, old_root, checkpoint.root)
-        with pytest.raises(NotFound):
-            log.consistency(connection, 271, signer.vkey)
+            proof = log.consistency(connection, old)
+            checkpoint = read_checkpoint(proof.note, signer.vkey)
+            assert (proof.size, proof.root, proof.old_root) == (270, checkpoint.root, log.root_of(connection, old))
+            assert merkle.consistency_holds(old, 270, proof.path, proof.old_root, proof.root)
+        between = log.consistency(connection, 100, 200)
+        assert merkle.consistency_holds(100, 200, between.path, log.root_of(connection, 100), between.root)
+        for old, size in ((271, None), (-1, None), (3, 2), (1, 271)):
+            with pytest.raises(NotFound):
+                log.consistency(connection, old, size)
 
 
 def test_what_is_not_there_is_told(gateway_engine: sa.Engine, signer: Signer, state_dir: Path, tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ def test_what_is_not_there_is_told(gateway_engine: sa.Engine, signer: Signer, st
     with pytest.raises(NotFound):
         reader.checkpoint()
     with pytest.raises(NotFound):
-        reader.inclusion("dec_1", signer.vkey)
+        reader.inclusion("dec_1")
     bare = open_engine(f"sqlite:///{tmp_path / 'bare.db'}", threads=1)
     with pytest.raises(DatabaseUnavailable):
         AuditLog(bare, state_dir).find("dec_1")
@@ -142,16 +146,16 @@ def test_exports_refuse_what_they_cannot_do(
     """A reversed or empty window, a log without checkpoint and a folder in use are refused."""
     made = make_entry()
     with pytest.raises(NotFound):
-        export(gateway_engine, tmp_path / "a", signer.vkey, made.at)
+        export(gateway_engine, tmp_path / "a", signer, made.at)
     recorder.record(made)
     sealer.seal_once()
     with pytest.raises(NotFound):
-        export(gateway_engine, tmp_path / "a", signer.vkey, made.at, until=made.at)
+        export(gateway_engine, tmp_path / "a", signer, made.at, EntryFilter(until=made.at))
     with pytest.raises(InputRefused):
-        export(gateway_engine, tmp_path / "a", signer.vkey, made.at, made.at, made.at)
+        export(gateway_engine, tmp_path / "a", signer, made.at, EntryFilter(made.at, made.at))
     with pytest.raises(Conflict):
-        export(gateway_engine, tmp_path, signer.vkey, made.at)
-    assert export(gateway_engine, tmp_path / "a", signer.vkey, made.at).entries == 1
+        export(gateway_engine, tmp_path, signer, made.at)
+    assert export(gateway_engine, tmp_path / "a", signer, made.at).entries == 1
 
 
 def test_the_commands(
@@ -217,8 +221,7 @@ def test_commands_say_what_they_need(
 def test_times_on_the_command_line(tmp_path: Path) -> None:
     """A time that is none is refused by name."""
     result = CliRunner().invoke(
-        audit, ["export", str(tmp_path / "x"), "--database", f"sqlite:///{tmp_path / 'g.db'}", "--since", "noon",
-                "--vkey", "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"],
+        audit, ["export", str(tmp_path / "x"), "--database", f"sqlite:///{tmp_path / 'g.db'}", "--since", "noon"],
     )  # fmt: skip
     assert isinstance(result.exception, InputRefused)
     assert "`noon` is not a time" in result.exception.message

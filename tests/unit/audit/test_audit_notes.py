@@ -9,15 +9,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consent_gateway.audit.checkpoint import (
+    COSIGNATURE,
     MAX_NOTE_BYTES,
     Checkpoint,
     NoteInvalid,
     open_note,
     read_checkpoint,
+    read_vkey,
     sign_note,
+    signature_line,
 )
+from consent_gateway.audit.cosignature import cosignature_line, cosigned_at, taken_from, witness_key
 from consent_gateway.audit.signer import Signer, _create, open_signer
-from consent_gateway.audit.verify import LogKey
+from consent_gateway.audit.verify import LogKey, Unusable
 from consent_gateway.errors import SettingsRefused
 
 ROOT = hashlib.sha256(b"root").digest()
@@ -148,3 +152,34 @@ def test_an_open_or_damaged_key_file_is_refused(tmp_path: Path) -> None:
             open_signer(path)
     with pytest.raises(SettingsRefused, match="no space"):
         open_signer(tmp_path / "new.key", "a b")
+
+
+def test_a_list_of_keys_is_of_one_log() -> None:
+    """Keys of two logs, an empty list, a bad size and a witness's key in the log's place are refused."""
+    mine, other = a_signer(), a_signer("other.example")
+    witness = witness_key("log.example/audit", Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    for text in (f"{mine.published}{other.published}", "", f"{mine.vkey} until then", str(witness)):
+        with pytest.raises((Unusable, ValueError)):
+            LogKey(text)
+    with pytest.raises(Unusable):
+        LogKey(mine.published, [str(mine.vkey)])
+
+
+def test_a_cosignature_is_read_back_and_none_other() -> None:
+    """What a witness signs is read with its key; altered, cut short or of another text it is refused."""
+    signer, key = a_signer(), Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32)
+    note, vkey = signer.sign(42, ROOT), witness_key("witness.example/w", key)
+    text = note.partition("\n\n")[0] + "\n"
+    line = cosignature_line(text, "witness.example/w", key, 1_795_348_800)
+    assert cosigned_at(note, vkey) is None
+    assert cosigned_at(note + line, vkey) == 1_795_348_800
+    assert taken_from(note, line, [vkey]) == [(vkey, line)]
+    assert LogKey(signer.published, [str(vkey)]).cosigned(note + line) == ["witness.example/w"]
+    assert read_vkey(str(vkey), COSIGNATURE) == vkey
+    other = signer.sign(43, ROOT)
+    short = signature_line("witness.example/w", vkey.key_id + bytes(70))
+    for bad in (other + line, note + line.replace("A", "B", 1), note + short):
+        with pytest.raises(NoteInvalid):
+            cosigned_at(bad, vkey)
+        with pytest.raises(ValueError):  # noqa: PT011 - the class is the contract
+            LogKey(signer.published, [str(vkey)]).cosigned(bad)
