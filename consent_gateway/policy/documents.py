@@ -13,6 +13,7 @@ from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
+from consent_gateway.policy.retention import Retention
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
 
 EVERYWHERE = "everywhere"
@@ -181,6 +182,7 @@ class Documents:
     packs: Mapping[str, Pack]
     catalogue: Catalogue
     reidentification: Reidentification = field(default_factory=Reidentification)
+    retention: Retention = field(default_factory=Retention)
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

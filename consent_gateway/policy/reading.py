@@ -22,6 +22,7 @@ from consent_gateway.policy.documents import (
 from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
+from consent_gateway.policy.retention import read_retention
 from consent_gateway.policy.schemas import (
     CategoriesSchema,
     ChannelsSchema,
@@ -35,7 +36,7 @@ from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("reidentification",)
+OPTIONAL = ("reidentification", "retention")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -56,6 +57,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         packs=_packs([document for path, document in parsed.items() if path.startswith("packs/")], findings),
         catalogue=(read_catalogue(catalogue, findings) if catalogue else None) or NOTHING,
         reidentification=read_reidentification(named["reidentification"], findings),
+        retention=read_retention(named["retention"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 

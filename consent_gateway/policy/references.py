@@ -14,6 +14,7 @@ from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import REASON_RANK
 from consent_gateway.policy.notices import notice_faults
 from consent_gateway.policy.reidentification import unknown_words
+from consent_gateway.policy.retention import retention_faults
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.vocabulary import COMPANY, Effect
 
@@ -53,6 +54,7 @@ class ReferenceCheck:
             self._pack(pack)
         self._overlaps()
         self._reidentification()
+        self._retention()
 
     def _fault(self, path: str, line: int, what: str, mend: str) -> None:
         self._findings.append(Finding(path, line, what, mend))
@@ -74,6 +76,14 @@ class ReferenceCheck:
         recipients = {COMPANY: None, **documents.recipients}
         self._findings.extend(
             unknown_words(documents.reidentification, documents.channels, documents.purposes, recipients)
+        )
+
+    def _retention(self) -> None:
+        documents, catalogue = self._documents, self._documents.catalogue
+        self._findings.extend(
+            retention_faults(
+                documents.retention, documents.purposes, documents.categories, catalogue.collections, catalogue.fields
+            )
         )
 
     def _recipients(self) -> None:
