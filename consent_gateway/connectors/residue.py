@@ -91,4 +91,7 @@ def _holds(needles: Needles) -> Callable[[Any], int]:
 
 def shown_bytes(value: bytes) -> str:
     """Bytes as PostgreSQL's `encode(…, 'escape')` shows them, without zeros."""
-    return "".join("\\\\" if each == 0x5C else chr(each) if each < 0x80 else f"\\{each:03o}" for each in value if each)
+    value = value.replace(b"\0", b"").replace(b"\\", b"\\\\")
+    if value.isascii():
+        return value.decode("ascii")
+    return "".join(chr(each) if each < 0x80 else f"\\{each:03o}" for each in value)

@@ -76,6 +76,7 @@ class Planner:
             foreseen=tuple(_foreseen(gathered, collections, kept)),
             looked=choosing.looked(asked.known_by),
             suspects=tuple(_suspects(gathered, collections)),
+            identifiers=choosing.identifiers(),
             keeps_sealed=any(
                 one.protection == "sealed" and one.column in keeps
                 for table, rows in kept.items()

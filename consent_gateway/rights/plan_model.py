@@ -4,8 +4,8 @@ A plan holds keys of rows and the values to look for afterwards, so it is person
 and `Leftover` say is not, and may be shown, signed and kept.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from consent_gateway.ports import Fill, Needles, StoreChange, StoreKey, StoreReference, StoreRow, StoreTable
-from consent_gateway.vocabulary import JsonValue
+from consent_gateway.vocabulary import Identifier, JsonValue
 
 STRUCTURE = "structure"
 """The ground of a key that stays because rows that stay hang on it."""
@@ -163,12 +163,19 @@ class Plan:
     foreseen: tuple[Leftover, ...]  # what is left whatever happens
     looked: Looked = NOTHING_LOOKED_FOR
     suspects: tuple[Suspect, ...] = ()
+    identifiers: tuple[Identifier, ...] = ()  # what the person's rows call them
     keeps_sealed: bool = False  # a kept field is sealed, so the keys must live
 
     @property
     def keeps(self) -> bool:
         """Whether a ground keeps anything; keys that rows hang on are no ground of their own."""
         return any(one.kept and one.ground != STRUCTURE for one in self.fields)
+
+
+def added(before: Sequence[FieldPlan], now: Sequence[FieldPlan]) -> tuple[FieldPlan, ...]:
+    """What became of the fields over two runs: what was erased adds up, what is kept is what the later one keeps."""
+    erased = {one.field: one.erased for one in before}
+    return tuple(replace(one, erased=one.erased + erased.get(one.field, 0)) for one in now)
 
 
 def plan_text(plan: Plan) -> bytes:
@@ -179,6 +186,7 @@ def plan_text(plan: Plan) -> bytes:
         "kept": [[t, [[list(k), list(c)] for k, c in rows.items()]] for t, rows in plan.kept.items()],
         "foreseen": [leftover_of(one) for one in plan.foreseen],
         "looked": [[n.texts, n.bare, n.digits] for n in (plan.looked.identifying, plan.looked.distinctive)],
+        "identifiers": [[one.kind, one.value] for one in plan.identifiers],
         "suspects": [[one.table, one.column, list(one.values)] for one in plan.suspects],
         "keeps_sealed": plan.keeps_sealed,
     }
@@ -199,6 +207,7 @@ def plan_from(text: bytes) -> Plan:
         foreseen=tuple(leftover_from(one) for one in given["foreseen"]),
         looked=Looked(identifying, distinctive),
         suspects=tuple(Suspect(table, column, tuple(values)) for table, column, values in given["suspects"]),
+        identifiers=tuple(Identifier(*one) for one in given["identifiers"]),
         keeps_sealed=given["keeps_sealed"],
     )
 

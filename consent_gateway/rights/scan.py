@@ -16,6 +16,7 @@ from consent_gateway.policy.retention import Terms
 from consent_gateway.ports import ErasableStore, Fill, Needles, StoreChange, StoreKey, StoreTable
 from consent_gateway.rights.plan import SHARED
 from consent_gateway.rights.plan_model import Cause, Leftover, Looked, Plan
+from consent_gateway.rights.scan_values import joined
 from consent_gateway.vocabulary import JsonValue
 
 _MOST = 500  # rows of one table that are told apart; what lies past them is left over whatever they are
@@ -108,7 +109,7 @@ class _Searching:
             every = tuple(table.columns)
             self.tables, self.columns = self.tables + 1, self.columns + len(every)
             some = tuple(column for column in every if not self._is_not_personal(table.name, column))
-            both = _joined(self._plan.looked)
+            both = joined(self._plan.looked.identifying, self._plan.looked.distinctive)
             try:
                 found = self._hits(table.name, some, both)
                 rest = tuple(column for column in every if column not in some)
@@ -138,13 +139,6 @@ def _may_stay(columns: tuple[str, ...] | None, column: str) -> bool:
     return columns is not None and (columns == SHARED or column in columns)
 
 
-def _joined(looked: Looked) -> Needles:
-    pairs = (
-        (getattr(looked.identifying, name), getattr(looked.distinctive, name)) for name in ("texts", "bare", "digits")
-    )
-    return Needles(*("|".join(filter(None, pair)) for pair in pairs))
-
-
 def _is_empty(value: JsonValue, fill: Fill) -> bool:
     if fill is Fill.NULL:
         return value is None
@@ -161,7 +155,7 @@ def _is_empty(value: JsonValue, fill: Fill) -> bool:
 
 def _in_folder(folder: Path, looked: Looked) -> tuple[list[Leftover], int]:
     """Files below a folder that hold a value, compressed or not; databases are looked through as such, not here."""
-    both = _joined(looked)
+    both = joined(looked.identifying, looked.distinctive)
     texts, bare = (re.compile(one) if one else None for one in (both.texts, both.bare))
     left: list[Leftover] = []
     count = 0

@@ -64,6 +64,19 @@ class Choosing:
         self._opened = opened
         self._identifying, self._distinctive = _Chosen(), _Chosen()
 
+    def identifiers(self) -> tuple[Identifier, ...]:
+        """What the person's rows call them."""
+        found: dict[Identifier, None] = {}
+        for collection in self._catalogue.collections.values():
+            table = table_named(self._gathered.tables, collection.table)
+            rows = {} if table is None else self._gathered.mine.get(table.name, {})
+            for one in collection.fields:
+                for row in rows.values():
+                    value = row.values.get(one.column)
+                    if one.identity is not None and isinstance(value, str | int) and not isinstance(value, bool):
+                        found[Identifier(one.identity, str(value))] = None
+        return tuple(found)
+
     def looked(self, known_by: Sequence[Identifier] = ()) -> Looked:
         """What is to be looked for."""
         for one in known_by:
@@ -146,6 +159,12 @@ def needles(chosen: "_Chosen") -> Needles:
         bare="|".join(dict.fromkeys(_escaped(shown) for word in words for shown in (word, _octal(word)))),
         digits="|".join(chosen.digits),
     )
+
+
+def joined(one: Needles, other: Needles) -> Needles:
+    """What either looks for."""
+    pairs = ((one.texts, other.texts), (one.bare, other.bare), (one.digits, other.digits))
+    return Needles(*("|".join(dict.fromkeys(filter(None, pair))) for pair in pairs))
 
 
 def _forms(text: str) -> Iterator[str]:
