@@ -231,6 +231,10 @@ class ErasableStore(Protocol):
         """All rows whose `columns` together hold one of `wanted`; a null is never found."""
         ...
 
+    def older(self, table: str, column: str, than: str, limit: int, offset: int) -> Sequence[StoreRow]:
+        """A page of the rows whose column holds a day before `than` (ISO 8601), the oldest first."""
+        ...
+
     def held(self, table: str, column: str, values: Sequence[JsonValue]) -> Mapping[JsonValue, int]:
         """How many rows hold each of these values in the column."""
         ...

@@ -92,6 +92,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("LOOKUPS_PER_MINUTE", "60000", "people a client may look up by identifier a minute, 20 to 100000000"),
     Variable("MISSES_PER_MINUTE", "600", "of these, the answers that tell nothing, 20 to 100000000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
+    Variable("SCAN_SECONDS", "600", "longest look through one table of the store after an erasure, 10 to 86400"),
+    Variable("EXPORT_FOLDERS", "none", "folders, separated by `:`, in which exports may lie, looked through too"),
     *CUSTOMER_VARIABLES,
 )
 
@@ -146,6 +148,8 @@ class Settings:
     certificate_proxies: CertificateProxies | None
     phone_region: str
     store_timeout_ms: int
+    scan_seconds: int
+    export_folders: tuple[Path, ...]
     lookups_per_minute: int
     misses_per_minute: int
     customers: CustomerSettings
@@ -190,6 +194,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         certificate_proxies=_proxies(given.optional("CLIENT_CERT_HEADER"), given.optional("TRUSTED_PROXIES")),
         phone_region=given.text("PHONE_REGION", "DE"),
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
+        scan_seconds=given.number("SCAN_SECONDS", 600, 10, 86_400),
+        export_folders=tuple(map(Path, filter(None, (given.optional("EXPORT_FOLDERS") or "").split(":")))),
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),

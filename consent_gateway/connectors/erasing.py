@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from consent_gateway.connectors.engines import Deadline, open_store_engine
 from consent_gateway.connectors.refusals import answering, code_of
 from consent_gateway.connectors.residue import search_table
-from consent_gateway.connectors.tables import SeenTable, comparable, formed, key_columns, matching, see_tables
+from consent_gateway.connectors.tables import SeenTable, comparable, earlier, formed, key_columns, matching, see_tables
 from consent_gateway.errors import StoreUnavailable
 from consent_gateway.ports import (
     ColumnKind,
@@ -81,6 +81,17 @@ class SqlErasing:
                     answered = connection.execute(sa.select(*keys_first).where(where)).all()
                 rows |= {one.key: one for one in (_row(seen, row) for row in answered)}
         return list(rows.values())
+
+    def older(self, table: str, column: str, than: str, limit: int, offset: int) -> Sequence[StoreRow]:
+        """As `ErasableStore.older`. Text is compared as text, which for ISO 8601 is the order of days."""
+        seen = self._table(table)
+        self._deadline.start()
+        raw = [sa.type_coerce(each, sa.types.NullType()) for each in seen.table.columns]
+        keys = key_columns(seen, self._dialect)
+        asked = sa.select(*keys, *raw).where(earlier(seen, column, than, self._dialect))
+        asked = asked.order_by(seen.table.c[column], *keys).limit(limit).offset(offset)
+        with answering(self._engine), self._reading() as connection:
+            return [_row(seen, row) for row in connection.execute(asked)]
 
     def held(self, table: str, column: str, values: Sequence[JsonValue]) -> Mapping[JsonValue, int]:
         """As `ErasableStore.held`."""

@@ -150,6 +150,11 @@ def matching(
     return sa.or_(*(sa.and_(*map(equal, columns, key)) for key in keys))
 
 
+def earlier(seen: SeenTable, column: str, day: str, dialect: str) -> sa.ColumnElement[bool]:
+    """True of the rows whose column holds a day before this one."""
+    return comparable(seen, column, dialect) < _bound(seen, column, day, dialect)
+
+
 def comparable(seen: SeenTable, column: str, dialect: str, *, as_text: bool = False) -> sa.ColumnElement[Any]:
     """The column as it is compared: past the type's own idea of a value, and as text where there is no comparison."""
     plain = sa.type_coerce(seen.table.c[column], sa.types.NullType())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from consent_gateway.policy.access_texts import AccessTexts
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.notices import Notice
@@ -183,6 +184,7 @@ class Documents:
     catalogue: Catalogue
     reidentification: Reidentification = field(default_factory=Reidentification)
     retention: Retention = field(default_factory=Retention)
+    access_texts: AccessTexts = field(default_factory=AccessTexts)
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

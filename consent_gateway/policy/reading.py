@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
+from consent_gateway.policy.access_texts import read_access_texts
 from consent_gateway.policy.catalogue import Catalogue, Collection, obligation, read_catalogue
 from consent_gateway.policy.documents import (
     Ages,
@@ -36,7 +37,7 @@ from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("reidentification", "retention")
+OPTIONAL = ("access", "reidentification", "retention")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -58,6 +59,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         catalogue=(read_catalogue(catalogue, findings) if catalogue else None) or NOTHING,
         reidentification=read_reidentification(named["reidentification"], findings),
         retention=read_retention(named["retention"], findings),
+        access_texts=read_access_texts(named["access"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 

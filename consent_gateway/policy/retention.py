@@ -68,13 +68,26 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Undisclosed:
+    """Categories that an access package may not hold, only say that they are there; everywhere, or in some places."""
+
+    categories: tuple[str, ...]
+    source: str
+    jurisdictions: tuple[str, ...] = ()
+
+    def holds(self, jurisdiction: str | None) -> bool:
+        """Whether it holds for a person who lives there; one whose place is not known counts among them."""
+        places = self.jurisdictions
+        return not places or jurisdiction is None or not {jurisdiction, jurisdiction[:2]}.isdisjoint(places)
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What erasures and access packages go by from a day on; periods are ISO 8601.
 
     `not_personal` names tables, or columns as `table.column`, in which only what tells a person from all others is
     looked for, and `common` the categories whose values many people share, so that nothing is looked for by them.
-    `hold_covers` are the categories that a legal hold keeps. `never_disclosed` are categories that no access package
-    may hold, only say that they are there.
+    `hold_covers` are the categories that a legal hold keeps.
     """
 
     effective_from: date
@@ -85,7 +98,7 @@ class Terms:
     hold_covers: tuple[str, ...] = ("user",)
     not_personal: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
-    never_disclosed: tuple[str, ...] = ()
+    never_disclosed: tuple[Undisclosed, ...] = ()
     portable_bases: tuple[str, ...] = ("consent", "explicit_consent", "contract")
     not_portable: tuple[str, ...] = ()
     line: int = 1
@@ -150,6 +163,12 @@ class _ScheduleSchema(Schema):
     note = Text(load_default="")
 
 
+class _UndisclosedSchema(Schema):
+    categories = Words(required=True)
+    source = Text(required=True)
+    jurisdictions = Words(load_default=())
+
+
 class _TermsSchema(Schema):
     effective_from = Day(required=True)
     source = Text(required=True)
@@ -159,7 +178,7 @@ class _TermsSchema(Schema):
     hold_covers = Words(load_default=("user",))
     not_personal = Words(load_default=())
     common = Words(load_default=())
-    never_disclosed = Words(load_default=())
+    never_disclosed = fields.List(fields.Nested(_UndisclosedSchema), load_default=list)
     portable_bases = Words(load_default=("consent", "explicit_consent", "contract"))
     not_portable = Words(load_default=())
 
@@ -186,7 +205,8 @@ def read_retention(document: Document | None, findings: list[Finding]) -> Retent
         line = document.line(("terms", at))
         if any(one.effective_from == entry["effective_from"] for one in terms):
             findings.append(Finding(PATH, line, "two terms begin on one day", "keep one of them"))
-        terms.append(Terms(**entry, line=line))
+        undisclosed = tuple(Undisclosed(**one) for one in entry.pop("never_disclosed"))
+        terms.append(Terms(never_disclosed=undisclosed, line=line, **entry))
     return Retention(tuple(schedules), tuple(terms))
 
 
@@ -207,7 +227,12 @@ def retention_faults(
         if not one.fields and not one.categories:
             yield Finding(PATH, one.line, f"the schedule `{one.id}` speaks of no field", "add `categories` or `fields`")
     for terms in given.terms:
-        lists = (terms.hold_covers, terms.common, terms.never_disclosed, terms.not_portable)
+        lists = (
+            terms.hold_covers,
+            terms.common,
+            terms.not_portable,
+            *(one.categories for one in terms.never_disclosed),
+        )
         yield from _unknown([("category", word, categories) for each in lists for word in each], terms.line)
 
 

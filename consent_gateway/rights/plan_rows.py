@@ -60,6 +60,7 @@ class Gathering:
                 self._declared[table.name] = one
         self._names = {one.name: table for table, one in self._declared.items()}
         self._asked: set[tuple[str, tuple[str, ...], StoreKey]] = set()
+        self._parents: dict[tuple[str, StoreKey], StoreRow | None] = {}
 
     def begin(self, store_key: str | None) -> None:
         """Find the person's own record."""
@@ -71,6 +72,42 @@ class Gathering:
         if store_key.removeprefix("-").isdecimal():
             wanted.append((int(store_key),))
         self._take(root, [row for row in self._find(root, (column,), wanted) if str(row.values[column]) == store_key])
+
+    def adopt(self, table: str, rows: Sequence[StoreRow]) -> None:
+        """Take these rows and what the catalogue hangs on them, whosever they are."""
+        self.found.mine[table] = {row.key: row for row in rows}
+        for _round in range(_ROUNDS):
+            new = False
+            for name, collection in self._declared.items():
+                link = self._link(name, collection)
+                if name == table or link is None or link.table not in self.found.mine:
+                    continue
+                wanted = [self._held(row, link.to_columns) for row in self.found.mine[link.table].values()]
+                rows = self._find(name, link.columns, wanted)
+                self.found.mine.setdefault(name, {}).update({row.key: row for row in rows})
+                new |= bool(rows)
+            if not new:
+                return
+
+    def root_key(self, table: str, row: StoreRow) -> str | None:
+        """The store's key of the person whose row it is; None where its references lead to none."""
+        for _step in range(_ROUNDS):
+            collection = self._declared[table]
+            if collection is self._catalogue.root:
+                return str(row.values[collection.primary_key])
+            link = self._link(table, collection)
+            held = () if link is None else self._held(row, link.columns)
+            if link is None or None in held:
+                return None
+            if (link.table, held) not in self._parents:
+                self._parents[link.table, held] = next(
+                    iter(self._store.find(link.table, link.to_columns, [held])), None
+                )
+            parent = self._parents[link.table, held]
+            if parent is None:
+                return None
+            table, row = link.table, parent
+        return None
 
     def go_on(self) -> bool:
         """Follow every reference one step further; False once nothing new was found."""

@@ -48,6 +48,7 @@ from consent_gateway.settings import CertificateProxies, Settings
 from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
+from consent_gateway.wiring.rights import ErasureDesk, open_erasure_desk
 from consent_gateway.writes import Writes
 
 
@@ -78,6 +79,7 @@ class Services:
     suppressions: SuppressionList
     shredding: Shredding
     erasures: Erasures
+    erasure_desk: ErasureDesk
     domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
@@ -96,6 +98,7 @@ class Services:
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
+        self.erasure_desk.close()
         close_parts(self)
 
 
@@ -109,6 +112,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     choices = _choices(parts, notices)
     hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts)
+    shredding = Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -131,8 +135,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
-        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        shredding=shredding,
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
+        erasure_desk=open_erasure_desk(parts, settings, shredding),
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),

@@ -63,8 +63,9 @@ def open_background(settings: Settings) -> Background:
         services.limits.purge,
         *services.desk.purges,
         *services.customers.purges,
+        *services.erasure_desk.purges,
     )
-    rounds = (services.shredding.resume, *purges)
+    rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *purges)
     return Background(open_sealer(settings, services), rounds, services.customers.post.send_due)
 
 

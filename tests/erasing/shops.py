@@ -75,6 +75,7 @@ class Shop:
         self.number = number
         self.tables: list[Table] = []
         self.canaries: dict[str, str] = {}
+        self.shared = False  # whether two customers have one address
         self.files: dict[str, bytes] = {}
         self.schedules: list[dict[str, Any]] = []
         self.email = {one: f"{self.word('mail')}@shop.example" for one in PEOPLE}
@@ -119,7 +120,7 @@ class Shop:
             (self.tree, 0.3),
         ):
             if self.chance(share):
-                maker(declared)
+                maker()
 
     def root(self) -> Table:
         """The customers."""
@@ -163,19 +164,24 @@ class Shop:
             table.columns.append(Column("referred_by", "int"))
             table.keys.append(Key(("referred_by",), "customers", ("customer_id",)))
         self.tables.append(table)
-        for person in PEOPLE:
-            row = {one.name: self.cell(one, person, table.name) for one in table.columns}
-            row |= {"customer_id": person, "email": self.email[person], "phone": self.phone[person]}
-            row |= {"first_name": self.name[person][0], "last_name": self.name[person][1]}
-            if "loginmail" in row:
-                row["loginmail"] = self.email[person]
-            if "address_id" in row:
-                row["address_id"] = 10 if person in {1, TARGET} and self.shared else 10 + person
-            if "referred_by" in row:
-                row["referred_by"] = {1: TARGET, TARGET: 3}.get(person)
-            row |= {"deleted_at": None} if "deleted_at" in row else {}
-            table.rows.append(row)
+        table.rows = [self.customer(table, person) for person in PEOPLE]
         return table
+
+    def customer(self, table: Table, person: int) -> dict[str, Any]:
+        """The row of one customer."""
+        row = {one.name: self.cell(one, person, table.name) for one in table.columns}
+        own = {
+            "customer_id": person,
+            "email": self.email[person],
+            "phone": self.phone[person],
+            "first_name": self.name[person][0],
+            "last_name": self.name[person][1],
+            "loginmail": self.email[person],
+            "address_id": 10 if person in {1, TARGET} and self.shared else 10 + person,
+            "referred_by": {1: TARGET, TARGET: 3}.get(person),
+            "deleted_at": None,
+        }
+        return row | {name: value for name, value in own.items() if name in row}
 
     def addresses(self, root: Table) -> None:
         """Rows that the customer points to; sometimes two customers to one."""
@@ -250,7 +256,7 @@ class Shop:
             }
         )
 
-    def tree(self, declared: list[Table]) -> None:
+    def tree(self) -> None:
         """Comments on comments: rows of one table that hang on each other, some of other people on the customer's."""
         null = self.chance(0.7)
         table = Table(
@@ -273,7 +279,7 @@ class Shop:
             table.rows.append({"comment_id": at, "customer_id": writer, "parent_id": above, "body": body})
         self.tables.append(table)
 
-    def ring(self, declared: list[Table]) -> None:
+    def ring(self) -> None:
         """Two tables that point to each other."""
         first_null, second_null = self.random.choice([(True, False), (False, True), (True, True), (False, False)])
         deferred = not first_null and not second_null
@@ -309,7 +315,7 @@ class Shop:
             items.rows.append({"item_id": person, "cart_id": person, "text": text})
         self.tables += [carts, items]
 
-    def messages(self, declared: list[Table]) -> None:
+    def messages(self) -> None:
         """Rows that are two people's."""
         null = self.chance(0.5)
         table = Table(
@@ -333,7 +339,7 @@ class Shop:
             table.rows.append({"id": at, "sender_id": sender, "receiver_id": receiver, "text": text})
         self.tables.append(table)
 
-    def composite(self, declared: list[Table]) -> None:
+    def composite(self) -> None:
         """A key of two columns, and a reference by both."""
         lines = Table(
             "baskets",
@@ -366,7 +372,7 @@ class Shop:
             returns.rows.append({"return_id": person, "customer_id": person, "line_no": 2, "reason": reason})
         self.tables += [lines, returns]
 
-    def orphans(self, declared: list[Table]) -> None:
+    def orphans(self) -> None:
         """Rows that lost their customer and carry an identifier; some point to nobody there is."""
         dangling = self.chance(0.5)
         table = Table(
@@ -392,7 +398,7 @@ class Shop:
             table.rows.append(row)
         self.tables.append(table)
 
-    def mistagged(self, declared: list[Table]) -> None:
+    def mistagged(self) -> None:
         """An identifier that the catalogue calls something else, in a row that nothing else leads to."""
         table = Table(
             "tickets",
@@ -412,7 +418,7 @@ class Shop:
             table.rows.append({"ticket_id": at, "customer_id": owner, "mail": self.email[person], "text": text})
         self.tables.append(table)
 
-    def undeclared(self, declared: list[Table]) -> None:
+    def undeclared(self) -> None:
         """A table that nobody declared, with or without a foreign key."""
         bound = self.chance(0.5)
         action = self.random.choice(["", " ON DELETE CASCADE", " ON DELETE SET NULL"])
@@ -427,7 +433,7 @@ class Shop:
             table.rows.append({"id": person, "customer_id": person, "answer": self.value(person, "survey")})
         self.tables.append(table)
 
-    def stale_export(self, declared: list[Table]) -> None:
+    def stale_export(self) -> None:
         """A copy that somebody made once, without a key."""
         table = Table("export_2024", [Column("who"), Column("what"), Column("raw", "json")], (), declared=False)
         for person in PEOPLE:
@@ -437,7 +443,7 @@ class Shop:
             table.rows.append({"who": who, "what": self.value(person, "export_2024"), "raw": raw})
         self.tables.append(table)
 
-    def mention(self, declared: list[Table]) -> None:
+    def mention(self) -> None:
         """The customer in what others wrote."""
         table = Table(
             "diary",
@@ -458,7 +464,7 @@ class Shop:
         table.rows.append({"id": 2, "customer_id": TARGET, "text": self.value(TARGET, "diary")})
         self.tables.append(table)
 
-    def file(self, declared: list[Table]) -> None:
+    def file(self) -> None:
         """An export that lies in a folder."""
         content = f"mail;what\n{self.email[TARGET]};{self.value(TARGET, 'file')}\n".encode()
         packed = self.chance(0.4)
@@ -484,20 +490,19 @@ class Shop:
 
     def cell(self, column: Column, person: int | None, table: str) -> Any:
         """A value for a column."""
-        if column.kind == "int":
-            return None
-        if column.kind == "date":
-            return self.random.choice(["2012-03-04", "2024-05-06"])
-        if column.kind == "money":
-            return "12.50"
+        plain = {"int": lambda: None, "date": lambda: self.random.choice(["2012-03-04", "2024-05-06"])}
+        plain["money"] = lambda: "12.50"
+        if column.kind in plain:
+            return plain[column.kind]()
         if column.check:
             return "gold"
         text = self.value(person, table)
-        if column.kind == "json":
-            return json.dumps({"deep": [{"er": text}], "ünd": 1})
-        if column.kind == "bytes":
-            return f"\x00\x01{text}\x02".encode()
-        return [text] if column.kind == "odd" else text
+        wrapped = {
+            "json": json.dumps({"deep": [{"er": text}], "ünd": 1}),
+            "bytes": f"\x00\x01{text}\x02".encode(),
+            "odd": [text],
+        }
+        return wrapped.get(column.kind, text)
 
     # -- what it becomes
 

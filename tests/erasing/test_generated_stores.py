@@ -70,9 +70,8 @@ def unnamed(engine: sa.Engine, folder: Path, shop: Shop, erased: Erasure) -> lis
         column = where if table != "customers" else where.partition(".")[2]
         if not any(one in {where, table, column} or one.startswith(f"{table}.") for one in named):
             wrong.append(f"{where} is not named")
-    for name in shop.files:
-        if not any(one.place == str(folder) and one.where == name for one in erased.leftovers):
-            wrong.append(f"{name} is not named")
+    files = {one.where for one in erased.leftovers if one.place == str(folder)}
+    wrong += [f"{name} is not named" for name in shop.files if name not in files]
     if erased.state is State.ERASED and (left or shop.files):
         wrong.append(f"called erased with {sorted(left)} left")
     if erased.state is State.ERASED and path is not None:

@@ -1,0 +1,104 @@
+"""Builds what erases in the store and makes access packages, over one process's parts; decides nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from consent_gateway.audit.log import AuditLog
+from consent_gateway.connectors.erasing import SqlErasing
+from consent_gateway.errors import KeysUnavailable
+from consent_gateway.policy.catalogue import Collection
+from consent_gateway.ports import StoreRow
+from consent_gateway.protection.sealing import Sealing
+from consent_gateway.rights import certificate, erasure_records
+from consent_gateway.rights.certificate import Certificates
+from consent_gateway.rights.erasure import At, Erasing
+from consent_gateway.rights.erasure_closing import Closing
+from consent_gateway.rights.erasure_records import Sealer
+from consent_gateway.rights.scan import Scan
+from consent_gateway.rights.scan_values import Opened
+from consent_gateway.settings import Settings
+from consent_gateway.shredding import Shredding
+from consent_gateway.vocabulary import JsonValue
+from consent_gateway.wiring.parts import Parts, every_class
+
+_SECONDS = 60  # for what is not a look through a whole table
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureDesk:
+    """Erasures and their certificates."""
+
+    erasing: Erasing
+    closing: Closing
+    certificates: Certificates
+    stores: tuple[SqlErasing, ...]
+
+    @property
+    def purges(self) -> tuple[Callable[[], int], ...]:
+        """What the background worker runs now and then."""
+        return (self.erasing.purge,)
+
+    def close(self) -> None:
+        """Close the connections to the store, and to the gateway's own database for looking through it."""
+        for each in self.stores:
+            each.close()
+
+
+def open_erasure_desk(
+    parts: Parts, settings: Settings, shredding: Shredding, at: At = lambda _step: None
+) -> ErasureDesk:
+    """The desk of one process; it connects when it is asked for something."""
+    seconds = max(_SECONDS, settings.scan_seconds)
+    store = SqlErasing(settings.store_url, timeout=seconds)
+    # A connection of its own: a look through a table takes longer than any statement of a request may.
+    gateway = SqlErasing(settings.database_url, timeout=seconds)
+    capabilities = parts.keyring.inventory().provider
+    certificates = Certificates(
+        issuer=settings.issuer,
+        company=settings.tenant,
+        seed=parts.keyring.service_key(certificate.KEY),
+        provider=capabilities.kind,
+        horizon_days=capabilities.destruction_delay_days,
+    )
+    closing = Closing(
+        engine=parts.engine,
+        scan=Scan(store, gateway, (settings.state_dir / "outbox", *settings.export_folders)),
+        shredding=shredding,
+        certificates=certificates,
+        retention=parts.policies.documents.retention,
+        log=AuditLog(parts.engine, settings.state_dir),
+        clock=parts.clock,
+        mail_key=parts.keyring.service_key("customer-mail"),
+    )
+    erasing = Erasing(
+        engine=parts.engine,
+        store=store,
+        policies=parts.policies,
+        sealer=Sealer(parts.keyring.service_key(erasure_records.KEY)),
+        closing=closing,
+        clock=parts.clock,
+        region=settings.phone_region,
+        opened=lambda person: opened_by(parts, person),
+        at=at,
+    )
+    return ErasureDesk(erasing, closing, certificates, (store, gateway))
+
+
+def opened_by(parts: Parts, data_subject: str) -> Opened:
+    """Opens the sealed columns of a person's rows with every class, as an operator's act."""
+    grant = every_class(parts.policies)
+    sealing: Sealing = parts.sealing
+
+    def opened(collection: Collection, row: StoreRow) -> Mapping[str, JsonValue]:
+        clear: dict[str, JsonValue] = {}
+        for one in collection.fields:
+            value = row.values.get(one.column)
+            if one.protection != "sealed" or value is None:
+                continue
+            try:
+                clear[one.column] = sealing.opened({one.name: value}, data_subject, grant)[one.name]
+            except KeysUnavailable:
+                continue  # what does not open is of no use to anybody who copied it
+        return clear
+
+    return opened
