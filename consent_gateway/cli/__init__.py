@@ -21,7 +21,8 @@ class Commands(click.Group):
     """The command line: groups are imported when they are called, so that each starts quickly."""
 
     names = (
-        "audit", "clients", "consent", "db", "demo", "doctor", "keys", "officers", "people", "policy", "serve",
+        "audit", "clients", "consent", "db", "demo", "doctor", "keys", "officers", "people", "policy", "rights",
+        "serve",
         "serve-web",
         "worker",
     )  # fmt: skip

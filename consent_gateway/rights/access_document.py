@@ -95,6 +95,7 @@ class Documents:
         gathered, catalogue = dossier.gathered, self._policies.catalogue
         circumstances = Circumstances(dossier.now.date(), dossier.facts.jurisdiction, dossier.facts.legal_hold)
         keeping = Keeping(gathered, catalogue, self._retention, circumstances)
+        own = self._own(gathered)
         for table, collection in declared_tables(gathered, catalogue).items():
             rows = gathered.mine.get(table, {})
             clear = {key: dossier.opened(collection, row) for key, row in rows.items()}
@@ -102,7 +103,7 @@ class Documents:
                 uses = list(self._uses(field, dossier))
                 if not field.personal or (dossier.kind == PORTABILITY and not self._is_portable(field, uses, dossier)):
                     continue
-                values = [_value(field, row, clear[key], dossier, self._retention) for key, row in rows.items()]
+                values = [_value(field, row, clear[key], dossier, own, self._retention) for key, row in rows.items()]
                 shared = gathered.shared.get(table, {}) if dossier.kind == ACCESS else {}
                 values += [(None, OTHERS) for row in shared.values() if row.values.get(field.column) is not None]
                 told = _told(values, say)
@@ -115,8 +116,18 @@ class Documents:
                         "sources": _sources(dossier.provenance.get(field.name, ()), say),
                         "recipients": self._receivers(field, entries),
                         "kept": self._kept(field, collection, rows.values(), keeping, circumstances),
-                        "free_text": any(covers(key, each) for key in _FREE_TEXT for each in field.categories),
+                        "free_text": _is_free_text(field),
                     }
+
+    def _own(self, gathered: Gathered) -> frozenset[str]:
+        """What stands in the person's fields but free text, so that free text may tell it."""
+        return frozenset(
+            str(row.values.get(one.column)).strip().lower()
+            for table, collection in declared_tables(gathered, self._policies.catalogue).items()
+            for one in collection.fields
+            if not _is_free_text(one)
+            for row in gathered.mine.get(table, {}).values()
+        )
 
     def _uses(self, field: Field, dossier: Dossier) -> Iterator[dict[str, Any]]:
         for purpose in self._policies.purposes.values():
@@ -230,7 +241,12 @@ def _texts(policies: Policies, day: date, language: str) -> Callable[[str], str]
 
 
 def _value(
-    field: Field, row: StoreRow, clear: Mapping[str, JsonValue], dossier: Dossier, retention: Retention
+    field: Field,
+    row: StoreRow,
+    clear: Mapping[str, JsonValue],
+    dossier: Dossier,
+    own: frozenset[str],
+    retention: Retention,
 ) -> tuple[JsonValue, str | None]:
     """A field's value in one row, or why it is not told."""
     value = row.values.get(field.column)
@@ -248,20 +264,17 @@ def _value(
             return None, UNREADABLE
     if isinstance(value, str) and value.startswith(BYTES_FORM):
         return value.removeprefix(BYTES_FORM), None
-    if isinstance(value, str) and any(covers(key, each) for key in _FREE_TEXT for each in field.categories):
-        return _without_others(value, dossier.gathered), None
+    if isinstance(value, str) and _is_free_text(field):
+        return _without_others(value, own), None
     return value, None
 
 
-def _without_others(text: str, gathered: Gathered) -> str:
-    """Free text without addresses and numbers that are not in the person's own rows."""
-    own = {
-        str(value).strip().lower()
-        for rows in gathered.mine.values()
-        for row in rows.values()
-        for value in row.values.values()
-        if isinstance(value, str | int)
-    }
+def _is_free_text(field: Field) -> bool:
+    return any(covers(key, each) for key in _FREE_TEXT for each in field.categories)
+
+
+def _without_others(text: str, own: frozenset[str]) -> str:
+    """Free text without addresses and numbers that are not the person's own."""
     digits = {re.sub(r"[^0-9]", "", one)[-9:] for one in own}
 
     def number(found: re.Match[str]) -> str:

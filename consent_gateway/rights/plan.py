@@ -25,7 +25,7 @@ from consent_gateway.rights.plan_model import (
 )
 from consent_gateway.rights.plan_order import order
 from consent_gateway.rights.plan_rows import gather, table_named
-from consent_gateway.rights.scan_values import Choosing, Opened
+from consent_gateway.rights.scan_values import Choosing, Opened, is_plain
 from consent_gateway.vocabulary import Identifier, JsonValue
 
 SHARED = ("*",)
@@ -159,7 +159,8 @@ def _foreseen(gathered: Gathered, collections: Mapping[str, Collection], kept: K
         for column in gathered.tables[table].columns.values():
             if column.name in named or column.kind not in _TEXTUAL:
                 continue
-            held = sum(gathered.mine[table][key].values.get(column.name) not in {None, ""} for key in rows)
+            values = (gathered.mine[table][key].values.get(column.name) for key in rows)
+            held = sum(value is not None and value != "" and not is_plain(str(value)) for value in values)
             if held:
                 yield Leftover("store", f"{table}.{column.name}", Cause.UNDECLARED_COLUMN, held)
     for table in gathered.missing:

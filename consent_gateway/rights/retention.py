@@ -58,6 +58,31 @@ class _Person:
     held: bool = False
 
 
+class _Gone:
+    """What went in this run already, or would have gone, so that a later schedule does not count it again."""
+
+    def __init__(self) -> None:
+        self._rows: set[tuple[str, StoreKey]] = set()
+        self._values: set[tuple[str, StoreKey, str]] = set()
+
+    def add(self, step: Step) -> None:
+        """Take over what a step erases."""
+        for change in step.changes:
+            if change.deletes:
+                self._rows |= {(change.table, key) for key in change.keys}
+            columns = (*change.fills, *change.values)
+            self._values |= {(change.table, key, column) for key in change.keys for column in columns}
+
+    def rest(self, table: str, row: StoreRow) -> StoreRow:
+        """The row as it is afterwards: with nulls for what went."""
+        whole = (table, row.key) in self._rows
+        left = {
+            column: None if whole or (table, row.key, column) in self._values else value
+            for column, value in row.values.items()
+        }
+        return StoreRow(row.key, left)
+
+
 class RetentionRun:
     """Runs the schedules over one store."""
 
@@ -76,16 +101,16 @@ class RetentionRun:
         Raises `StoreUnavailable`, `AuditUnavailable`; run it again.
         """
         now = self._clock.now()
-        shape = self._store.shape()
+        shape, gone = self._store.shape(), _Gone()
         passed = tuple(
-            self._schedule(one, shape, now.date(), by, dry_run=dry_run)
+            self._schedule(one, shape, gone, by, dry_run=dry_run)
             for one in self._retention.schedules
             if one.effective_from <= now.date() and (one.effective_to is None or now.date() < one.effective_to)
         )
         return RetentionReport(now, dry_run, passed)
 
     def _schedule(
-        self, schedule: Schedule, shape: Mapping[str, StoreTable], today: date, by: str, *, dry_run: bool
+        self, schedule: Schedule, shape: Mapping[str, StoreTable], gone: "_Gone", by: str, *, dry_run: bool
     ) -> Passed:
         told = Passed(schedule.id)
         anchor = self._catalogue.fields[schedule.counted_from]
@@ -93,14 +118,22 @@ class RetentionRun:
         table = next((name for name, one in collections.items() if one.name == anchor.collection), None)
         if table is None or anchor.column not in shape[table].columns:
             return told
-        than, offset = cutoff(schedule, today).isoformat(), 0
+        than, offset = cutoff(schedule, self._clock.now().date()).isoformat(), 0
         while rows := self._store.older(table, anchor.column, than, PAGE, offset):
-            gone = self._page(schedule, table, rows, told, by, dry_run=dry_run)
-            offset += len(rows) - gone
+            went = self._page(schedule, table, rows, told, gone, by, dry_run=dry_run)
+            offset += len(rows) - went
         return told
 
     def _page(
-        self, schedule: Schedule, table: str, rows: Sequence[StoreRow], told: Passed, by: str, *, dry_run: bool
+        self,
+        schedule: Schedule,
+        table: str,
+        rows: Sequence[StoreRow],
+        told: Passed,
+        gone: "_Gone",
+        by: str,
+        *,
+        dry_run: bool,
     ) -> int:
         """Erase what of a page has passed; how many of its rows went."""
         gathering = Gathering(self._store, self._catalogue, ())
@@ -110,20 +143,21 @@ class RetentionRun:
         kept: KeptRows = {}
         for name, mine in found.mine.items():
             people = self._people(name, list(mine.values()), gathering)
-            kept[name] = self._kept(schedule, found, collections[name], name, people, told)
+            kept[name] = self._kept(schedule, found, collections[name], name, people, told, gone)
         found.mine.update({name: {key: found.mine[name][key] for key in keeps} for name, keeps in kept.items()})
         gathering.look_outside()
         steps = order(found, collections, kept, secrets.token_hex(4)).steps
-        gone = 0
+        went = 0
         for step in steps:
             refused = {} if dry_run else self._carry_out(schedule, step, by)
+            gone.add(step)
             told.refused += step.rows if refused else 0
             if step.name.startswith("delete"):
                 told.deleted += step.rows
-                gone += step.rows if step.table == table and not refused and not dry_run else 0
+                went += step.rows if step.table == table and not refused and not dry_run else 0
             elif step.name.startswith("empty"):
                 told.emptied += step.rows
-        return gone
+        return went
 
     def _people(self, table: str, rows: Sequence[StoreRow], gathering: Gathering) -> dict[StoreKey, _Person]:
         """What counts of the person behind each row; nobody the gateway knows is under no hold."""
@@ -146,13 +180,15 @@ class RetentionRun:
         table: str,
         people: Mapping[StoreKey, _Person],
         told: Passed,
+        gone: "_Gone",
     ) -> dict[StoreKey, dict[str, Keep]]:
         """Of each row that loses something by this schedule, the columns that stay."""
         keeping = Keeping(found, self._catalogue, self._retention, Circumstances(self._clock.now().date(), None))
         shape = found.tables[table]
         links = {*shape.key, *(column for one in shape.references for column in one.columns)}
         kept: dict[StoreKey, dict[str, Keep]] = {}
-        for key, row in found.mine[table].items():
+        for key, whole in found.mine[table].items():
+            row = gone.rest(table, whole)
             stays, goes = self._columns(schedule, keeping, collection, row, people[key], told)
             if goes and people[key].held:
                 told.held += 1

@@ -97,7 +97,7 @@ class Choosing:
             if declared is not None and declared.identity is not None:
                 for row in rows:
                     self._identifier(declared.identity, row.values.get(column))
-            if declared is None or not self._is_common(declared):
+            if declared is None or not (self._is_common(declared) or _is_part_of_name(declared)):
                 self._unique(table, column, told.kind, rows)
         for row in rows:
             for value in self._opened(collection, row).values():
@@ -133,7 +133,7 @@ class Choosing:
                 first, last = (str(row.values.get(column) or "").strip() for column in pair)
                 same = self._store.find(table, pair, [(first, last)]) if first and last else ()
                 if len(same) == 1 and len(first) + len(last) >= LEAST:
-                    for text in (f"{first} {last}", f"{last} {first}", f"{last}, {first}", f"{first}.{last}"):
+                    for text in (f"{first} {last}", f"{last} {first}", f"{last}, {first}"):
                         self._identifying.texts[text] = None
 
     def _identifier(self, kind: str, value: JsonValue) -> None:
@@ -149,6 +149,11 @@ class Choosing:
         for form in forms:
             if len(form) >= LEAST and not (form.isdecimal() and len(form) < _LEAST_DIGITS):
                 self._identifying.texts[form] = None
+
+
+def _is_part_of_name(declared: Field) -> bool:
+    """A first or last name alone is many people's; the two together are looked for."""
+    return any(each.startswith("user.name.") for each in declared.categories)
 
 
 def needles(chosen: "_Chosen") -> Needles:
@@ -217,11 +222,16 @@ def _text(value: str | int) -> str:
     return str(value).strip()
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is a date or a short number, of which many rows hold the same."""
+    if _DATE.fullmatch(text):
+        return True
+    return _NUMBER.fullmatch(text) is not None and sum(each.isdecimal() for each in text) < _LEAST_DIGITS
+
+
 def _tells(text: str) -> bool:
-    """Whether a text may tell a person from others: no date, no short number, not a few letters."""
-    if len(text) < LEAST or _DATE.fullmatch(text):
-        return False
-    return _NUMBER.fullmatch(text) is None or sum(each.isdecimal() for each in text) >= _LEAST_DIGITS
+    """Whether a text may tell a person from others."""
+    return len(text) >= LEAST and not is_plain(text)
 
 
 def _is_token(text: str) -> bool:

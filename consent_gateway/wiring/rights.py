@@ -9,11 +9,14 @@ from consent_gateway.errors import KeysUnavailable
 from consent_gateway.policy.catalogue import Collection
 from consent_gateway.ports import StoreRow
 from consent_gateway.protection.sealing import Sealing
-from consent_gateway.rights import certificate, erasure_records
+from consent_gateway.rights import access, certificate, erasure_records
+from consent_gateway.rights.access import Packages
+from consent_gateway.rights.access_document import Documents
 from consent_gateway.rights.certificate import Certificates
 from consent_gateway.rights.erasure import At, Erasing
 from consent_gateway.rights.erasure_closing import Closing
 from consent_gateway.rights.erasure_records import Sealer
+from consent_gateway.rights.retention import RetentionRun
 from consent_gateway.rights.scan import Scan
 from consent_gateway.rights.scan_values import Opened
 from consent_gateway.settings import Settings
@@ -26,17 +29,19 @@ _SECONDS = 60  # for what is not a look through a whole table
 
 @dataclass(frozen=True, slots=True)
 class ErasureDesk:
-    """Erasures and their certificates."""
+    """Erasures and their certificates, access packages, retention runs."""
 
     erasing: Erasing
     closing: Closing
     certificates: Certificates
+    packages: Packages
+    retention: RetentionRun
     stores: tuple[SqlErasing, ...]
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker runs now and then."""
-        return (self.erasing.purge,)
+        return (self.erasing.purge, self.packages.purge)
 
     def close(self) -> None:
         """Close the connections to the store, and to the gateway's own database for looking through it."""
@@ -81,7 +86,39 @@ def open_erasure_desk(
         opened=lambda person: opened_by(parts, person),
         at=at,
     )
-    return ErasureDesk(erasing, closing, certificates, (store, gateway))
+    retention = RetentionRun(
+        engine=parts.engine,
+        store=store,
+        catalogue=parts.policies.catalogue,
+        retention=parts.policies.documents.retention,
+        clock=parts.clock,
+    )
+    return ErasureDesk(
+        erasing, closing, certificates, _packages(parts, settings, store, at), retention, (store, gateway)
+    )
+
+
+def _packages(parts: Parts, settings: Settings, store: SqlErasing, at: At) -> Packages:
+    return Packages(
+        engine=parts.engine,
+        store=store,
+        catalogue=parts.policies.catalogue,
+        retention=parts.policies.documents.retention,
+        documents=Documents(parts.policies, settings.tenant, _plain_channel(parts)),
+        keyring=parts.keyring,
+        known=parts.facts.by_id,
+        log=AuditLog(parts.engine, settings.state_dir),
+        clock=parts.clock,
+        link_key=parts.keyring.service_key(access.KEY),
+        opened=lambda person: opened_by(parts, person),
+        at=at,
+    )
+
+
+def _plain_channel(parts: Parts) -> str:
+    """A channel on which no exception rests, so that a purpose is judged by itself."""
+    channels = parts.policies.channels
+    return next((key for key, one in channels.items() if not one.conditions), next(iter(channels), ""))
 
 
 def opened_by(parts: Parts, data_subject: str) -> Opened:

@@ -1,0 +1,14 @@
+"""`rights`: the group of commands on people's rights; each set of commands lies in a file of its own."""
+
+import click
+
+from consent_gateway.cli import rights_access, rights_erasure
+
+
+@click.group()
+def rights() -> None:
+    """Requests of the people concerned: access, erasure, retention."""
+
+
+for _command in (*rights_erasure.COMMANDS, *rights_access.COMMANDS):
+    rights.add_command(_command)
