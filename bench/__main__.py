@@ -21,6 +21,7 @@ from bench.decisions import decisions_a_second
 from bench.fields import COLUMNS, PURPOSE
 from bench.load import Load, run
 from bench.protection import protection_costs
+from bench.rights import rights_costs
 from bench.servers import bare_server
 from bench.steps import step_costs
 from tests.deployment import Deployment, deploy, free_port, running, start_postgresql
@@ -53,6 +54,8 @@ def main() -> None:
         print(line)
     for line in _closings(20_000 if given.quick else 100_000):
         print(line)
+    for line in _rights():
+        print(line)
 
 
 def _closings(people: int) -> Iterator[str]:
@@ -61,6 +64,17 @@ def _closings(people: int) -> Iterator[str]:
         with _postgresql(Path(folder)) as admin:
             url = admin.set(database="keys").render_as_string(hide_password=False)
             yield from closing_costs("PostgreSQL", url, people)
+
+
+def _rights() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="cg-bench-") as folder:
+        sa.create_engine(f"sqlite:///{folder}/store.db").connect().close()
+        yield from rights_costs("SQLite", f"sqlite:///{folder}/gateway.db", f"sqlite:///{folder}/store.db")
+        with _postgresql(Path(folder)) as admin:
+            gateway, store = (
+                admin.set(database=one).render_as_string(hide_password=False) for one in ("gateway", "store")
+            )
+            yield from rights_costs("PostgreSQL", gateway, store)
 
 
 def _databases(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:

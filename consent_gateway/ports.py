@@ -201,12 +201,14 @@ class Needles:
     """What is looked for, as three regular expressions that Python and PostgreSQL read alike; empty for none.
 
     `texts` is for text in lower case, `bare` for bytes shown as text in lower case without their zeros (octal for what
-    is not ASCII, as PostgreSQL's `escape`), `digits` for the digits of a value alone. Personal: never logged.
+    is not ASCII, as PostgreSQL's `escape`), `digits` for the digits of a value alone. `words` are the texts that one of
+    `texts` and `bare` must hold, for a search that is faster at plain texts. Personal: never logged.
     """
 
     texts: str = ""
     bare: str = ""
     digits: str = ""
+    words: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "Needles(…)"
@@ -242,6 +244,13 @@ class ErasableStore(Protocol):
     def apply(self, change: StoreChange) -> StoreChanged:
         """Carry the change out in one transaction; doing it again changes nothing more. What it deletes or writes
         over is not left readable in the database's file, as far as the database allows it.
+        """
+        ...
+
+    def holding(self, tables: Mapping[str, Sequence[str]], needles: Needles) -> Sequence[str]:
+        """Of these tables, by name with the columns that count, those in which `search` may find something.
+
+        It may name one in which nothing is found, and never leaves one out in which something is.
         """
         ...
 

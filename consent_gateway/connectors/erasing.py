@@ -15,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from consent_gateway.connectors.engines import Deadline, open_store_engine
 from consent_gateway.connectors.refusals import answering, code_of
-from consent_gateway.connectors.residue import search_table
+from consent_gateway.connectors.residue import search_table, tables_holding
 from consent_gateway.connectors.tables import SeenTable, comparable, earlier, formed, key_columns, matching, see_tables
 from consent_gateway.errors import StoreUnavailable
 from consent_gateway.ports import (
@@ -118,6 +118,15 @@ class SqlErasing:
                 changed = StoreChanged(0, {"*": code_of(error)})
             self._empty_log()
         return changed
+
+    def holding(self, tables: Mapping[str, Sequence[str]], needles: Needles) -> Sequence[str]:
+        """As `ErasableStore.holding`; on PostgreSQL one statement for all of them."""
+        if self._dialect == "sqlite":
+            return tuple(tables)
+        self._deadline.start()
+        seen = [(self._table(table), columns) for table, columns in tables.items()]
+        with answering(self._engine), self._reading() as connection:
+            return tables_holding(connection, seen, needles)
 
     def search(self, table: str, columns: Sequence[str], needles: Needles, most: int) -> Sequence[StoreHits]:
         """As `ErasableStore.search`."""

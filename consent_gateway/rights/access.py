@@ -122,14 +122,24 @@ class Packages:
             raise NotFound("no person has this id")
         if known.facts.erased:
             raise Conflict("the person was erased: there is nothing to give")
-        now = self._clock.now()
+        document = self._made(data_subject, known, kind, language, known_by)
+        self._keep(data_subject, request_id, kind, document, by)
+        self._at("made")
+        made = self._of_request(request_id, kind)
+        if made is None:
+            raise NotFound("the package was over before it was made: ask again")
+        return made
+
+    def _made(
+        self, data_subject: str, known: Known, kind: str, language: str, known_by: Sequence[Identifier]
+    ) -> dict[str, Any]:
         with reading(self._engine) as connection:
             written = provenance.lookup(connection, data_subject)
             events = ledger.history(connection, data_subject)
         dossier = Dossier(
             kind=kind,
             language=language,
-            now=now,
+            now=self._clock.now(),
             facts=known.facts,
             gathered=gather(self._store, self._catalogue, known.store_key, known_by),
             opened=self._opened(data_subject),
@@ -137,21 +147,21 @@ class Packages:
             events=events,
             log=self._log.about(data_subject),
         )
-        document = self._documents.document(dossier)
+        return self._documents.document(dossier)
+
+    def _keep(self, data_subject: str, request_id: str, kind: str, document: dict[str, Any], by: str) -> None:
+        now = self._clock.now()
         row = self._row(data_subject, request_id, kind, document, now)
         with transaction(self._engine) as connection:
             ledger.lock(connection, [data_subject])  # no erasure begins meanwhile, and of two makers one waits
             if "erased" in ledger.state(connection, data_subject).flags:
                 raise Conflict("the person was erased: there is nothing to give")
-            again = self._rows(connection, request_id, kind)
-            if again:
-                return _package(again[0])
+            if self._rows(connection, request_id, kind):
+                return
             connection.execute(sa.insert(ACCESS_PACKAGES), [row])
             counts = {"fields": str(len(document["fields"])), "kind": kind}
             record_in(connection, _entry(row, by, "make_package", "made", now, **counts))
             self._at("making")
-        self._at("made")
-        return self.find(str(row["package_id"]))
 
     def review(self, package_id: str, *, by: str) -> dict[str, Any]:
         """The document, for an officer's eyes before it is released; recorded. Raises `NotFound`, `KeysUnavailable`."""

@@ -185,7 +185,9 @@ def plan_text(plan: Plan) -> bytes:
         "steps": [_step(one) for one in plan.steps],
         "kept": [[t, [[list(k), list(c)] for k, c in rows.items()]] for t, rows in plan.kept.items()],
         "foreseen": [leftover_of(one) for one in plan.foreseen],
-        "looked": [[n.texts, n.bare, n.digits] for n in (plan.looked.identifying, plan.looked.distinctive)],
+        "looked": [
+            [n.texts, n.bare, n.digits, list(n.words)] for n in (plan.looked.identifying, plan.looked.distinctive)
+        ],
         "identifiers": [[one.kind, one.value] for one in plan.identifiers],
         "suspects": [[one.table, one.column, list(one.values)] for one in plan.suspects],
         "keeps_sealed": plan.keeps_sealed,
@@ -196,7 +198,7 @@ def plan_text(plan: Plan) -> bytes:
 def plan_from(text: bytes) -> Plan:
     """Undo `plan_text`."""
     given = orjson.loads(text)
-    identifying, distinctive = (Needles(*each) for each in given["looked"])
+    identifying, distinctive = (Needles(one[0], one[1], one[2], tuple(one[3])) for one in given["looked"])
     return Plan(
         fields=tuple(field_from(one) for one in given["fields"]),
         steps=tuple(

@@ -105,20 +105,28 @@ class _Searching:
         except StoreUnavailable:
             yield Leftover(self._place, "*", Cause.UNREAD, 0)
             return
-        for table in shape.values():
-            every = tuple(table.columns)
-            self.tables, self.columns = self.tables + 1, self.columns + len(every)
-            some = tuple(column for column in every if not self._is_not_personal(table.name, column))
-            both = joined(self._plan.looked.identifying, self._plan.looked.distinctive)
+        both = joined(self._plan.looked.identifying, self._plan.looked.distinctive)
+        some = {
+            name: tuple(column for column in table.columns if not self._is_not_personal(name, column))
+            for name, table in shape.items()
+        }
+        self.tables, self.columns = len(shape), sum(len(table.columns) for table in shape.values())
+        for name in self._holding({name: tuple(table.columns) for name, table in shape.items()}, both):
+            rest = tuple(column for column in shape[name].columns if column not in some[name])
             try:
-                found = self._hits(table.name, some, both)
-                rest = tuple(column for column in every if column not in some)
-                found |= self._hits(table.name, rest, self._plan.looked.identifying)
+                found = self._hits(name, some[name], both) | self._hits(name, rest, self._plan.looked.identifying)
             except StoreUnavailable:
-                yield Leftover(self._place, table.name, Cause.UNREAD, 0)
+                yield Leftover(self._place, name, Cause.UNREAD, 0)
                 continue
             for column, rows in found.items():
-                yield Leftover(self._place, f"{table.name}.{column}", Cause.MENTION, rows)
+                yield Leftover(self._place, f"{name}.{column}", Cause.MENTION, rows)
+
+    def _holding(self, tables: Mapping[str, tuple[str, ...]], looked: Needles) -> Sequence[str]:
+        """The tables to look into; all of them where that cannot be asked of all at once."""
+        try:
+            return self._store.holding(tables, looked) if looked else ()
+        except StoreUnavailable:
+            return tuple(tables)
 
     def _hits(self, table: str, columns: tuple[str, ...], looked: Needles) -> dict[str, int]:
         if not columns or not looked:

@@ -159,17 +159,21 @@ def _is_part_of_name(declared: Field) -> bool:
 def needles(chosen: "_Chosen") -> Needles:
     """The regular expressions for these values."""
     words = dict.fromkeys(form for text in chosen.texts for form in _forms(text))
+    plain = tuple(dict.fromkeys(shown for word in words for shown in (word, _octal(word))))
     return Needles(
-        texts="|".join(_bounded(word) for word in words),
-        bare="|".join(dict.fromkeys(_escaped(shown) for word in words for shown in (word, _octal(word)))),
+        texts=_bounded(words),
+        bare="|".join(map(_escaped, plain)),
         digits="|".join(chosen.digits),
+        words=plain,
     )
 
 
 def joined(one: Needles, other: Needles) -> Needles:
     """What either looks for."""
     pairs = ((one.texts, other.texts), (one.bare, other.bare), (one.digits, other.digits))
-    return Needles(*("|".join(dict.fromkeys(filter(None, pair))) for pair in pairs))
+    words = tuple(dict.fromkeys((*one.words, *other.words)))
+    texts, bare, digits = ("|".join(dict.fromkeys(filter(None, pair))) for pair in pairs)
+    return Needles(texts, bare, digits, words)
 
 
 def _forms(text: str) -> Iterator[str]:
@@ -182,11 +186,14 @@ def _forms(text: str) -> Iterator[str]:
     yield urllib.parse.quote_plus(lower).lower()
 
 
-def _bounded(word: str) -> str:
-    """The word where it does not go on to either side, so that `ann@…` is not found in `joann@…`."""
-    before = _BEFORE if word[0].isascii() and word[0].isalnum() else ""
-    after = _AFTER if word[-1].isascii() and word[-1].isalnum() else ""
-    return f"{before}{_escaped(word)}{after}"
+def _bounded(words: Iterable[str]) -> str:
+    """The words where they do not go on to either side, so that `ann@…` is not found in `joann@…`."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for word in words:
+        before = _BEFORE if word[0].isascii() and word[0].isalnum() else ""
+        after = _AFTER if word[-1].isascii() and word[-1].isalnum() else ""
+        groups.setdefault((before, after), []).append(_escaped(word))
+    return "|".join(f"{before}(?:{'|'.join(each)}){after}" for (before, after), each in groups.items())
 
 
 def _escaped(word: str) -> str:

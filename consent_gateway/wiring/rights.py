@@ -49,9 +49,7 @@ class ErasureDesk:
             each.close()
 
 
-def open_erasure_desk(
-    parts: Parts, settings: Settings, shredding: Shredding, at: At = lambda _step: None
-) -> ErasureDesk:
+def open_erasure_desk(parts: Parts, settings: Settings, at: At = lambda _step: None) -> ErasureDesk:
     """The desk of one process; it connects when it is asked for something."""
     seconds = max(_SECONDS, settings.scan_seconds)
     store = SqlErasing(settings.store_url, timeout=seconds)
@@ -68,7 +66,7 @@ def open_erasure_desk(
     closing = Closing(
         engine=parts.engine,
         scan=Scan(store, gateway, (settings.state_dir / "outbox", *settings.export_folders)),
-        shredding=shredding,
+        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
         certificates=certificates,
         retention=parts.policies.documents.retention,
         log=AuditLog(parts.engine, settings.state_dir),

@@ -109,10 +109,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """
     parts = open_parts(settings, clock or SystemClock())
     notices, customers = _kept_notices(parts), _customers(parts, settings)
-    choices = _choices(parts, notices)
-    hearing = Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
+    choices, hearing = _choosing(parts, notices)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts)
-    shredding = Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -135,9 +133,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
-        shredding=shredding,
+        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
-        erasure_desk=open_erasure_desk(parts, settings, shredding),
+        erasure_desk=open_erasure_desk(parts, settings),
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
@@ -154,6 +152,11 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,
     )
+
+
+def _choosing(parts: Parts, notices: Notices) -> tuple[Choices, Hearing]:
+    choices = _choices(parts, notices)
+    return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
 
 
 def _kept_notices(parts: Parts) -> Notices:

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
+from consent_gateway.policy import load_policies
 from consent_gateway.settings import read_settings
-from consent_gateway.shredding import Shredding
+from consent_gateway.wiring import parts as parts_of_a_process
 from consent_gateway.wiring.parts import SystemClock, open_parts
 from consent_gateway.wiring.rights import open_erasure_desk
 
@@ -28,9 +29,7 @@ def carry_out(variables: Mapping[str, str], person: str, step: str, coming: int)
             os.kill(os.getpid(), signal.SIGKILL)
 
     settings = read_settings(variables)
-    parts = open_parts(settings, SystemClock())
-    shredding = Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock)
-    erasing = open_erasure_desk(parts, settings, shredding, at).erasing
+    erasing = open_erasure_desk(open_parts(settings, SystemClock()), settings, at).erasing
     planned = erasing.plan(person, request_id=f"dsr-{person}", by="officer")
     erasing.execute(planned.erasure_id, by="officer", at_once=True)
     os._exit(1)  # the step was never reached
@@ -39,6 +38,8 @@ def carry_out(variables: Mapping[str, str], person: str, step: str, coming: int)
 def main() -> None:
     """Kill one child for each."""
     given = json.load(sys.stdin)
+    policies = load_policies(read_settings(given["variables"]).policies)
+    parts_of_a_process.load_policies = lambda _folder: policies  # read once: it takes a second, and children inherit it
     ended = []
     for person, step, coming in given["people"]:
         child = os.fork()

