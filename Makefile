@@ -37,7 +37,7 @@ $(PEERS): tests/peers/%/node_modules/.installed: tests/peers/%/package.json
 	@touch $@
 
 unit: $(INSTALLED) $(PEERS) ## all tests, on SQLite and on a real PostgreSQL
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 soak: $(INSTALLED) ## the long forms: a million decisions, 500 kills, long races
 	SOAK=1 HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/faults tests/properties

@@ -1,8 +1,8 @@
 """`make bench`: what enforcement costs, measured side by side in one run, on SQLite and PostgreSQL.
 
 Prints ratios of a gated read to a bare endpoint that reads the same row of the same store, the cost of each step
-of the line, the CPU of authentication and protection, and decisions a second. `--quick` takes under a minute. Nothing
-here asserts: figures are read, not tested.
+of the line, the CPU of authentication and protection, the preference page, how soon a channel hears of a choice, and
+decisions a second. `--quick` takes about a minute. Nothing here asserts: figures are read, not tested.
 """
 
 import argparse
@@ -18,8 +18,10 @@ import sqlalchemy as sa
 
 from bench.closing import closing_costs
 from bench.decisions import decisions_a_second
+from bench.delivery import delivery_times
 from bench.fields import COLUMNS, PURPOSE
 from bench.load import Load, run
+from bench.page import page_costs
 from bench.protection import protection_costs
 from bench.rights import rights_costs
 from bench.servers import bare_server
@@ -48,6 +50,10 @@ def main() -> None:
             deployment = deploy(place, databases, customers)
             _compare(kind, deployment, given.connections, seconds, rounds)
             for line in (*step_costs(deployment), *protection_costs(deployment, 500 if given.quick else 3000)):
+                print("   " + line)
+            for line in page_costs(deployment, 50 if given.quick else 300):
+                print("   " + line)
+            for line in delivery_times(deployment, 20 if given.quick else 200):
                 print("   " + line)
             print()
     for line in decisions_a_second(given.quick):

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from types import MappingProxyType
 
 from consent_gateway.demo.clients import CLIENTS
 from consent_gateway.line import ReadQuery
@@ -69,7 +70,7 @@ def _parts(services: Services) -> tuple[Callable[[], object], Callable[[], objec
     assert stored is not None
     clear: dict[str, JsonValue] = {"allergies": "hazelnuts", "service_note": "calls back after six only"}
     values = {**stored.values, **services.sealing.sealed(clear, person, grant)}
-    decision = Decision(TWELVE, services.policies.revision, None, "DE", (), None)
+    decision = Decision(MappingProxyType(TWELVE), services.policies.revision, None, "DE", (), None)
     performer = Performer(services.keyring, services.settings.tenant)
     scope = TransformScope(_PURPOSE, None, person, services.clock.now())
 

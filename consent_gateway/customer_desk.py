@@ -13,6 +13,7 @@ from consent_gateway.callers.fetching import Fetcher
 from consent_gateway.consent.facts import FactsReader
 from consent_gateway.customer_settings import CustomerProvider, CustomerSettings, Networks
 from consent_gateway.customers.asking import LinkByMail
+from consent_gateway.customers.confirmations import ConfirmationLinks
 from consent_gateway.customers.handshakes import Handshakes
 from consent_gateway.customers.limits import SignInLimits
 from consent_gateway.customers.links import SignInLinks, UnsubscribeLinks
@@ -28,6 +29,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.settings import Settings
 
 SIGN_IN_LINK_PATH = "/sign-in/link"
+NOT_ME_LINK_PATH = "/sign-in/not-me"
 SESSION_COOKIE = "__Host-cg-session"
 
 
@@ -38,6 +40,8 @@ class CustomerDesk:
     sessions: Sessions
     sign_in_links: SignInLinks
     unsubscribe_links: UnsubscribeLinks
+    confirmations: ConfirmationLinks
+    queue: MailQueue
     handshakes: Handshakes
     limits: SignInLimits
     by_mail: LinkByMail | None
@@ -58,6 +62,7 @@ class CustomerDesk:
             self.sessions.purge,
             self.sign_in_links.purge,
             self.unsubscribe_links.purge,
+            self.confirmations.purge,
             self.handshakes.purge,
             self.limits.purge,
         )
@@ -76,6 +81,7 @@ def open_customer_desk(
     )
     links = SignInLinks(engine, clock, keyring.service_key("sign-in-links"), sessions)
     limits = SignInLimits(engine, clock, keyring.service_key("sign-in-limits"))
+    queue = MailQueue(mail_key)
     by_mail = LinkByMail(
         engine=engine,
         clock=clock,
@@ -83,15 +89,20 @@ def open_customer_desk(
         facts=facts,
         limits=limits,
         links=links,
-        queue=MailQueue(mail_key),
+        queue=queue,
         words=wordings("sign_in"),
         link_url=lambda token: f"{settings.issuer}{SIGN_IN_LINK_PATH}?t={token}",
+        not_me_url=lambda token: f"{settings.issuer}{NOT_ME_LINK_PATH}?t={token}",
         name=chosen.mail_name,
     )
     return CustomerDesk(
         sessions=sessions,
         sign_in_links=links,
         unsubscribe_links=UnsubscribeLinks(engine, clock, keyring.service_key("unsubscribe-links"), chosen.unsubscribe),
+        confirmations=ConfirmationLinks(
+            engine, clock, keyring.service_key("confirmations"), keyring.service_key("confirmation-addresses")
+        ),
+        queue=queue,
         handshakes=Handshakes(engine, clock, keyring.service_key("sign-in-handshakes")),
         limits=limits,
         by_mail=None if chosen.mail == "none" else by_mail,

@@ -18,6 +18,7 @@ _PROVIDER = ("CUSTOMER_ISSUER", "CUSTOMER_CLIENT_ID", "CUSTOMER_CLIENT_SECRET")
 _SMTP = ("SMTP_HOST", "SMTP_PORT", "SMTP_TLS", "SMTP_LOGIN", "SMTP_PASSWORD", "SMTP_CA_FILE", "MAIL_FROM", "MAIL_NAME")
 _CLAIM = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,189}")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9.-]{0,252}))(:[1-9][0-9]{0,4})?")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|[0-9a-fA-F:]{2,45}")
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
@@ -52,6 +53,11 @@ CUSTOMER_VARIABLES: tuple[Variable, ...] = (
         "VISITOR_PROXIES",
         "none",
         "addresses or networks, separated by commas, of the proxies whose `X-Forwarded-For` tells where a visitor is",
+    ),
+    Variable(
+        "EMBED_ORIGINS",
+        "none",
+        "origins, separated by commas, of the channels' pages that may show a consent form in a frame",
     ),
     Variable("MAIL", "none", "how mail to customers leaves: none, smtp, or outbox (a demo's, on loopback alone)"),
     Variable("MAIL_FROM", "none: required for smtp", "address that mail comes from"),
@@ -103,6 +109,7 @@ class CustomerSettings:
     longest: timedelta
     unsubscribe: timedelta
     visitor_proxies: Networks
+    embed_origins: tuple[str, ...]
     mail: str
     mail_from: str
     mail_name: str
@@ -154,6 +161,7 @@ def read_customer_settings(given: Given, host: str, issuer: str) -> CustomerSett
         longest=timedelta(seconds=longest),
         unsubscribe=timedelta(days=given.number("UNSUBSCRIBE_DAYS", 730, 60, 3650)),
         visitor_proxies=_networks(given.optional("VISITOR_PROXIES")),
+        embed_origins=_origins(given.optional("EMBED_ORIGINS")),
         mail=mail,
         mail_from=_sender(given) if mail == "smtp" else "outbox@gateway.invalid",
         mail_name=_sender_name(given, issuer),
@@ -200,6 +208,19 @@ def _networks(proxies: str | None) -> Networks:
     if any(network.prefixlen == 0 for network in networks):
         raise SettingsRefused(f"{PREFIX}VISITOR_PROXIES names every address there is: name the proxies alone")
     return networks
+
+
+def _origins(named: str | None) -> tuple[str, ...]:
+    """The origins as browsers write them: a scheme, a host, and a port where it is not the usual one."""
+    origins = () if named is None else tuple(each.strip() for each in named.split(","))
+    for origin in origins:
+        parts = _ORIGIN.fullmatch(origin)
+        if parts is None or (parts["scheme"] == "http" and parts["host"] not in LOOPBACK):
+            raise SettingsRefused(
+                f"{PREFIX}EMBED_ORIGINS must be origins such as `https://shop.example.com`: https (http on loopback"
+                " alone), a host in lower case, no path and no `*`"
+            )
+    return origins
 
 
 def _sender(given: Given) -> str:

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -219,4 +220,6 @@ def _arrangement(compiled: Any) -> Callable[[dict[str, Any]], Any]:
     if compiled.positiontup is None:
         return lambda given: {**fixed, **given}
     order = tuple(compiled.positiontup)
+    if not fixed and len(order) > 1:
+        return itemgetter(*order)
     return lambda given: tuple(given[name] if name in given else fixed[name] for name in order)

@@ -237,3 +237,18 @@ class LogDamaged(GatewayError):
     def __init__(self, message: str, index: int | None = None) -> None:
         super().__init__(message)
         self.index = index
+
+
+class Undelivered(GatewayError):
+    """A destination did not take a change; `cause` is a short word for it and never quotes an answer.
+
+    `retry_after` is what the destination asked for, in seconds; with `is_gone` it wants nothing any more.
+    """
+
+    code = "undelivered"
+
+    def __init__(self, cause: str, retry_after: int | None = None, *, is_gone: bool = False) -> None:
+        super().__init__(f"the destination did not take the change: {cause}")
+        self.cause = cause
+        self.retry_after = retry_after
+        self.is_gone = is_gone

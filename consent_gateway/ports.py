@@ -1,4 +1,4 @@
-"""Contracts for what really varies: CustomerStore, ErasableStore, KeyProvider, Clock; no implementation lives here.
+"""Contracts for what really varies: stores, KeyProvider, EventSink, Clock; no implementation lives here.
 
 Each contract is a Protocol whose docstrings say order, absence, retries and errors.
 `conformance` holds the suites that the author of an implementation runs.
@@ -323,4 +323,36 @@ class KeyProvider(Protocol):
 
     def describe(self) -> KeyProviderCapabilities:
         """What this provider promises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMessage:
+    """One change on its way out: `body` is a CloudEvents 1.0 document in JSON, `person` what orders it.
+
+    `message_id` is the same at every attempt, so that who gets a message twice can tell. `person` is our id, or the
+    name in the recipient's domain.
+    """
+
+    message_id: str
+    person: str
+    body: bytes
+
+
+class EventSink(Protocol):
+    """A place that changes are told to; called by one thread at a time.
+
+    A message may come again, with the same id and body. Those of one person come in their order.
+    """
+
+    def send(self, message: ChangeMessage) -> None:
+        """Hand over one message; it is durable on the other side, or acknowledged by it, when this returns.
+
+        Raises `Undelivered` for every failure of the other side, within a bounded time; the message may then have
+        arrived all the same.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files; sends nothing that was not sent."""
         ...

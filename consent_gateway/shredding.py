@@ -78,12 +78,14 @@ class Shredding:
         keyring: KeyRing,
         tags: SuppressionTags,
         clock: Clock,
+        announce_in: ledger.Announce,
         at: At = lambda _step: None,
     ) -> None:
         self._engine = engine
         self._keyring = keyring
         self._tags = tags
         self._clock = clock
+        self._announce_in = announce_in
         self._at = at
 
     def shred(self, data_subject: str, *, reference: str, by: str) -> Shredded:
@@ -136,6 +138,7 @@ class Shredding:
         if "erased" not in flags:
             event = ledger.record(connection, _erased(data_subject, reference, by, now), now=now)
             record_in(connection, event_entry(event))
+            self._announce_in(connection, [event])
         left = leave(connection, data_subject, self._tags)
         leaving.end_all(connection, data_subject)
         shredding_id = new_id("shr", now)

@@ -127,6 +127,9 @@ class EventKind(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     SOFT_OPT_IN = "soft_opt_in"
     IMPLIED = "implied_existing_customer"
+    PAUSE = "pause"  # not in use until `valid_until`
+    RESUME = "resume"  # the pause is over before its end
+    FREQUENCY = "frequency"  # how often, which every channel is told; opens and closes nothing
     GPC = "gpc"
     LIMIT = "limit"
     LIFT_LIMIT = "lift_limit"
@@ -169,6 +172,7 @@ OPENING = frozenset(
         EventKind.OPT_IN_AGAIN,
         EventKind.SOFT_OPT_IN,
         EventKind.IMPLIED,
+        EventKind.RESUME,
         EventKind.LIFT_LIMIT,
         EventKind.LIFT_RESTRICTION,
         EventKind.PARENTAL_AUTHORISATION,
@@ -178,6 +182,10 @@ OPENING = frozenset(
     }
 )
 """Kinds that may open something; they need full evidence and are never applied to a shared identifier."""
+
+
+FREQUENCIES = ("daily", "weekly", "monthly")
+"""How often a person may want to hear of us, from often to rare."""
 
 
 class ChoiceStatus(StrEnum):
@@ -208,6 +216,10 @@ class Choice:
     unsubscribed: bool = False
     conditions: frozenset[str] = frozenset()  # of an exception, recorded with the event by name
     event_id: str | None = None
+    paused_until: datetime | None = None  # not in use before this moment, whatever the status
+    paused_at: datetime | None = None  # when it was last paused: an older resumption recorded late lifts nothing
+    pause_event: str | None = None
+    frequency: str | None = None  # one of `FREQUENCIES`; None: as often as there is something
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +307,7 @@ class Decision:
         return tuple(name for name, verdict in self.verdicts.items() if verdict.is_open)
 
 
-How = Literal["web_form", "app_form", "spoken", "paper", "api", "signal", "import", "preference_page"]
+How = Literal["web_form", "app_form", "spoken", "paper", "api", "signal", "import", "preference_page", "mail_link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +334,8 @@ class NewConsentEvent:
     kind: EventKind
     occurred_at: datetime
     evidence: Evidence
-    valid_until: datetime | None = None
+    valid_until: datetime | None = None  # of a pause: its end
+    frequency: str | None = None  # of a `FREQUENCY`: one of `FREQUENCIES`
 
 
 @dataclass(frozen=True, slots=True)

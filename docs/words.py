@@ -113,6 +113,9 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "unsubscribe": "the person leaves a mailing list",
         "soft_opt_in": "details came with a sale and marketing was announced; its conditions stand in the evidence",
         "implied_existing_customer": "a purchase implies consent, where a law knows that (CASL)",
+        "pause": "the person does not want this until `valid_until`, at most 366 days later",
+        "resume": "the pause is over before its end",
+        "frequency": "how often the person wants this: `daily`, `weekly` or `monthly`, as `frequency`; closes nothing",
         "gpc": "the person's browser sent Global Privacy Control",
         "limit": "the person limits the use of sensitive data",
         "lift_limit": (

@@ -19,6 +19,7 @@ import consent_gateway.customers.tables
 import consent_gateway.officers.tables
 import consent_gateway.people.tables
 import consent_gateway.policy.archive
+import consent_gateway.propagation.tables
 import consent_gateway.reidentification.tables
 import consent_gateway.rights.erasure_tables  # noqa: F401 - each import registers its room's tables
 from consent_gateway.database import METADATA, open_engine
@@ -72,6 +73,13 @@ class FixedIndexKeys:
 
     def reload(self) -> None:
         pass
+
+
+class NoNames:
+    """Names for tests in which no recipient outside the company listens."""
+
+    def name(self, _purpose: str, _recipient: str, _data_subject: str) -> str:
+        raise AssertionError("nobody outside listens")
 
 
 @pytest.fixture

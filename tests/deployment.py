@@ -1,5 +1,6 @@
 """A small real deployment for tests: the coffee chain, the gateway's databases, clients, HTTP if asked for."""
 
+import http.client
 import json
 import os
 import shutil
@@ -199,6 +200,8 @@ class Running:
         except urllib.error.HTTPError as error:
             with error:
                 return Reply(error.code, _parsed(error.read()), _lowered(error.headers))
+        except http.client.HTTPException as error:  # a worker killed in the middle of its answer
+            raise ConnectionResetError("half an answer came") from error
 
     def workers(self) -> list[int]:
         """Process ids of the web workers, the leaves of the process tree that hold the port."""

@@ -14,6 +14,7 @@ from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.jobs import unhindered
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import PersonKeys
+from consent_gateway.protection.tables import PERSON_KEYS, SHARD_KEYS
 from consent_gateway.protection.upkeep import KeyEvidence, KeyUpkeep
 
 TENANT = "acme"
@@ -64,9 +65,17 @@ class KeyWorld:
         self.others.append(KeyWorld(f"sqlite:///{self.folder / name}.db", self.folder, self.clock, self.provider))
         return self.others[-1]
 
-    def close_epoch(self, at: Callable[[str], None] = unhindered, *, remove_dead: bool = False) -> KeyEvidence:
+    def close_epoch(
+        self, at: Callable[[str], None] = unhindered, *, remove_dead: bool = False, every_shard: bool = False
+    ) -> KeyEvidence:
         """Close the present epoch into the world's own folder."""
-        return self.upkeep().close_epoch(self.backups, silent, remove_dead=remove_dead, at=at)
+        asked = {"remove_dead": remove_dead, "every_shard": every_shard}
+        return self.upkeep().close_epoch(self.backups, silent, at=at, **asked)
+
+    def under(self) -> set[int]:
+        """The epochs that wrap the shard keys of everybody living."""
+        shards = {(row.epoch, row.shard): row.under for row in self.rows(SHARD_KEYS)}
+        return {shards[row.epoch, row.shard] for row in self.rows(PERSON_KEYS) if row.wrapped is not None}
 
     def rotate_root(self, at: Callable[[str], None] = unhindered, *, remove_dead: bool = False) -> KeyEvidence:
         """Rotate the root."""

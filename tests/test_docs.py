@@ -238,12 +238,13 @@ def test_the_example_policy_stands(tmp_path: Path) -> None:
     """The purpose, house rule, recipient and pack of the how-to load with the shipped policy, its cases can be read."""
     policies = tmp_path / "policies"
     shutil.copytree(ROOT / "policies", policies)
-    purpose, _, rule, _, recipient, pack = fences(DOCS / "how-to" / "write-a-policy.md", "yaml")
+    purpose, _, rule, _, recipient, pack, steps = fences(DOCS / "how-to" / "write-a-policy.md", "yaml")
     for name, addition in (("purposes.yaml", purpose), ("packs/house.yaml", rule), ("recipients.yaml", recipient)):
         with (policies / name).open("a", encoding="utf-8") as file:
             file.write(addition)
-    (policies / "packs" / "nz.yaml").write_text(pack, encoding="utf-8")
+    (policies / "packs" / "nz.yaml").write_text(f"{pack}{steps}", encoding="utf-8")
     loaded = load_policies(policies)
+    assert loaded.documents.packs["nz"].steps.double_opt_in[0].places == ("DE",)
     assert {"birthday_greeting"} <= set(loaded.purposes)
     assert {"survey_tool"} <= set(loaded.recipients)
 
@@ -256,3 +257,12 @@ def test_guides_keep_to_the_line_length(page: Path) -> None:
     """Tutorial and how-tos have lines of up to 120 characters, but for tables, which cannot be broken."""
     lines = page.read_text(encoding="utf-8").splitlines()
     assert not [line for line in lines if len(line) > 120 and not line.startswith("|")]
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    """What an explanation says is tested is: each `test_…` it names is a function of some test file."""
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    written = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+    for page in (DOCS / "explanation").glob("*.md"):
+        named = set(re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")))
+        assert named <= written, (page.name, sorted(named - written))

@@ -45,6 +45,8 @@ class Scope(StrEnum):
     SIGNALS_WRITE = "signals:write"  # what a browser or a consent string says; it can only close
     CONSENTS_ADMINISTER = "consents:administer"  # acts of the company: lifting a restriction, holds, erasure
     AUDIT_READ = "audit:read"
+    CHANGES_READ = "changes:read"
+    CHANGES_SUBSCRIBE = "changes:subscribe"  # webhooks of the client's own
 
 
 class AuthMethod(StrEnum):

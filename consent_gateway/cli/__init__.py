@@ -21,10 +21,8 @@ class Commands(click.Group):
     """The command line: groups are imported when they are called, so that each starts quickly."""
 
     names = (
-        "audit", "clients", "consent", "db", "demo", "doctor", "keys", "officers", "people", "policy", "rights",
-        "serve",
-        "serve-web",
-        "worker",
+        "audit", "changes", "clients", "consent", "db", "demo", "doctor", "keys", "officers", "people", "policy",
+        "rights", "serve", "serve-web", "worker",
     )  # fmt: skip
 
     def list_commands(self, _context: click.Context) -> list[str]:

@@ -1,19 +1,23 @@
 """`consent`: records, shows, imports and rebuilds choices for an operator; decides nothing and prints no identifier."""
 
 import dataclasses
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import click
 
+from consent_gateway.choosing import Choosing
 from consent_gateway.cli.terminal import hidden_line
 from consent_gateway.consent.choices import ADMINISTER_SCOPE, WRITE_SCOPE, Choices, NewChoice
 from consent_gateway.consent.facts import Known
+from consent_gateway.consent.proof import Step
 from consent_gateway.consent.receipt_verify import ReceiptInvalid, verify_receipt
+from consent_gateway.consent.witness import Witness
 from consent_gateway.errors import InputRefused
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.normalise import KINDS
@@ -35,12 +39,18 @@ class Services(Protocol):
         ...
 
     @property
+    def choosing(self) -> Choosing:
+        """What shows a choice, among others."""
+        ...
+
+    @property
     def clock(self) -> Clock:
         """The clock of this process."""
         ...
 
 
 Opened = Callable[[], Services]
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _person_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,10 +78,14 @@ def consent() -> None:
 @click.option("--notice-version")
 @click.option("--language", help="BCP 47.")
 @click.option("--reference", help="Where the evidence lies: the number of a form, a call, a case.")
+@click.option("--agent", help="Of a spoken choice: the id of who heard it.")
+@click.option("--script-version", help="Of a spoken choice: the version of the script read out.")
+@click.option("--image", type=_FILE, help="Of a choice on paper: the form's image; its SHA-256 is kept, nothing else.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def record(opened: Opened, /, *, as_json: bool, **given: str | None) -> None:
+def record(opened: Opened, /, *, as_json: bool, image: Path | None, **given: str | None) -> None:
     """Record one choice, as told on paper or by telephone."""
+    image_sha256 = None if image is None else hashlib.sha256(image.read_bytes()).hexdigest()
     services = opened()
     choices = services.choices
     choice = NewChoice(
@@ -84,6 +98,7 @@ def record(opened: Opened, /, *, as_json: bool, **given: str | None) -> None:
         notice_version=given["notice_version"],
         language=given["language"],
         reference=given["reference"],
+        witness=Witness(given["agent"], given["script_version"], image_sha256),
     )
     recorded = choices.record(_operator(choices), choice)
     answer = {"event_ids": list(recorded.event_ids), "entry_id": recorded.entry_id, "state": _state(recorded.state)}
@@ -107,6 +122,28 @@ def show(opened: Opened, /, *, as_json: bool, **given: str | None) -> None:
         click.echo(f"{name}: {json.dumps(value)}")
     for event in events:
         click.echo(f"{event['position']:>4}  {event['occurred_at']}  {event['kind']}  {event['purpose']}")
+
+
+@consent.command()
+@_person_options
+@click.option("--purpose", required=True, help="One purpose.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def evidence(opened: Opened, /, *, as_json: bool, purpose: str, **given: str | None) -> None:
+    """Show what shows a person's choice on one purpose, step by step: who, when, how, by which text."""
+    services = opened()
+    person = _person(services.choices, given["data_subject"], given["store_key"], given["by"])
+    proof = services.choosing.proofs.of(_operator(services.choices), person, purpose)
+    steps = [_step(each) for each in proof.steps]
+    if as_json:
+        told = {"data_subject": proof.data_subject, "purpose": purpose, "status": proof.choice.status.value}
+        click.echo(json.dumps({**told, "rests_on": proof.choice.event_id, "steps": steps}))
+        return
+    click.echo(f"{proof.data_subject} on {purpose}: {proof.choice.status.value}, resting on {proof.choice.event_id}")
+    for step in steps:
+        click.echo(f"\n{step['event']['occurred_at']}  {step['event']['kind']}")
+        for name, value in _lines_of(step):
+            click.echo(f"  {name}: {value}")
 
 
 @consent.command(name="import")
@@ -171,14 +208,19 @@ def verify(opened: Opened, /, *, as_json: bool) -> None:
 @click.option(
     "--keys", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The company's JWK set."
 )
+@click.option("--at", help="The time to judge for (RFC 3339 with offset); left out, now.")
 @click.option("--json", "as_json", is_flag=True)
-def verify_receipt_(path: Path, keys: Path, *, as_json: bool) -> None:
-    """Verify a receipt offline, with the key set published at `/.well-known/jwks.json`. Opens no database."""
+def verify_receipt_(path: Path, keys: Path, *, at: str | None, as_json: bool) -> None:
+    """Verify a receipt offline, with the key set published at `/.well-known/jwks.json`. Opens no database.
+
+    One whose choice was given for a time that is over is refused as expired: it proves the past and no present yes.
+    """
+    moment = datetime.now(UTC) if at is None else _moment(at)
     try:
-        receipt = verify_receipt(path.read_bytes(), json.loads(keys.read_bytes()))
+        receipt = verify_receipt(path.read_bytes(), json.loads(keys.read_bytes()), moment)
     except (ReceiptInvalid, ValueError, AttributeError) as error:
         cause = str(error) if isinstance(error, ReceiptInvalid) else "the key set is not one"
-        click.echo(json.dumps({"ok": False, "cause": cause}) if as_json else f"not genuine: {cause}")
+        click.echo(json.dumps({"ok": False, "cause": cause}) if as_json else f"refused: {cause}")
         sys.exit(1)
     click.echo(json.dumps({"ok": True, "receipt": receipt}) if as_json else json.dumps(receipt, indent=2))
 
@@ -204,7 +246,7 @@ def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise click.UsageError("--occurred-at must be a time as in RFC 3339") from error
+        raise click.UsageError("the time must be as in RFC 3339") from error
 
 
 def _lines(path: Path) -> Iterator[Mapping[str, object]]:
@@ -224,6 +266,31 @@ def _state(known: Known) -> dict[str, Any]:
     facts["choices"] = {key: _plain(choice) for key, choice in sorted(facts["choices"].items())}
     facts["data_subject"] = known.data_subject
     return {**_plain(facts), "shared": known.shared}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    shown = None if step.shown is None else {"title": step.shown.title, "text": step.shown.text}
+    return {
+        "event": _event(step.committed),
+        "suffices": step.suffices,
+        "witness": dict(step.witness),
+        "shown": shown,
+        "receipt_id": step.receipt_id,
+    }
+
+
+def _lines_of(step: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What there is of one step, as lines."""
+    names = ("channel", "how", "recorded_by", "notice", "notice_version", "notice_sha256", "language")
+    for name in names:
+        if step["event"][name] is not None:
+            yield name, step["event"][name]
+    yield from step["witness"].items()
+    if step["shown"] is not None:
+        yield "text", f"{step['shown']['title']}: {' '.join(step['shown']['text'].split())}"
+    yield "needs", step["suffices"]
+    if step["receipt_id"] is not None:
+        yield "receipt", step["receipt_id"]
 
 
 def _event(committed: ConsentEvent) -> dict[str, Any]:

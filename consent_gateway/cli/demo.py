@@ -13,6 +13,8 @@ from typing import Any
 import click
 
 from consent_gateway.demo.clients import NEWSLETTER
+from consent_gateway.demo.listeners import Listeners
+from consent_gateway.demo.listening import LISTENING
 from consent_gateway.demo.narration import Narrator
 from consent_gateway.demo.outside import Outside
 from consent_gateway.demo.serving import Serving
@@ -47,28 +49,31 @@ def demo(*, state: Path, customers: int, port: int, once: bool, no_serve: bool, 
     if no_serve:
         click.echo(f"The state is in {state}. Run it: . {kept.environment} && consent-gateway serve", err=as_json)
         return
+    listeners = Listeners(SystemClock())
     try:
         click.echo(f"Starting the gateway at {serving.base} (its output goes to {kept.log}) …", err=as_json)
         serving.start()
-        story = _tell(serving, kept, variables, silent=as_json)
+        story = _tell(serving, kept, variables, listeners, silent=as_json)
         if as_json:
             kept_all = {"url": serving.base, "promises_kept": not story.broken, "broken": story.broken}
             click.echo(json.dumps({**kept_all, "clients": str(kept.clients)}))
         if once:
             sys.exit(1 if story.broken else 0)
         if not as_json:
-            _leave(serving, kept, story)
+            _leave(serving, kept, story, listeners)
         sys.exit(serving.wait())
     except KeyboardInterrupt:
         click.echo("\nStopping.", err=as_json)
     finally:
         serving.stop()
+        listeners.close()
 
 
-def _tell(serving: Serving, kept: DemoState, variables: dict[str, str], *, silent: bool) -> Story:
+def _tell(serving: Serving, kept: DemoState, variables: dict[str, str], listeners: Listeners, *, silent: bool) -> Story:
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     narrator = Narrator(_unheard if silent else click.echo, colour=colour)
-    story = Story(serving.base, kept.read_secrets(), narrator, SystemClock(), Outside(kept, variables))
+    outside = Outside(kept, variables)
+    story = Story(serving.base, kept.read_secrets(), narrator, SystemClock(), outside, listeners)
     if not story.tell():
         click.echo(f"\n{len(story.broken)} promise(s) of the story were not kept: see the lines marked `!`.", err=True)
     return story
@@ -78,12 +83,15 @@ def _unheard(_line: str) -> None:
     """Where the story is told to nobody."""
 
 
-def _leave(serving: Serving, kept: DemoState, story: Story) -> None:
+def _leave(serving: Serving, kept: DemoState, story: Story, listeners: Listeners) -> None:
+    heard = "\n".join(f"                {each:12} {listeners.open(each)}" for each in LISTENING)
     call = look_up(NEWSLETTER, OLIVER, "email_marketing")
     click.echo(
         f"""
 The gateway goes on running. Ctrl-C ends it.
 
+   Preferences  {serving.base}/preferences
+   Mail         {serving.base}/demo/outbox
    API          {serving.base}/docs
    OpenAPI      {serving.base}/openapi.json
    Health       {serving.base}/readyz
@@ -95,8 +103,13 @@ The gateway goes on running. Ctrl-C ends it.
 
    NEWSLETTER={story.tokens[NEWSLETTER]}
    {call.curl(serving.base)}
+
+   What each channel has heard of changed choices; every new one shows below as well:
+
+{heard}
 """
     )
+    listeners.tell = lambda line: click.echo(f"   {line}")
 
 
 def _own_path() -> str:

@@ -28,6 +28,12 @@ _remove = click.option(
     is_flag=True,
     help="Delete the listed back-ups in that directory that this makes useless.",
 )
+_every_shard = click.option(
+    "--every-shard",
+    "every_shard",
+    is_flag=True,
+    help="Draw a fresh key for every shard, as after a leak, and not only for those that lost somebody.",
+)
 _folder = click.option(
     "--backup-dir",
     "folder",
@@ -73,11 +79,12 @@ def status(services: Callable[[], Services], *, count: bool, as_json: bool) -> N
 @keys.command("close-epoch")
 @_folder
 @_remove
+@_every_shard
 @_json
-def close_epoch(folder: Path | None, *, remove_dead: bool, as_json: bool) -> None:
+def close_epoch(folder: Path | None, *, remove_dead: bool, every_shard: bool, as_json: bool) -> None:
     """Make all older back-ups of the key table useless for those erased. Cut off anywhere, run it again."""
     with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
-        evidence = upkeep.close_epoch(_or_default(folder), bars, remove_dead=remove_dead)
+        evidence = upkeep.close_epoch(_or_default(folder), bars, remove_dead=remove_dead, every_shard=every_shard)
     _tell(evidence, as_json=as_json)
 
 

@@ -13,7 +13,7 @@ from consent_gateway.policy.case_files import context_bits, context_faults, read
 from consent_gateway.policy.cases import Report, Result, run_cases
 from consent_gateway.policy.checks import check_obligations, check_policies
 from consent_gateway.policy.explain import Explanation, explain
-from consent_gateway.protection.registry import parameter_faults
+from consent_gateway.protection.registry import parameter_faults, type_fault
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 _TODAY = click.option("--today", help="the day to decide on, as 2026-01-31; the present day if left out")
@@ -36,7 +36,7 @@ def check(directory: Path, *, as_json: bool) -> None:
         findings = [f"{directory}/{finding}" for finding in error.findings] or [error.message]
         summary: dict[str, Any] = {"findings": findings}
     else:
-        found = sorted((*check_policies(policies), *check_obligations(policies, parameter_faults)))
+        found = sorted((*check_policies(policies), *check_obligations(policies, parameter_faults, type_fault)))
         findings = [f"{directory}/{finding}" for finding in found]
         summary = {"findings": findings, "revision": policies.revision, **_counts(policies)}
     if as_json:

@@ -28,13 +28,16 @@ def may_ask_again(
     """Whether the person may be asked about the purpose now.
 
     `reask_months` and `consent_months` are those of the person's place, `accepted` the versions of the notice that
-    hold (None: all). Never while a request is pending or a consent holds, nor to someone whose data is restricted or
-    being erased. A changed meaning asks again like a first question, no sooner than the last no allows.
+    hold (None: all). Never while a request is pending, a consent holds or a pause lasts, nor to someone whose data is
+    restricted or being erased. A changed meaning asks again like a first question, no sooner than the last no allows.
     """
     if _LEFT_ALONE & state.flags:
         return False
     choice = state.choices.get(purpose.key) or Choice(purpose.key)
-    if choice.status is ChoiceStatus.REQUESTED or _holds(choice, now, consent_months, accepted):
+    pending = choice.status is ChoiceStatus.REQUESTED and (choice.valid_until is None or now < choice.valid_until)
+    if pending or _holds(choice, now, consent_months, accepted):
+        return False
+    if choice.paused_until is not None and now < choice.paused_until:
         return False
     noes = [state.closed.get(purpose.key)]
     if "cross_context" in purpose.groups and "gpc" in state.flags:

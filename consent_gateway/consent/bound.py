@@ -27,7 +27,10 @@ BATCH_DIGEST = "events_sha256"
 
 def digest_of(committed: ConsentEvent) -> str:
     """SHA-256, in hex, of the event's row as canonical JSON."""
-    return hashlib.sha256(orjson.dumps(event_row(committed), option=orjson.OPT_SORT_KEYS)).hexdigest()
+    row = event_row(committed)
+    if row["frequency"] is None:
+        del row["frequency"]  # the column came later: an event without one keeps the digest that was sealed
+    return hashlib.sha256(orjson.dumps(row, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def event_entry(committed: ConsentEvent) -> Entry:

@@ -1,7 +1,7 @@
 """Records what people choose and tells where they stand: event, state and audit entry in one transaction."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -12,19 +12,14 @@ from consent_gateway.consent import importing, ledger
 from consent_gateway.consent.bound import event_entry, unbound
 from consent_gateway.consent.evidence import expand
 from consent_gateway.consent.facts import FactsReader, Known
-from consent_gateway.consent.ledger import Difference
+from consent_gateway.consent.ledger import Announce, Difference
 from consent_gateway.consent.notices import Notices
+from consent_gateway.consent.permitting import ADMINISTER_SCOPE, ADMINISTRATIVE, WRITE_SCOPE, refuse_unpermitted
 from consent_gateway.consent.projection import PersonState
+from consent_gateway.consent.step_check import StepCheck
+from consent_gateway.consent.witness import Witness
 from consent_gateway.database import DRIVER_ERRORS
-from consent_gateway.errors import (
-    CallerNotPermitted,
-    Conflict,
-    ConsentNotRaised,
-    DatabaseUnavailable,
-    FieldFault,
-    NotFound,
-    UnknownPurpose,
-)
+from consent_gateway.errors import Conflict, ConsentNotRaised, DatabaseUnavailable, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.directory import PersonRef, by_store_keys, pre_register
@@ -35,7 +30,6 @@ from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
     OPENING,
-    PERSON_WIDE,
     Caller,
     Choice,
     ChoiceStatus,
@@ -45,24 +39,10 @@ from consent_gateway.vocabulary import (
     NewConsentEvent,
 )
 
+__all__ = ["ADMINISTER_SCOPE", "ADMINISTRATIVE", "WRITE_SCOPE", "Choices", "NewChoice", "Recorded", "unmet"]
+
 SIGNALLED = frozenset({EventKind.GPC, EventKind.LIMIT, EventKind.OPT_OUT, EventKind.REFUSE})
 """What a browser's signal or a consent string can say; each of them only closes."""
-
-WRITE_SCOPE = "consents:write"
-ADMINISTER_SCOPE = "consents:administer"
-
-IMPORT, SIGNAL = "import", "signal"
-
-ADMINISTRATIVE = frozenset(
-    {
-        EventKind.LIFT_RESTRICTION,
-        EventKind.ERASURE_CANCEL,
-        EventKind.ERASED,
-        EventKind.LEGAL_HOLD,
-        EventKind.LIFT_LEGAL_HOLD,
-    }
-)
-"""Acts of the company, not choices of the person: a channel needs `ADMINISTER_SCOPE` for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +59,13 @@ class NewChoice:
     how: str
     purpose: str = ANY_PURPOSE
     valid_until: datetime | None = None
+    frequency: str | None = None
     notice: str | None = None
     notice_version: str | None = None
     language: str | None = None
     reference: str | None = None
     conditions: frozenset[str] = frozenset()
+    witness: Witness = field(default_factory=Witness)  # of a spoken or a paper choice
 
 
 def unmet(state: PersonState, asked: Sequence[NewChoice]) -> list[NewChoice]:
@@ -126,20 +108,24 @@ class Choices:
         indexes: BlindIndex,
         tags: SuppressionTags,
         record_in: Callable[[sa.Connection, Entry], None],
+        announce_in: Announce,
         clock: Clock,
         purposes: Collection[str],
         purposes_for_any: Sequence[str],
         notices: Notices,
+        steps: StepCheck,
     ) -> None:
         self._engine = engine
         self._facts = facts
         self._indexes = indexes
         self._tags = tags
         self._record_in = record_in
+        self._announce_in = announce_in
         self._clock = clock
         self._purposes = frozenset(purposes)
         self._any = tuple(purposes_for_any)
         self._notices = notices
+        self._steps = steps
 
     @property
     def purposes(self) -> frozenset[str]:
@@ -152,21 +138,29 @@ class Choices:
         A restricting choice by an identifier that nobody holds is kept for the person who will, and by one that
         several people share binds them all. Raises `InputRefused`, `IdentifierRefused` or `UnknownPurpose` for a
         malformed choice, `CallerNotPermitted` for one the client may not report, `ConsentNotRaised` for an opening
-        one without its evidence, `Conflict` for an opening one by a shared identifier, `Suppressed` for one by an
-        identifier of an erased person, `NotFound`, `DatabaseUnavailable`; in each case nothing was recorded.
+        one without its evidence or one of its steps, `Conflict` for an opening one by a shared identifier,
+        `Suppressed` for one by an identifier of an erased person, `NotFound`, `DatabaseUnavailable`; in each case
+        nothing was recorded.
         """
-        self._refuse_unpermitted(caller, choice)
+        refuse_unpermitted(caller, choice, self._purposes, proved=False)
         now = self._clock.now()
         try:
             with self._engine.begin() as connection:
-                people = self._whom(connection, choice, now)
-                made = [self._with_hash(_event(caller, choice, person)) for person in people]
-                events = [each for event in made for each in expand(event, self._any)]
-                committed, entries = self._commit(connection, events, now)
+                committed, entries = self._record(connection, caller, choice, now)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the choice could not be recorded: send it again") from error
         event_ids = tuple(each.event_id for each in committed)
         return Recorded(event_ids, entries[0].entry_id, self.state(choice.person))
+
+    def record_step(
+        self, connection: sa.Connection, caller: Caller, choice: NewChoice, now: datetime
+    ) -> tuple[ConsentEvent, ...]:
+        """As `record`, in the transaction of the mailed link that asks for the choice or proves it.
+
+        The person must be one that something may be opened for, though the choice be a request that opens nothing.
+        """
+        refuse_unpermitted(caller, choice, self._purposes, proved=True)
+        return self._record(connection, caller, choice, now, opens=True)[0]
 
     def restrict(self, caller: Caller, asked: Sequence[NewChoice]) -> tuple[str, ...]:
         """Record what of one person's signal does not hold already; the ids of the new events, none if all of it held.
@@ -263,6 +257,7 @@ class Choices:
             indexes=self._indexes,
             tags=self._tags,
             record_in=self._record_in,
+            announce_in=self._announce_in,
             clock=self._clock,
             purposes=self._purposes,
             purposes_for_any=self._any,
@@ -292,30 +287,30 @@ class Choices:
     def _commit(
         self, connection: sa.Connection, events: Sequence[NewConsentEvent], now: datetime
     ) -> tuple[tuple[ConsentEvent, ...], list[Entry]]:
-        """Events, states and audit entries of one change, in its transaction."""
+        """Events, states, audit entries and the announcement of one change, in its transaction."""
         committed = ledger.record_many(connection, events, now=now)
         entries = [event_entry(each) for each in committed]
         for entry in entries:
             self._record_in(connection, entry)
+        self._announce_in(connection, committed)
         return committed, entries
 
-    def _refuse_unpermitted(self, caller: Caller, choice: NewChoice) -> None:
-        if WRITE_SCOPE not in caller.scopes:
-            raise CallerNotPermitted(f"the client lacks the scope `{WRITE_SCOPE}`: ask the operator to register it")
-        if choice.kind in ADMINISTRATIVE and ADMINISTER_SCOPE not in caller.scopes:
-            raise CallerNotPermitted(f"`{choice.kind.value}` is no choice of a person: it takes `{ADMINISTER_SCOPE}`")
-        if choice.how == IMPORT or (choice.how == SIGNAL and choice.kind in OPENING):
-            # These ways need no notice, so a channel could open anything by naming them.
-            raise ConsentNotRaised(f"`{choice.how}` is not how a channel records this: say how the person chose")
-        if choice.kind in PERSON_WIDE or choice.purpose == ANY_PURPOSE:
-            return
-        if choice.purpose not in self._purposes:
-            fault = FieldFault("/purpose", "unknown purpose")
-            raise UnknownPurpose("the purpose is not one of the policy's purposes", (fault,))
-        if choice.kind in OPENING and choice.purpose not in caller.purposes:
-            raise CallerNotPermitted("the client is not registered for this purpose: ask the operator to register it")
+    def _record(
+        self, connection: sa.Connection, caller: Caller, choice: NewChoice, now: datetime, *, opens: bool = False
+    ) -> tuple[tuple[ConsentEvent, ...], list[Entry]]:
+        opens = opens or choice.kind in OPENING
+        people = self._whom(connection, choice, now, opens=opens)
+        made = [self._with_hash(_event(caller, choice, person)) for person in people]
+        events = [self._steps.with_end(connection, each, now) for event in made for each in expand(event, self._any)]
+        if opens:
+            ledger.lock(connection, sorted(people))  # what was said before stays the last word until we are done
+            for event in events:
+                self._steps.refuse_short(connection, event, now)
+        return self._commit(connection, events, now)
 
-    def _whom(self, connection: sa.Connection, choice: NewChoice, now: datetime) -> Sequence[str]:
+    def _whom(
+        self, connection: sa.Connection, choice: NewChoice, now: datetime, *, opens: bool = False
+    ) -> Sequence[str]:
         identifier = choice.person.identifier
         if identifier is None:
             people, tag = [_id(choice.person)], None
@@ -324,7 +319,7 @@ class Choices:
             indexed, tag = self._indexes.every(identifier), self._tags.of(identifier)
             move_to_newest(connection, [indexed], carry_nothing)
             people = self._holders(connection, indexed.index, tag, now)
-        if choice.kind in OPENING:
+        if opens:
             if len(people) > 1:
                 raise Conflict("several people use this identifier: name the one who chose by `data_subject`")
             refuse_opening(connection, people, tag)
@@ -362,10 +357,12 @@ def _event(caller: Caller, choice: NewChoice, data_subject: str) -> NewConsentEv
         notice=choice.notice,
         notice_version=choice.notice_version,
         language=choice.language,
-        reference=choice.reference,
+        reference=choice.witness.reference(choice.how, choice.reference),
         conditions=choice.conditions,
     )
-    return NewConsentEvent(data_subject, choice.purpose, choice.kind, choice.occurred_at, evidence, choice.valid_until)
+    return NewConsentEvent(
+        data_subject, choice.purpose, choice.kind, choice.occurred_at, evidence, choice.valid_until, choice.frequency
+    )
 
 
 def _rebuilt(count: int, now: datetime) -> Entry:

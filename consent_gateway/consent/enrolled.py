@@ -24,7 +24,10 @@ _LEFT = sa.select(CONSENT_EVENTS.c.data_subject).where(
 
 
 class EnrolledLedger:
-    """Implements `people.enrolment.Ledger` on the consent ledger. Holds nothing."""
+    """Implements `people.enrolment.Ledger` on the consent ledger."""
+
+    def __init__(self, announce_in: ledger.Announce) -> None:
+        self._announce_in = announce_in
 
     def join_programme(self, connection: sa.Connection, data_subjects: Sequence[str], now: datetime) -> int:
         """Record that these people are members, except who is already, ever left, or is erased; returns how many.
@@ -38,7 +41,9 @@ class EnrolledLedger:
             out = {person for person, state in states.items() if state.flags & {"member", "erased"}}
             events += [_joining(person, now) for person in chunk if person not in left | out]
         if events:  # one entry binds them all, so they must be recorded together
-            record_in(connection, batch_entry(ledger.record_many(connection, events, now=now), _RECORDER, now))
+            committed = ledger.record_many(connection, events, now=now)
+            record_in(connection, batch_entry(committed, _RECORDER, now))
+            self._announce_in(connection, committed)
         return len(events)
 
     def carry(self, connection: sa.Connection, early: str, person: str, now: datetime) -> bool:
@@ -58,8 +63,10 @@ class EnrolledLedger:
             for each in events
             if each.event.kind not in OPENING | _STAYS
         ]
-        for committed in ledger.record_many(connection, carried, now=now):
+        recorded = ledger.record_many(connection, carried, now=now)
+        for committed in recorded:
             record_in(connection, event_entry(committed))
+        self._announce_in(connection, recorded)
         return True
 
 

@@ -14,13 +14,16 @@ from typing import get_args
 
 from consent_gateway.errors import ConsentNotRaised, FieldFault, InputRefused
 from consent_gateway.ids import REFERENCE
-from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, PERSON_WIDE, EventKind, How, NewConsentEvent
+from consent_gateway.vocabulary import ANY_PURPOSE, FREQUENCIES, OPENING, PERSON_WIDE, EventKind, How, NewConsentEvent
+
+LONGEST_PAUSE = timedelta(days=366)
+"""A longer one is an opt-out by another name, and is to be recorded as one."""
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far a channel's clock may run ahead of ours."""
 
 EXPANDABLE = frozenset(
-    {EventKind.REFUSE, EventKind.WITHDRAW, EventKind.OBJECT, EventKind.OPT_OUT, EventKind.UNSUBSCRIBE}
+    {EventKind.REFUSE, EventKind.WITHDRAW, EventKind.OBJECT, EventKind.OPT_OUT, EventKind.UNSUBSCRIBE, EventKind.PAUSE}
 )
 """Kinds that a person may say of everything at once; all of them restrict."""
 
@@ -30,10 +33,11 @@ SUFFICES: Mapping[How, str] = MappingProxyType(
         "app_form": "the text shown (notice, version, language and its hash), the channel and the time",
         "preference_page": "the text shown (notice, version, language and its hash) and the time; a page of ours",
         "api": "the text shown (notice, version, language and its hash), and the client that says so",
-        "spoken": "the text read out (notice, version, language), or a reference to the call, agent and script version",
-        "paper": "the text printed (notice, version, language), or a reference to the form: its number or image's hash",
+        "spoken": "who heard it (agent) and the version of the script read out; the text too, where it is one of ours",
+        "paper": "the SHA-256 of the form's image, and its number; the text too, where it is one of ours",
         "import": "what the former system holds: its reference, notice and version as brought over",
         "signal": "the signal itself: it restricts, and opens nothing",
+        "mail_link": "the request with the text then shown, and the link mailed for it, both under one reference",
     }
 )
 """For each way in which a choice arrives, what shows it (GDPR Art. 7(1)); an opening choice without it is refused."""
@@ -64,7 +68,7 @@ def expand(event: NewConsentEvent, purposes: Sequence[str]) -> tuple[NewConsentE
 
 def check(event: NewConsentEvent, now: datetime) -> None:
     """Raise `InputRefused` for a malformed event and `ConsentNotRaised` for an opening one without evidence."""
-    faults = [*_kind_faults(event), *_time_faults(event, now), *_text_faults(event)]
+    faults = [*_kind_faults(event), *_time_faults(event, now), *_text_faults(event), *_frequency_faults(event)]
     if faults:
         raise InputRefused(f"the choice is malformed: {faults[0].message}", tuple(faults))
     if event.kind in OPENING:
@@ -89,7 +93,13 @@ def _time_faults(event: NewConsentEvent, now: datetime) -> list[FieldFault]:
         faults.append(FieldFault("/occurred_at", "the time lies in the future: check the channel's clock"))
     if event.valid_until is not None and event.valid_until.tzinfo is None:
         faults.append(FieldFault("/valid_until", "the time has no offset: give it in UTC"))
+    elif event.kind is EventKind.PAUSE and not _is_pause(event):
+        faults.append(FieldFault("/valid_until", f"a pause has an end, at most {LONGEST_PAUSE.days} days later"))
     return faults
+
+
+def _is_pause(event: NewConsentEvent) -> bool:
+    return event.valid_until is not None and timedelta(0) < event.valid_until - event.occurred_at <= LONGEST_PAUSE
 
 
 def _text_faults(event: NewConsentEvent) -> list[FieldFault]:
@@ -110,6 +120,15 @@ def _text_faults(event: NewConsentEvent) -> list[FieldFault]:
     if len(evidence.conditions) > 20 or not all(_fits(_WORD, name, 64) for name in evidence.conditions):
         faults.append(FieldFault("/conditions", "at most 20 names of conditions"))
     return faults
+
+
+def _frequency_faults(event: NewConsentEvent) -> list[FieldFault]:
+    wanted = FREQUENCIES if event.kind is EventKind.FREQUENCY else (None,)
+    return (
+        []
+        if event.frequency in wanted
+        else [FieldFault("/frequency", f"for `frequency` alone, one of {', '.join(FREQUENCIES)}")]
+    )
 
 
 def _fits(pattern: re.Pattern[str], value: str, length: int) -> bool:

@@ -44,6 +44,10 @@ _CHOICE = (
     PURPOSE_STATE.c.unsubscribed,
     PURPOSE_STATE.c.conditions,
     PURPOSE_STATE.c.event_id,
+    PURPOSE_STATE.c.paused_until,
+    PURPOSE_STATE.c.paused_at,
+    PURPOSE_STATE.c.pause_event,
+    PURPOSE_STATE.c.frequency,
 )
 _AT = len(_PERSON)  # where the columns of a choice begin in a row
 _GENERATION = _AT + len(_CHOICE)  # of the list of index keys, in every row found by index
@@ -213,9 +217,10 @@ def _facts(rows: Sequence[tuple[Any, ...]]) -> Facts:
 
 
 def _choice(row: tuple[Any, ...]) -> Choice:
-    purpose, status, given, until, notice, objected, opted_out, again, unsubscribed, conditions, event_id = row[
+    purpose, status, given, until, notice, objected, opted_out, again, unsubscribed, conditions, event_id, *less = row[
         _AT:_GENERATION
     ]
+    paused_until, paused_at, pause_event, frequency = less
     return Choice(
         purpose,
         read_status(status),
@@ -228,6 +233,10 @@ def _choice(row: tuple[Any, ...]) -> Choice:
         bool(unsubscribed),
         read_names(conditions),
         event_id,
+        _moment(paused_until),
+        _moment(paused_at),
+        pause_event,
+        frequency,
     )
 
 

@@ -94,6 +94,7 @@ class Importer:
         indexes: BlindIndex,
         tags: SuppressionTags,
         record_in: Callable[[sa.Connection, Entry], None],
+        announce_in: ledger.Announce,
         clock: Clock,
         purposes: Collection[str],
         purposes_for_any: Sequence[str],
@@ -103,6 +104,7 @@ class Importer:
         self._indexes = indexes
         self._tags = tags
         self._record_in = record_in
+        self._announce_in = announce_in
         self._clock = clock
         self._purposes = frozenset(purposes)
         self._any = purposes_for_any
@@ -172,6 +174,7 @@ class Importer:
         committed = ledger.append_checked(connection, events, now=now)
         if committed:
             self._record_in(connection, batch_entry(committed, self._recorded_by, now))
+            self._announce_in(connection, committed)
         outcome.recorded = len(committed)
         return outcome
 

@@ -4,7 +4,7 @@ Every function works on the connection passed in, inside the caller's transactio
 follows from them and whatever else belongs to the change stand or fall together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -19,6 +19,9 @@ from consent_gateway.errors import ConsentNotRaised, DatabaseUnavailable, NotFou
 from consent_gateway.ids import new_id
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.vocabulary import OPENING, Choice, ConsentEvent, NewConsentEvent
+
+Announce = Callable[[sa.Connection, Sequence[ConsentEvent]], None]
+"""Writes, in the transaction of the change, that committed events must be told; see `propagation.outbox`."""
 
 _BATCH = 500  # people whose rows are read by one statement
 _NOTHING = PersonState()

@@ -2,7 +2,8 @@
 
 A line is a JSON object: `identifier: {kind, value}` or `store_key`; `kind` and `occurred_at` (RFC 3339 with offset);
 `channel`; `purpose`, which may be left out or `*` where the choice concerns everything; and, if known, `how`,
-`notice`, `notice_version`, `language`, `reference`, `conditions` and `valid_until`. Null stands for absent.
+`notice`, `notice_version`, `language`, `reference`, `conditions`, `frequency` and `valid_until`. Null stands for
+absent.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from datetime import datetime
 from consent_gateway.errors import FieldFault, InputRefused
 from consent_gateway.vocabulary import ANY_PURPOSE, EventKind, Evidence, Identifier, NewConsentEvent
 
-_TEXTS = ("purpose", "channel", "how", "notice", "notice_version", "language", "reference", "store_key")
+_TEXTS = ("purpose", "channel", "how", "notice", "notice_version", "language", "reference", "store_key", "frequency")
 _KEYS = frozenset({*_TEXTS, "identifier", "kind", "occurred_at", "valid_until", "conditions"})
 _KINDS: Mapping[str, EventKind] = {kind.value: kind for kind in EventKind}
 
@@ -56,6 +57,7 @@ def read_line(line: Mapping[str, object], recorded_by: str) -> Line:
         occurred_at=_moment(_needed(line, "occurred_at"), "occurred_at"),
         evidence=evidence,
         valid_until=_moment(text, "valid_until") if (text := _text(line, "valid_until")) else None,
+        frequency=texts["frequency"],
     )
     return Line(texts["store_key"], identifier, event)
 

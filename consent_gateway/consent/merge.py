@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from consent_gateway.vocabulary import Choice, ChoiceStatus, Facts
+from consent_gateway.vocabulary import FREQUENCIES, Choice, ChoiceStatus, Facts
 
 DIFFERING_NOTICES = "differing"
 """Stands where people agreed to different versions of a notice; no policy lists it as accepted."""
@@ -42,6 +42,7 @@ def merge_choices(choices: Sequence[Choice]) -> Choice:
     """One purpose's choices of several people as the most closed one."""
     status = _status({choice.status for choice in choices})
     deciding = next((choice for choice in choices if choice.status is status), choices[0])
+    paused = max(choices, key=lambda each: (each.paused_until is not None, each.paused_until))
     return Choice(
         purpose=deciding.purpose,
         status=status,
@@ -54,6 +55,10 @@ def merge_choices(choices: Sequence[Choice]) -> Choice:
         unsubscribed=any(choice.unsubscribed for choice in choices),
         conditions=frozenset.intersection(*(choice.conditions for choice in choices)),
         event_id=deciding.event_id,
+        paused_until=paused.paused_until,
+        paused_at=paused.paused_at,
+        pause_event=paused.pause_event,
+        frequency=_rarest([choice.frequency for choice in choices]),
     )
 
 
@@ -72,6 +77,10 @@ def _status(found: set[ChoiceStatus]) -> ChoiceStatus:
     return ChoiceStatus.REFUSED
 
 
+def _rarest(wanted: Sequence[str | None]) -> str | None:
+    return max((each for each in wanted if each is not None), key=FREQUENCIES.index, default=None)
+
+
 def _earliest(moments: Sequence[datetime | None]) -> datetime | None:
     return min((moment for moment in moments if moment is not None), default=None)
 
@@ -82,6 +91,7 @@ def _latest_birth(days: Sequence[date | None]) -> date | None:
 
 def _notice_version(choices: Sequence[Choice]) -> str | None:
     versions = {choice.notice_version for choice in choices if choice.notice_version is not None}
-    if len(versions) > 1:
+    unnamed = any(choice.status in _GRANTS and choice.notice_version is None for choice in choices)
+    if len(versions) > 1 or (versions and unnamed):  # one who agreed to no known text is not covered by another's
         return DIFFERING_NOTICES
     return versions.pop() if versions else None

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from consent_gateway.consent.tables import NOTICE_TEXTS
 from consent_gateway.database import to_micros
 from consent_gateway.errors import ConsentNotRaised, NotFound, PolicyInvalid
-from consent_gateway.policy.notices import ASKING, Notice, NoticeVersion, text_document, text_sha256
+from consent_gateway.policy.notices import ASKING, PARENT, Notice, NoticeVersion, text_document, text_sha256
 from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, NewConsentEvent
 
@@ -73,6 +73,13 @@ class Notices:
             raise NotFound("no notice of this id is shown today: see the policy's `notices/`")
         spoken = nearest_language(language, version) or min(version.texts, key=lambda name: (name != _FALLBACK, name))
         return self._texts[notice_id, version.version, spoken]
+
+    def for_parents(self, language: str) -> ShownNotice:
+        """Today's text by which a parent is asked to authorise. Raises `NotFound`."""
+        notice = next((one for one in self._notices.values() if one.kind == PARENT), None)
+        if notice is None:
+            raise NotFound("no notice asks a parent: write one of kind `parent` in the policy's `notices/`")
+        return self.named(notice.notice_id, language)
 
     def find(self, notice_id: str, version: str, language: str) -> ShownNotice | None:
         """The text of exactly this version, in the language or its base (`de` for `de-AT`); None if there is none."""
@@ -139,8 +146,11 @@ def text_then(connection: sa.Connection, sha256: str) -> ShownNotice | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    document = orjson.loads(row.document)
-    if text_sha256(document) != sha256:
+    try:
+        document = orjson.loads(row.document)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict) or text_sha256(document) != sha256:
         return None  # the row was tampered with: better no text than a wrong one
     return ShownNotice(
         notice_id=document["notice"],

@@ -58,6 +58,7 @@ _GIVEN = frozenset(
     {ChoiceStatus.GRANTED, ChoiceStatus.GRANTED_EXPLICIT, ChoiceStatus.SOFT_OPT_IN, ChoiceStatus.IMPLIED}
 )
 # A purchase or a sign-up form makes these; they say nothing against what the person answered before.
+_LESS = frozenset({EventKind.PAUSE, EventKind.RESUME, EventKind.FREQUENCY})
 _WEAK = frozenset({ChoiceStatus.UNKNOWN, ChoiceStatus.REQUESTED, ChoiceStatus.SOFT_OPT_IN, ChoiceStatus.IMPLIED})
 
 
@@ -127,6 +128,9 @@ def _apply_flag(state: PersonState, committed: ConsentEvent) -> PersonState:
 def _apply_choice(state: PersonState, committed: ConsentEvent) -> PersonState:
     purpose, kind, moment = committed.event.purpose, committed.event.kind, _moment(committed)
     before = state.choices.get(purpose) or Choice(purpose)
+    if kind in _LESS:
+        after = _less(before, committed)
+        return state if after is before else replace(state, choices={**state.choices, purpose: after})
     closed = state.closed.get(purpose)
     if kind is EventKind.REQUEST or kind in OPENING:
         if closed is not None and moment <= closed:  # a tie stays closed: it may be an old grant sent again
@@ -142,6 +146,23 @@ def _apply_choice(state: PersonState, committed: ConsentEvent) -> PersonState:
         choices={**state.choices, purpose: _closed(before, committed)},
         closed={**state.closed, purpose: latest},
     )
+
+
+def _less(before: Choice, committed: ConsentEvent) -> Choice:
+    """The choice paused, resumed or with another frequency; the answer it rests on stays what it was."""
+    kind, moment, event_id = committed.event.kind, _moment(committed), committed.event_id
+    if kind is EventKind.RESUME:
+        if before.paused_at is None or moment <= before.paused_at:
+            return before
+        return replace(before, paused_until=None, pause_event=None)
+    before = before if before.event_id is not None else replace(before, event_id=event_id)
+    if kind is EventKind.FREQUENCY:
+        return replace(before, frequency=committed.event.frequency)
+    until = committed.event.valid_until or moment
+    paused_at = moment if before.paused_at is None else max(before.paused_at, moment)
+    if before.paused_until is not None and before.paused_until >= until:  # of two pauses, the longer one binds
+        return replace(before, paused_at=paused_at)
+    return replace(before, paused_until=until, paused_at=paused_at, pause_event=event_id)
 
 
 def _opened(before: Choice, committed: ConsentEvent) -> Choice:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -36,6 +37,10 @@ class ReceiptInvalid(ValueError):
     """The file is no receipt that one of the keys signed, or it was changed since; the message says which."""
 
 
+class ReceiptExpired(ReceiptInvalid):
+    """The receipt is genuine, and what it tells of has ended by itself since."""
+
+
 def canonical(value: Any) -> bytes:
     """JSON with keys in order, no spaces, in UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -55,8 +60,20 @@ def signed_file(receipt: Mapping[str, Any], key: Ed25519PrivateKey, form: Form =
     return canonical({"jws": f"{signed}.{_text(key.sign(signed.encode()))}", form.member: receipt})
 
 
-def verify_receipt(file: bytes, jwks: Mapping[str, Any], form: Form = RECEIPT) -> dict[str, Any]:
-    """The receipt of a file that one of the keys of this JWK set signed. Raises `ReceiptInvalid`."""
+def verify_receipt(file: bytes, jwks: Mapping[str, Any], at: datetime | None = None) -> dict[str, Any]:
+    """The receipt of a file that one of the keys of this JWK set signed. Raises `ReceiptInvalid`.
+
+    With `at`, raises `ReceiptExpired` for a genuine one whose choice was given for a time that is over by then.
+    """
+    receipt = genuine(file, jwks, RECEIPT)
+    until = receipt.get("dct:valid")
+    if at is not None and until is not None and datetime.fromisoformat(str(until)) <= at:
+        raise ReceiptExpired(f"it is genuine, but what it tells of ended at {until}")
+    return receipt
+
+
+def genuine(file: bytes, jwks: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """What a file of this form holds that one of the keys of this JWK set signed. Raises `ReceiptInvalid`."""
     if len(file) > form.longest:
         raise ReceiptInvalid(f"the file is longer than any {form.member}")
     try:

@@ -64,7 +64,7 @@ class Receipts:
     def of(self, event_id: str) -> dict[str, Any]:
         """The receipt of one event as JSON-LD. Raises `NotFound` for an unknown event and for acts of the company."""
         committed, shown = self.evidence(event_id)
-        if committed.event.kind in _COMPANYS:
+        if not has_receipt(committed):
             raise NotFound("no choice of a person is known under this id")
         return self._document(committed, shown)
 
@@ -107,6 +107,8 @@ class Receipts:
             document["dpv:hasConsentStatus"] = {"@id": STATUSES[event.kind]}
         if event.valid_until is not None:
             document["dct:valid"] = event.valid_until.isoformat()
+        if event.frequency is not None:
+            document["cg:frequency"] = event.frequency
         if evidence.reference is not None:
             document["cg:reference"] = evidence.reference
         if evidence.notice is not None:
@@ -125,6 +127,11 @@ class Receipts:
             explicit = committed.event.kind is EventKind.GRANT_EXPLICIT
             process["dpv:hasLegalBasis"] = {"@id": "dpv:ExplicitlyExpressedConsent" if explicit else "dpv:Consent"}
         return process
+
+
+def has_receipt(committed: ConsentEvent) -> bool:
+    """Whether the event is a choice of the person's, of which they get a receipt."""
+    return committed.event.kind not in _COMPANYS
 
 
 def _notice(committed: ConsentEvent, shown: ShownNotice | None) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def event_row(committed: ConsentEvent) -> dict[str, object]:
         "occurred_at": to_micros(event.occurred_at),
         "recorded_at": to_micros(committed.recorded_at),
         "valid_until": _micros(event.valid_until),
+        "frequency": event.frequency,
         "channel": evidence.channel,
         "how": evidence.how,
         "recorded_by": evidence.recorded_by,
@@ -94,6 +95,7 @@ def read_event(row: sa.Row[Any]) -> ConsentEvent:
         occurred_at=from_micros(row.occurred_at),
         evidence=evidence,
         valid_until=_moment(row.valid_until),
+        frequency=row.frequency,
     )
     return ConsentEvent(row.event_id, row.position, from_micros(row.recorded_at), event)
 
@@ -170,6 +172,10 @@ def _read_choice(row: sa.Row[Any]) -> Choice:
         unsubscribed=row.unsubscribed,
         conditions=read_names(row.conditions),
         event_id=row.event_id,
+        paused_until=_moment(row.paused_until),
+        paused_at=_moment(row.paused_at),
+        pause_event=row.pause_event,
+        frequency=row.frequency,
     )
 
 
@@ -199,6 +205,10 @@ def _choice_row(data_subject: str, state: PersonState, purpose: str) -> dict[str
         "conditions": names_text(choice.conditions),
         "closed_at": _micros(state.closed.get(purpose)),
         "event_id": choice.event_id,
+        "paused_until": _micros(choice.paused_until),
+        "paused_at": _micros(choice.paused_at),
+        "pause_event": choice.pause_event,
+        "frequency": choice.frequency,
     }
 
 

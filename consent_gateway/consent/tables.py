@@ -24,6 +24,7 @@ CONSENT_EVENTS = sa.Table(
     sa.Column("language", sa.String(35)),
     sa.Column("reference", sa.String(128)),
     sa.Column("conditions", sa.Text, nullable=False),  # JSON array, sorted
+    sa.Column("frequency", sa.String(16)),
     sa.UniqueConstraint("data_subject", "position"),
 )
 
@@ -74,6 +75,10 @@ PURPOSE_STATE = sa.Table(
     sa.Column("conditions", sa.Text, nullable=False),  # JSON array, sorted
     sa.Column("closed_at", sa.BigInteger),  # the latest restricting event; an older opening one lifts nothing
     sa.Column("event_id", sa.String(32), nullable=False),
+    sa.Column("paused_until", sa.BigInteger),
+    sa.Column("paused_at", sa.BigInteger),
+    sa.Column("pause_event", sa.String(32)),
+    sa.Column("frequency", sa.String(16)),
     sqlite_with_rowid=False,
 )
 

@@ -16,7 +16,10 @@ from consent_gateway.vocabulary import Identifier
 
 
 class LinkByMail:
-    """Asks for links. `link_url` makes the address to open out of a link's token, `name` is the company's."""
+    """Asks for links. `link_url` makes the address to open out of a link's token, `not_me_url` the one to end it by.
+
+    `name` is the company's.
+    """
 
     def __init__(
         self,
@@ -30,6 +33,7 @@ class LinkByMail:
         queue: MailQueue,
         words: Mapping[str, Wording],
         link_url: Callable[[str], str],
+        not_me_url: Callable[[str], str],
         name: str,
     ) -> None:
         self._engine = engine
@@ -41,6 +45,7 @@ class LinkByMail:
         self._queue = queue
         self._words = words
         self._link_url = link_url
+        self._not_me_url = not_me_url
         self._name = name
 
     def ask(self, address: str, *, browser: str, network: str, languages: Sequence[str]) -> None:
@@ -64,6 +69,7 @@ class LinkByMail:
                 language,
                 now,
                 link=self._link_url(token),
+                not_me=self._not_me_url(token),
                 minutes=str(int(SIGN_IN_LIFE.total_seconds() // 60)),
                 name=self._name,
             )

@@ -4,15 +4,21 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from consent_gateway.customers.tables import CUSTOMER_LINKS, CUSTOMER_MAIL, CUSTOMER_SESSIONS, UNSUBSCRIBE_LINKS
+from consent_gateway.customers.tables import (
+    CONFIRMATIONS,
+    CUSTOMER_LINKS,
+    CUSTOMER_MAIL,
+    CUSTOMER_SESSIONS,
+    UNSUBSCRIBE_LINKS,
+)
 from consent_gateway.protection.primitives import bind, gcm_decrypt
 
-OF_A_PERSON = (CUSTOMER_SESSIONS, CUSTOMER_LINKS, UNSUBSCRIBE_LINKS)
+OF_A_PERSON = (CUSTOMER_SESSIONS, CUSTOMER_LINKS, UNSUBSCRIBE_LINKS, CONFIRMATIONS)
 """The tables of this room that name a person."""
 
 
 def end_all(connection: sa.Connection, data_subject: str) -> None:
-    """Delete the person's sessions, sign-in links and unsubscribe links."""
+    """Delete the person's sessions, sign-in links, unsubscribe links and confirmations."""
     for table in OF_A_PERSON:
         connection.execute(sa.delete(table).where(table.c.data_subject == data_subject))
 

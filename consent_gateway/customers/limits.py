@@ -40,6 +40,10 @@ class SignInLimits:
             if address is not None:
                 self._count(connection, self._digest("address", address), now, BY_ADDRESS)
 
+    def take_address(self, connection: sa.Connection, address: str) -> None:
+        """Count one mail to an address, in normal form, that a channel asked for. Raises `TooManyRequests`."""
+        self._count(connection, self._digest("mailed", address), to_micros(self._clock.now()), BY_ADDRESS)
+
     def purge(self) -> int:
         """Delete the counts of hours that are over, and say how many."""
         with transaction(self._engine) as connection:
@@ -54,7 +58,7 @@ class SignInLimits:
         taken = sa.update(CUSTOMER_REQUESTS).where(free).values(taken=CUSTOMER_REQUESTS.c.taken + 1)
         if connection.execute(taken).rowcount == 0:
             seconds = -(-(_HOUR - now % _HOUR) // 1_000_000)
-            raise TooManyRequests("too many sign-ins were asked for in this hour: wait as `Retry-After` says", seconds)
+            raise TooManyRequests("too many mails were asked for in this hour: wait as `Retry-After` says", seconds)
 
     def _digest(self, use: str, asker: str) -> str:
         return keyed_digest(self._key, f"sign-in-{use}", asker.encode())

@@ -68,6 +68,23 @@ class SignInLinks:
                 raise _refused()
             return self._sessions.begin_in(connection, Proved(data_subject, Assurance.LINK), replacing)
 
+    def dispute(self, token: str) -> None:
+        """End the link and, where it is somebody's, every session and link of theirs, in any browser.
+
+        What is unknown, over or nobody's is answered alike.
+        """
+        if _FORM.fullmatch(token) is None:
+            return
+        fits = sa.and_(
+            CUSTOMER_LINKS.c.token_hash == self._digest(token),
+            CUSTOMER_LINKS.c.expires_at > to_micros(self._clock.now()),
+        )
+        with transaction(self._engine) as connection:
+            ended = sa.delete(CUSTOMER_LINKS).where(fits).returning(CUSTOMER_LINKS.c.data_subject)
+            data_subject = connection.execute(ended).scalar_one_or_none()
+            if data_subject is not None:
+                self._sessions.dispute_in(connection, data_subject)
+
     def purge(self) -> int:
         """Delete the links whose time is over, and say how many."""
         with transaction(self._engine) as connection:

@@ -26,7 +26,12 @@ from consent_gateway.ids import new_id
 from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_encrypt
 
 LANGUAGES = ("en", "de", "fr", "es", "ar")
-_PLACES = {"sign_in": frozenset({"link", "minutes", "name"})}
+_PLACES = {
+    "sign_in": frozenset({"link", "minutes", "name", "not_me"}),
+    "confirm": frozenset({"link", "until", "name"}),
+    "parent": frozenset({"link", "until", "name"}),
+    "parent_done": frozenset({"link", "name"}),
+}
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>,;:\"()\[\]\\]{1,254}")
 
 

@@ -16,7 +16,7 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.callers.digests import keyed_digest
 from consent_gateway.callers.transactions import reading, transaction
-from consent_gateway.customers.tables import CUSTOMER_LINKS, CUSTOMER_SESSIONS, UNSUBSCRIBE_LINKS
+from consent_gateway.customers.tables import CONFIRMATIONS, CUSTOMER_LINKS, CUSTOMER_SESSIONS, UNSUBSCRIBE_LINKS
 from consent_gateway.database import from_micros, to_micros
 from consent_gateway.ids import new_id
 from consent_gateway.ports import Clock
@@ -148,6 +148,12 @@ class Sessions:
             record_in(connection, _entry("not_me", session.data_subject, now, session.purpose, detail))
         return ended
 
+    def dispute_in(self, connection: sa.Connection, data_subject: str) -> None:
+        """As `dispute`, for whoever got a link that they did not ask for: no session says who they are."""
+        now = self._clock.now()
+        ended = self._end_all(connection, data_subject, now)
+        record_in(connection, _entry("not_me", data_subject, now, None, {"by": "mailed link", "ended": str(ended)}))
+
     def purge(self) -> int:
         """Delete the sessions whose time is over, and say how many."""
         now = to_micros(self._clock.now())
@@ -170,6 +176,8 @@ class Sessions:
         ended = 0
         for table in (CUSTOMER_SESSIONS, CUSTOMER_LINKS):
             ended += connection.execute(sa.delete(table).where(table.c.data_subject == data_subject)).rowcount
+        unused = sa.and_(CONFIRMATIONS.c.data_subject == data_subject, CONFIRMATIONS.c.used_at.is_(None))
+        ended += connection.execute(sa.delete(CONFIRMATIONS).where(unused)).rowcount  # a parent's way back stays
         standing = sa.and_(UNSUBSCRIBE_LINKS.c.data_subject == data_subject, UNSUBSCRIBE_LINKS.c.revoked_at.is_(None))
         revoked = sa.update(UNSUBSCRIBE_LINKS).where(standing).values(revoked_at=to_micros(now))
         return ended + connection.execute(revoked).rowcount

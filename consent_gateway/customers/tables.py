@@ -67,3 +67,26 @@ CUSTOMER_REQUESTS = sa.Table(
     sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),  # hours since 1970 UTC
     sa.Column("taken", sa.Integer, nullable=False),
 )
+
+CONFIRMATIONS = sa.Table(
+    "confirmations",
+    METADATA,
+    sa.Column("confirmation_id", sa.String(32), primary_key=True),
+    sa.Column("token_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("part", sa.String(8), nullable=False),  # own | parent
+    sa.Column("data_subject", sa.String(32), nullable=False, index=True),  # the child, where a parent answers
+    sa.Column("purpose", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),  # of the event that the link's use records
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("client_id", sa.String(64), nullable=False),
+    sa.Column("notice", sa.String(64), nullable=False),
+    sa.Column("notice_version", sa.String(32), nullable=False),
+    sa.Column("language", sa.String(35), nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),  # AES-256-GCM over the address
+    sa.Column("sent", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("used_at", sa.BigInteger),
+    sa.Column("revoke_hash", sa.String(64), unique=True),  # of a parent's yes; null until there is one
+    sa.Column("revoke_until", sa.BigInteger),
+)

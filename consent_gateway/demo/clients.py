@@ -11,7 +11,7 @@ ANALYTICS = "analytics"
 ADS = "ad-platform"
 AUDITOR = "privacy-desk"
 
-_READS = frozenset({Scope.CUSTOMERS_READ, Scope.DECISIONS})
+_READS = frozenset({Scope.CUSTOMERS_READ, Scope.DECISIONS, Scope.CHANGES_READ, Scope.CHANGES_SUBSCRIBE})
 _EXPLAINS = _READS | {Scope.CUSTOMERS_EXPLAIN}
 _SERVES = _EXPLAINS | {Scope.CUSTOMERS_WRITE, Scope.CONSENTS_READ, Scope.CONSENTS_WRITE}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from consent_gateway.demo.calls import variable
 from consent_gateway.errors import SettingsRefused
 
-DATA_VERSION = 3
+DATA_VERSION = 4
 """Goes up whenever the demo's data changes, so that an older state is built anew."""
 
 _OWNED = ".consent-gateway-demo"
@@ -150,6 +150,9 @@ class DemoState:
             # On another medium in earnest: the one copy of the root key beside its own file saves nobody.
             "CONSENT_GATEWAY_KEY_FILE_COPY": str((self.root_copy / "root.key").absolute()),
             "CONSENT_GATEWAY_MAIL": "outbox",
+            # The demo's channels listen on this machine.
+            "CONSENT_GATEWAY_WEBHOOK_HOSTS": "127.0.0.1",
+            "CONSENT_GATEWAY_WEBHOOK_PRIVATE_HOSTS": "127.0.0.1",
         }
 
 

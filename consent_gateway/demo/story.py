@@ -12,6 +12,8 @@ from consent_gateway.demo.calls import Answer, Call, send, variable
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import ADS, ANALYTICS, CALL_CENTRE, CLIENTS, NEWSLETTER, TILL, WEB_SHOP
 from consent_gateway.demo.erasure import tell_erasure
+from consent_gateway.demo.listeners import Listeners
+from consent_gateway.demo.listening import tell_heard, tell_listening
 from consent_gateway.demo.narration import Narrator
 from consent_gateway.demo.outside import Outside
 from consent_gateway.demo.trade import loyalty_number
@@ -36,13 +38,20 @@ class Story:
     """Tells the story once, to the gateway at `base`. `secrets` are those of the demo's clients, by client id."""
 
     def __init__(
-        self, base: str, secrets: Mapping[str, str], narrator: Narrator, clock: Clock, outside: Outside
+        self,
+        base: str,
+        secrets: Mapping[str, str],
+        narrator: Narrator,
+        clock: Clock,
+        outside: Outside,
+        listeners: Listeners,
     ) -> None:
         self._base = base
         self._secrets = secrets
         self._narrator = narrator
         self._clock = clock
         self._outside = outside
+        self._listeners = listeners
         self.tokens: dict[str, str] = {}
         self.broken: list[str] = []
         self._anna = ""
@@ -60,7 +69,7 @@ class Story:
         self._minors()
         self._send_list()
         self._nothing_leaks()
-        tell_erasure(self._narrator, self._outside, self._promise)
+        tell_erasure(self._narrator, self._outside, self._listeners, self._promise)
         self._the_log()
         return not self.broken
 
@@ -86,12 +95,16 @@ class Story:
         told.say(
             f"The other {len(CLIENTS) - 1} channels do the same; ${variable(TILL)} and so on stand for the tokens."
         )
+        tell_listening(told, self._base, self.tokens, self._listeners, self._promise)
 
     def _one_customer_four_channels(self) -> None:
         told = self._narrator
         told.chapter("One customer, four channels, four answers")
-        told.say("Anna Berger in Berlin ticks the newsletter box in the web shop: a consent event, with its evidence.")
-        evidence = {"how": "web_form", "reference": "checkout-form-12", **_NOTICE}
+        told.say(
+            "Anna Berger in Berlin is signed in to the shop's app and turns the newsletter on: a consent event, with"
+            " its evidence. On a web form, where anyone can type any address, she would be asked to confirm it by mail."
+        )
+        evidence = {"how": "app_form", "reference": "settings-12", **_NOTICE}
         answer = self._do(self._consent(WEB_SHOP, "grant", evidence, identifier=_email(ANNA)), _CHOSEN)
         self._promise(answer.status == 201, "the choice is recorded")
         told.say("The till asks for five fields to hand over her order. An order needs no consent, it is a contract.")
@@ -136,12 +149,15 @@ class Story:
         among = self._anna in str(found.at("candidates")) or found.at("more") is True
         self._promise(among, "she is among those found, or the answer says that there are more")
         told.say("No more newsletters, she says. The call centre records it; a withdrawal needs no form.")
+        since = self._listeners.so_far()
         evidence: dict[str, JsonValue] = {"how": "spoken", "reference": "call-77120"}
         answer = self._do(self._consent(CALL_CENTRE, "withdraw", evidence, data_subject=self._anna), _CHOSEN)
         self._promise(answer.status == 201, "the withdrawal is recorded")
         told.say("The very next read by the newsletter is refused. There is no cache that could outlive her word.")
         answer = self._do(look_up(NEWSLETTER, ANNA, "email_marketing", fields=["first_name", "email"]))
         self._promise(_reason(answer, "email") == "withdrawn", "the newsletter is refused because she withdrew")
+        told.say("That binds without being told. For what a channel keeps itself, each that listens heard of it:")
+        tell_heard(told, self._listeners, self._promise, "withdraw", since, (NEWSLETTER, WEB_SHOP))
         told.say("Why? Every decision can be explained: the rule, its text and source, the event it rested on.")
         self._refusal = str(answer.at("decision_id"))
         answer = self._do(Call("GET", f"/v1/decisions/{self._refusal}", token_of=NEWSLETTER), _WHY)

@@ -257,3 +257,9 @@ def _new_row(data_subject: str, person: NewPerson | None, now: datetime) -> dict
 
 def _stored_day(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
+
+
+def shares_identifier(connection: sa.Connection, data_subject: str) -> bool:
+    """Whether somebody else uses an identifier of this person too."""
+    found = sa.select(SHARED_IDENTIFIERS.c.kind).where(SHARED_IDENTIFIERS.c.data_subject == data_subject).limit(1)
+    return connection.execute(found).first() is not None

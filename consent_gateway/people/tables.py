@@ -32,7 +32,7 @@ SHARED_IDENTIFIERS = sa.Table(
     METADATA,
     sa.Column("kind", sa.String(32), primary_key=True),
     sa.Column("blind_index", sa.String(64), primary_key=True),
-    sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), primary_key=True),
+    sa.Column("data_subject", sa.String(32), sa.ForeignKey("people.data_subject"), primary_key=True, index=True),
     sqlite_with_rowid=False,
 )
 

@@ -48,6 +48,7 @@ _FLAGS = MappingProxyType(
         "objected": BIT["objected"],
         "opted_out": BIT["opted_out"],
         "unsubscribed": BIT["unsubscribed"],
+        "paused": BIT["paused"],
         "limited": BIT["limited"],
         "restricted": BIT["restricted"],
         "erasure_requested": BIT["erasure_pending"],

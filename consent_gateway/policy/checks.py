@@ -7,16 +7,32 @@ for, restricting facts that open, fields that no purpose may use, effects that n
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from consent_gateway.policy.compiler import reach_of
 from consent_gateway.policy.documents import Documents, Rule
 from consent_gateway.policy.facts import names_of
 from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import Default, Program, Rows, Segment
 from consent_gateway.policy.loading import Policies
-from consent_gateway.policy.notices import FOLDER, without_notice
+from consent_gateway.policy.notices import ASKING, FOLDER
 from consent_gateway.policy.proofs import Signature, deciding_rules, openings, signature
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.policy.table import Outcome, evaluate
 from consent_gateway.vocabulary import Effect
+
+ANSWERED = frozenset(
+    {
+        "legitimate_interest",
+        "consent",
+        "explicit_consent",
+        "sensitive_opt_in",
+        "soft_opt_in",
+        "implied",
+        "opt_out_model",
+        "off_by_default",
+        "minor_opt_in",
+    }
+)
+"""Kinds of rules that a person's own yes or no opens or ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +66,33 @@ ObligationFaults = Callable[[str, Mapping[str, object]], Iterable[str]]
 """What is wrong with a transform's name and parameters, each a sentence with its mend after a colon if it has one."""
 
 
-def check_obligations(policies: Policies, faults_of: ObligationFaults) -> tuple[Finding, ...]:
-    """Every transform that the policy asks for and `faults_of` says cannot be carried out, by file and line."""
+TypeFault = Callable[[str, str], str | None]
+"""What is wrong with a transform's name on a field's data type, a sentence as the others; None if nothing."""
+
+
+def check_obligations(policies: Policies, faults_of: ObligationFaults, type_fault_of: TypeFault) -> tuple[Finding, ...]:
+    """Every transform that the policy asks for and cannot be carried out, by file and line.
+
+    The data type is compared where a field names its transform itself. A row for a whole category is not: there a
+    transform that makes nothing of a column of another type hides it, as it should.
+    """
     documents = policies.documents
     asked = [("transforms.yaml", row.line, row.obligation) for row in documents.transforms]
     for column in documents.catalogue.fields.values():
         asked += [(documents.catalogue.path, column.line, one) for one in column.transforms.values()]
+    faults = [
+        (path, line, fault)
+        for path, line, obligation in asked
+        for fault in faults_of(obligation.transform, dict(obligation.parameters))
+    ]
+    for column in documents.catalogue.fields.values():
+        for one in column.transforms.values():
+            unfit = type_fault_of(one.transform, column.data_type)
+            faults += [] if unfit is None else [(documents.catalogue.path, column.line, unfit)]
     found = []
-    for path, line, obligation in asked:
-        for fault in faults_of(obligation.transform, dict(obligation.parameters)):
-            what, _, mend = fault.partition(": ")
-            found.append(Finding(path, line, what, mend or "see docs/reference/transforms.md"))
+    for path, line, fault in faults:
+        what, _, mend = fault.partition(": ")
+        found.append(Finding(path, line, what, mend or "see docs/reference/transforms.md"))
     return tuple(sorted(set(found)))
 
 
@@ -148,12 +180,25 @@ def _unusable_fields(documents: Documents) -> Iterator[Finding]:
 
 
 def _without_notice(documents: Documents) -> Iterator[Finding]:
-    """Choices that no notice asks for, in a policy that has notices: nobody could record a consent to them."""
-    if documents.notices:
-        for key in without_notice(documents.notices, documents.purposes, "choice"):
-            what = f"no notice asks for `{key}`, which is the person's own choice"
+    """What a person answers and no notice asks for, in a policy that has notices: nobody could record a yes to it.
+
+    Whoever objected to a purpose on another ground than consent must be able to allow it again, so it needs one too.
+    """
+    if not documents.notices:
+        return
+    told = {purpose for one in documents.notices.values() if one.kind in ASKING for purpose in one.purposes}
+    answered = {
+        purpose
+        for rule in documents.rules().values()
+        if rule.kind in ANSWERED
+        for purpose in reach_of(rule, documents).purposes
+    }
+    for key, purpose in documents.purposes.items():
+        chosen = "choice" in purpose.groups
+        if key not in told and (chosen or key in answered):
+            why = "is the person's own choice" if chosen else "can be objected to, and must be allowed again by a yes"
             mend = f"write `{FOLDER}{key}.yaml`, or add it to a notice of kind `choice`"
-            yield Finding(documents.paths["purposes"], documents.purposes[key].line, what, mend)
+            yield Finding(documents.paths["purposes"], purpose.line, f"no notice asks for `{key}`, which {why}", mend)
 
 
 def _key_classes(documents: Documents) -> Iterator[Finding]:

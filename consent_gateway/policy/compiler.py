@@ -73,14 +73,15 @@ class Reach:
 
 def reach_of(rule: Rule, documents: Documents) -> Reach:
     """The purposes and categories that a rule's words stand for."""
-    purposes = _purposes(rule.purposes, documents) - _purposes(rule.except_purposes, documents)
+    purposes = purposes_of(rule.purposes, documents) - purposes_of(rule.except_purposes, documents)
     if not rule.categories and not rule.except_categories:
         return Reach(purposes, None)
     included = _categories(rule.categories or (ALL,), rule, documents)
     return Reach(purposes, included - _categories(rule.except_categories, rule, documents))
 
 
-def _purposes(words: Iterable[str], documents: Documents) -> frozenset[str]:
+def purposes_of(words: Iterable[str], documents: Documents) -> frozenset[str]:
+    """The purposes that words of a pack stand for: keys, `group:…` and `all`."""
     found: set[str] = set()
     for word in words:
         if word == ALL:

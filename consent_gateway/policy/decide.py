@@ -7,11 +7,13 @@ its kind stands among the decision's facts.
 from datetime import UTC, date
 
 from consent_gateway.policy.compiler import normalise_place
+from consent_gateway.policy.facts import BIT
 from consent_gateway.policy.ir import Segment
 from consent_gateway.policy.rulebook import Rulebook, denial
 from consent_gateway.policy.situation import choice_bits, person_bits
-from consent_gateway.vocabulary import AccessRequest, Decision, Facts, Reason, Verdict
+from consent_gateway.vocabulary import AccessRequest, Choice, Decision, Facts, Reason, Verdict
 
+_PAUSED = BIT["paused"]
 _NO_FIELD = denial(Reason.UNKNOWN_CATEGORY)
 
 
@@ -62,8 +64,13 @@ def _decide(rulebook: Rulebook, request: AccessRequest, facts: Facts) -> Decisio
         segment.pack,
         facts.jurisdiction,
         rulebook.names(bits),
-        None if choice is None else choice.event_id,
+        None if choice is None else _rests_on(choice, bits),
     )
+
+
+def _rests_on(choice: Choice, bits: int) -> str | None:
+    """The event of the pause while it lasts, or that of the answer beneath it."""
+    return choice.pause_event if bits & _PAUSED else choice.event_id
 
 
 def _unknown(rulebook: Rulebook, request: AccessRequest, facts: Facts, segment: Segment | None) -> Decision:

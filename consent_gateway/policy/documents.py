@@ -15,6 +15,7 @@ from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
 from consent_gateway.policy.retention import Retention
+from consent_gateway.policy.steps import Steps
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
 
 EVERYWHERE = "everywhere"
@@ -159,6 +160,7 @@ class Pack:
     rules: tuple[Rule, ...]
     path: str
     line: int
+    steps: Steps = field(default_factory=Steps)
 
     @property
     def everywhere(self) -> bool:

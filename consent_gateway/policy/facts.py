@@ -30,6 +30,7 @@ class Group(StrEnum):
     PERSON = "person"
     AGE = "age"  # thresholds of known minors; a chain
     ROLE = "role"  # of the recipient; exclusive
+    PAUSE = "pause"  # of the purpose's choice, by the clock of the request
     TRANSFER = "transfer"
     CONDITION = "condition"  # of an exception, declared by the channel or recorded with the choice
 
@@ -66,6 +67,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("opted_out", _R, Group.CHOICE, "opted_out", "the person opted out"),
     Fact("opted_in_again", _O, Group.CHOICE, "opted_in_again", "the person opted in after an opt-out"),
     Fact("unsubscribed", _R, Group.CHOICE, "unsubscribed", "the person unsubscribed"),
+    Fact("paused", _R, Group.PAUSE, "paused_until", "the person paused it and the pause is not over"),
     Fact("restricted", _R, Group.PERSON, "restricted", "processing is restricted"),
     Fact("limited", _R, Group.PERSON, "limited", "use of sensitive data is limited"),
     Fact("gpc", _R, Group.PERSON, "gpc", "an opt-out signal was received"),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,9 +23,9 @@ class Policies:
     """One revision of the whole policy. `sources` are the files it was read from, path to text, for the archive."""
 
     revision: str
-    documents: Documents
-    rulebook: Rulebook
-    sources: Mapping[str, str]
+    documents: Documents = field(repr=False)
+    rulebook: Rulebook = field(repr=False)
+    sources: Mapping[str, str] = field(repr=False)
 
     @property
     def catalogue(self) -> Catalogue:

@@ -23,7 +23,8 @@ from consent_gateway.policy.source import Document
 
 FOLDER = "notices/"
 CHOICE, INCENTIVE = "choice", "incentive"
-KINDS = (CHOICE, INCENTIVE, "opt_out", "limit", "signal")
+PARENT = "parent"
+KINDS = (CHOICE, INCENTIVE, "opt_out", "limit", "signal", PARENT)
 ASKING = frozenset({CHOICE, INCENTIVE})
 """Kinds that ask for a yes: a purpose has one such notice at most, and its accepted versions come from it."""
 
@@ -132,12 +133,6 @@ def notice_faults(notices: Mapping[str, Notice], purposes: Mapping[str, Any]) ->
             for language in sorted(languages - set(version.texts)):
                 what = f"version `{version.version}` has no text in `{language}`, which other notices have"
                 yield Finding(notice.path, version.line, what, f"write the text in `{language}`")
-
-
-def without_notice(notices: Mapping[str, Notice], purposes: Mapping[str, Any], group: str) -> Iterator[str]:
-    """Purposes of the group that no notice asks for."""
-    told = {purpose for one in notices.values() if one.kind in ASKING for purpose in one.purposes}
-    return (key for key, purpose in purposes.items() if group in purpose.groups and key not in told)
 
 
 def _read(document: Document, findings: list[Finding]) -> Notice | None:

@@ -35,6 +35,7 @@ from consent_gateway.policy.schemas import (
 )
 from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document, Place
+from consent_gateway.policy.steps import read_steps
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
 OPTIONAL = ("access", "reidentification", "retention")
@@ -177,6 +178,7 @@ def _pack(given: dict[str, Any], document: Document, findings: list[Finding]) ->
         rules=tuple(rules),
         path=document.path,
         line=document.line(("pack",)),
+        steps=read_steps(given["steps"]),
     )
 
 

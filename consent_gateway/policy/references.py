@@ -132,6 +132,8 @@ class ReferenceCheck:
             for age in set(places.values()) - set(AGES):
                 what = f"the age `{name}` is {age}, for which there is no fact"
                 self._fault(pack.path, pack.line, what, f"use {min(AGES)} to {max(AGES)}")
+        self._codes(pack.steps.places(), pack.path, pack.line)
+        self._purpose_words(tuple(pack.steps.words()), pack)
         for rule in pack.rules:
             self._rule(rule, pack)
 
@@ -163,7 +165,7 @@ class ReferenceCheck:
         self._rule_shape(rule)
         self._rule_ages(rule, pack)
 
-    def _purpose_words(self, words: tuple[str, ...], rule: Rule) -> None:
+    def _purpose_words(self, words: tuple[str, ...], rule: Rule | Pack) -> None:
         for word in words:
             if word.startswith(GROUP_PREFIX):
                 known = {f"{GROUP_PREFIX}{group}" for group in self._groups}

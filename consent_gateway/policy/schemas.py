@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from consent_gateway.policy.facts import BIT, GROUP, Group
 from consent_gateway.policy.findings import nearest
 from consent_gateway.policy.ir import Stage
-from consent_gateway.vocabulary import Effect, Reason, RecipientRole
+from consent_gateway.vocabulary import Effect, How, Reason, RecipientRole
 
 KEY_CLASS = r"^[a-z][a-z0-9_]{0,31}$"
 KINDS = (
@@ -190,6 +190,53 @@ class ClockSchema(Schema):
     note = Text(load_default="")
 
 
+class Number(fields.Field[int]):
+    """A whole number of days or minutes, from 1 to a longest."""
+
+    def __init__(self, longest: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._longest = longest
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if type(value) is int and 0 < value <= self._longest:
+            return value
+        raise ValidationError(f"`{value}` is not a whole number from 1 to {self._longest}")
+
+
+class LinkSchema(Schema):
+    """How long a mailed link is good, and for which purposes it may speak."""
+
+    days = Number(30, required=True)
+    source = Text(required=True)
+    purposes = Words(load_default=("all",))
+    except_purposes = Words(load_default=())
+
+
+class DoubleOptInSchema(Schema):
+    """Where a yes counts only once it was confirmed by a mailed link."""
+
+    purposes = Words(required=True)
+    ways = fields.List(Word("way", {how: how for how in get_args(How)}), required=True)
+    places = Words(load_default=())
+    source = Text(required=True)
+
+
+class OptInAgainSchema(Schema):
+    """How long after the request to opt in again its confirmation may come."""
+
+    minutes = Number(10_080, required=True)
+    source = Text(required=True)
+
+
+class StepsSchema(Schema):
+    """What takes more than one step."""
+
+    confirm = fields.Nested(LinkSchema, load_default=None)
+    parent_by_mail = fields.Nested(LinkSchema, load_default=None)
+    opt_in_again = fields.Nested(OptInAgainSchema, load_default=None)
+    double_opt_in = fields.List(fields.Nested(DoubleOptInSchema), load_default=list)
+
+
 class PackSchema(Schema):
     """One pack file."""
 
@@ -206,6 +253,7 @@ class PackSchema(Schema):
     implied_months = Months(load_default=None, allow_none=True)
     reask_months = Months(load_default=None, allow_none=True)
     signal_duty = fields.Nested(SignalDutySchema, load_default=None, allow_none=True)
+    steps = fields.Nested(StepsSchema, load_default=None)
     clocks = fields.Dict(keys=fields.String(), values=fields.Nested(ClockSchema), load_default=dict)
     sensitive = Words(load_default=())
     source = Text()

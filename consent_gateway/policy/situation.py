@@ -34,6 +34,7 @@ _UNKNOWN = STATUS_BITS["unknown"]
 _UNKNOWN_STATE = STATUS_BITS["unknown_state"]
 _EXPIRED = STATUS_BITS["expired"]
 _NOTICE_CHANGED = STATUS_BITS["notice_changed"]
+_PAUSED = BIT["paused"]
 _GPC = BIT["gpc"]
 _NO_SAFEGUARD = BIT["no_safeguard"]
 _ROLE_BITS = MappingProxyType(
@@ -103,6 +104,8 @@ def choice_bits(
         bits = _UNKNOWN
     else:
         bits = status_bits(choice, now, parameters, accepted_notices) | _CHOICE[_READ_CHOICE(choice)]
+        if choice.paused_until is not None and now < choice.paused_until:
+            bits |= _PAUSED
         if choice.conditions:
             bits |= condition_bits(choice.conditions)
     if ANY_PURPOSE in choices:

@@ -6,6 +6,7 @@ in the middle, what is lost is a permission and never a refusal.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from consent_gateway.preferences.standing import Standing, Way
@@ -25,6 +26,8 @@ class Planned:
 
     purpose: str
     kind: EventKind
+    until: datetime | None = None  # of a pause
+    frequency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ def plan(standings: Iterable[Standing], marks: Mapping[str, Mark]) -> Plan:
         mark = marks.get(standing.purpose)
         if mark is None or (mark is Mark.ALLOW) is standing.answer:
             continue
+        if mark is Mark.ALLOW and standing.way is Way.OBJECTION and standing.in_use:
+            continue  # in use on its own ground: there is nothing to allow
         if mark is Mark.REFUSE:
             events.append(Planned(standing.purpose, refusal(standing)))
         elif standing.opt_in_again:

@@ -49,6 +49,21 @@ class Brand:
     contact_post: str
     matrix: tuple[Row, ...]
 
+    @property
+    def contacting(self) -> frozenset[str]:
+        """The purposes of the matrix: those by which the company comes to the person."""
+        return frozenset(purpose for row in self.matrix for purpose in row.cells.values())
+
+    def purposes_of(self, part: str, key: str) -> tuple[str, ...]:
+        """The purposes of one `row` (a way of contact), `column` (a topic) or `cell` (a purpose) of the matrix."""
+        if part == "row":
+            found = [row.cells[key] for row in self.matrix if key in row.cells]
+        elif part == "column":
+            found = [purpose for row in self.matrix if row.topic == key for purpose in row.cells.values()]
+        else:
+            found = [key] if part == "cell" and key in self.contacting else []
+        return tuple(dict.fromkeys(found))
+
     def stylesheet(self) -> bytes:
         """The tokens and what is mixed from them as custom properties, light and dark."""
         rules = [f":root {{ --typeface: {self.typeface}; {_properties(self.tokens['light'])} }}"]

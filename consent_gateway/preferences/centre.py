@@ -6,9 +6,9 @@ accounted for in the audit log before it is told.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from consent_gateway.audit.entry import EntryKind
 from consent_gateway.audit.log import AuditLog, EntryFilter, Found
@@ -19,10 +19,12 @@ from consent_gateway.policy import Policies
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.answers import Mark, Planned, permission, plan, refusal
 from consent_gateway.preferences.brand import Brand
+from consent_gateway.preferences.forms import ConsentForms
 from consent_gateway.preferences.notices import LIMIT, PROGRAMME, PageNotices
 from consent_gateway.preferences.standing import Standing, Standings, Way
 from consent_gateway.preferences.words import Words
-from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, Caller, ConsentEvent, EventKind, Facts
+from consent_gateway.propagation.heard import Heard
+from consent_gateway.vocabulary import ANY_PURPOSE, FREQUENCIES, OPENING, Caller, ConsentEvent, EventKind, Facts
 
 CHANNEL = "preference_page"
 """The pseudo-caller, its channel and the way of recording: no client of the API can be it."""
@@ -38,6 +40,14 @@ ACTS: Mapping[str, EventKind] = {
 }
 """What one button says about the whole person."""
 
+PAUSES = (30, 90)
+LESS: Mapping[str, tuple[EventKind, int | None]] = {
+    **{f"pause_{days}": (EventKind.PAUSE, days) for days in PAUSES},
+    "resume": (EventKind.RESUME, None),
+    "frequency": (EventKind.FREQUENCY, None),
+}
+"""How a person hears of us less, and for how many days."""
+
 _NOTICE_OF = {EventKind.JOIN_PROGRAMME: PROGRAMME, EventKind.LIFT_LIMIT: LIMIT}
 
 
@@ -48,6 +58,8 @@ class View:
     facts: Facts
     standings: tuple[Standing, ...]
     rights: frozenset[str]
+    shares_identifier: bool
+    now: datetime
 
     def by_way(self, *ways: Way) -> tuple[Standing, ...]:
         """The purposes that are answered in one of these ways."""
@@ -75,17 +87,23 @@ class PreferenceCentre:
         brand: Brand,
         notices: PageNotices,
         remember_signal: Callable[[Caller, PersonRef], object],
+        is_shared: Callable[[str], bool],
+        forms: ConsentForms,
+        heard: Callable[[str], Sequence[Heard]],
         clock: Clock,
         form_key: bytes,
     ) -> None:
         self.words = words
         self.brand = brand
         self.notices = notices
+        self.forms = forms
+        self._heard = heard
         self._remember_signal = remember_signal
         self._choices = choices
         self._log = log
         self._policies = policies
         self._standings = Standings(policies)
+        self._is_shared = is_shared
         self._clock = clock
         self._form_key = form_key
         self._caller = Caller(
@@ -119,7 +137,8 @@ class PreferenceCentre:
         planned = plan(standings, marks)
         allowed = {each.purpose for each in planned.events if each.kind in OPENING} | set(planned.to_confirm)
         self._refuse_stale(allowed, shown, language)
-        return Saved(self._record(data_subject, planned.events, language), planned.to_confirm)
+        requests = [Planned(purpose, EventKind.REQUEST) for purpose in planned.to_confirm]
+        return Saved(self._record(data_subject, [*planned.events, *requests], language), planned.to_confirm)
 
     def confirm(self, data_subject: str, purposes: Collection[str], shown: Mapping[str, str], language: str) -> Saved:
         """The second step after an opt-out: record that these are allowed again. Raises as `save` does."""
@@ -132,6 +151,21 @@ class PreferenceCentre:
         """End one purpose by its button: an objection or an opt-out. Raises `UnknownPurpose`."""
         standings = {each.purpose: each for each in self._asked(data_subject, [purpose], gpc=False)}
         return Saved(self._record(data_subject, [Planned(purpose, refusal(standings[purpose]))], language))
+
+    def less(self, data_subject: str, purpose: str, act: str, frequency: str, language: str) -> Saved:
+        """Pause, end a pause, or say how often; `act` is a key of `LESS`. It never stands in place of a no.
+
+        Raises `UnknownPurpose` for a purpose that does not come to the person, `InputRefused` for an unknown act.
+        """
+        standings = {each.purpose: each for each in self._asked(data_subject, [purpose], gpc=False)}
+        if purpose not in self.brand.contacting or not standings[purpose].answerable:
+            raise UnknownPurpose("this purpose cannot be paused", (FieldFault("/purpose", "unknown"),))
+        if act not in LESS or (act == "frequency" and frequency not in FREQUENCIES):
+            raise InputRefused("there is no such act", (FieldFault("/act", "unknown"),))
+        kind, days = LESS[act]
+        until = None if days is None else self._clock.now() + timedelta(days=days)
+        often = frequency if kind is EventKind.FREQUENCY else None
+        return Saved(self._record(data_subject, [Planned(purpose, kind, until, often)], language))
 
     def end_sale(self, data_subject: str, language: str) -> Saved:
         """Opt out of every sale and sharing, whatever stands now."""
@@ -164,6 +198,10 @@ class PreferenceCentre:
             each for each in events if each.position >= position and each.event.occurred_at == first.event.occurred_at
         )
 
+    def heard(self, data_subject: str) -> tuple[Heard, ...]:
+        """Who is to be told of the person's latest change, and how far it has come to each; never what it rests on."""
+        return tuple(self._heard(data_subject))
+
     def receipt(self, data_subject: str, event_id: str) -> ConsentEvent:
         """One choice of this person. Raises `NotFound`, for another person's event too."""
         self._choices.account_for(self._caller, "view_receipt", data_subject)
@@ -186,12 +224,13 @@ class PreferenceCentre:
     def _look(self, data_subject: str, *, gpc: bool) -> View:
         facts = self._choices.state(PersonRef(data_subject=data_subject)).facts
         now = self._clock.now()
-        return View(facts, self._standings.of(facts, now, gpc=gpc), self._standings.rights(facts, now))
+        standings = self._standings.of(facts, now, gpc=gpc)
+        return View(facts, standings, self._standings.rights(facts, now), self._is_shared(data_subject), now)
 
     def _asked(self, data_subject: str, purposes: Collection[str], *, gpc: bool) -> tuple[Standing, ...]:
         """How things stand, once it is sure that the page offers an answer to each of these purposes."""
         standings = self._look(data_subject, gpc=gpc).standings
-        offered = {each.purpose for each in standings if each.way in (Way.CONSENT, Way.OPT_OUT, Way.OBJECTION)}
+        offered = {each.purpose for each in standings if each.answerable}
         if not offered.issuperset(purposes):
             raise UnknownPurpose(
                 "the page offers no choice for one of these purposes", (FieldFault("/purpose", "unknown"),)
@@ -227,4 +266,6 @@ class PreferenceCentre:
             notice=None if notice is None else notice.notice_id,
             notice_version=None if notice is None else notice.version,
             language=language,
+            valid_until=planned.until,
+            frequency=planned.frequency,
         )

@@ -53,11 +53,17 @@ class Standing:
     categories: tuple[str, ...]
     partners: tuple[Recipient, ...]
     cross_context: bool
+    paused_until: datetime | None  # while a pause lasts; the answer stands beneath it
 
     @property
     def asked(self) -> bool:
         """Whether the page offers Allow and Do not allow."""
         return self.way in (Way.CONSENT, Way.OPT_OUT)
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the person has a say at all: by an answer, or by an objection to another ground."""
+        return self.asked or self.way is Way.OBJECTION
 
 
 class Standings:
@@ -78,7 +84,7 @@ class Standings:
 
     def of(self, facts: Facts, now: datetime, *, gpc: bool) -> tuple[Standing, ...]:
         """Every purpose, in the policy's order. `gpc`: the visitor's browser sends the signal now."""
-        return tuple(self._one(key, facts, now, gpc=gpc) for key in self._policies.purposes)
+        return tuple(self.one(key, facts, now, gpc=gpc) for key in self._policies.purposes)
 
     def rights(self, facts: Facts, now: datetime) -> frozenset[str]:
         """The rights that the law of the person's place gives by name, as packs list them under `clocks`."""
@@ -88,24 +94,31 @@ class Standings:
         packs = self._policies.documents.packs
         return frozenset(_rights_of(packs, segment.pack.partition("@")[0]))
 
-    def _one(self, purpose: str, facts: Facts, now: datetime, *, gpc: bool) -> Standing:
+    def one(self, purpose: str, facts: Facts, now: datetime, *, gpc: bool) -> Standing:
+        """One purpose of the policy."""
         groups = self._policies.purposes[purpose].groups
         choice = facts.choices.get(purpose) or Choice(purpose)
         in_use, reason = self._try(purpose, facts, now, gpc=gpc)
+        paused_until = choice.paused_until if choice.paused_until is not None and now < choice.paused_until else None
+        stands, because = in_use, reason
+        if paused_until is not None:  # the answer is what it was, and holds again when the pause is over
+            bare = {**facts.choices, purpose: replace(choice, paused_until=None)}
+            stands, because = self._try(purpose, replace(facts, choices=bare), now, gpc=gpc)
         way, ground, explicit = self._way(purpose, facts, now)
         return Standing(
             purpose=purpose,
             way=way,
             in_use=in_use,
-            answer=_answer(way, choice, in_use=in_use, reason=reason),
+            answer=_answer(way, choice, in_use=stands, reason=because),
             ground=ground,
             reason=reason,
             explicit=explicit,
-            opt_in_again=choice.opted_out or (way is Way.OPT_OUT and not in_use),
+            opt_in_again=choice.opted_out or (way is Way.OPT_OUT and not stands),
             choice=choice,
             categories=self._categories(purpose),
             partners=self._partners[purpose],
             cross_context=CROSS_CONTEXT in groups,
+            paused_until=paused_until,
         )
 
     def _way(self, purpose: str, facts: Facts, now: datetime) -> tuple[Way, Reason, bool]:

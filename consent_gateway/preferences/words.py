@@ -7,13 +7,13 @@ as in `save.button` or `purposes.payment.name`.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_datetime, get_timezone
+from babel.dates import format_date, format_datetime, get_timezone
 
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import Policies
@@ -75,6 +75,10 @@ class Words:
     def moment(self, moment: datetime) -> str:
         """Date and time with their zone, as the language writes them."""
         return str(format_datetime(moment, "long", tzinfo=get_timezone("UTC"), locale=self.locale))
+
+    def day(self, moment: datetime) -> str:
+        """The day, as the language writes it."""
+        return str(format_date(moment.astimezone(UTC), "long", locale=self.locale))
 
     def written(self, text: str) -> str:
         """Date and time of an RFC 3339 text, as the language writes them."""

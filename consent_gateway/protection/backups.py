@@ -6,7 +6,7 @@ closed is gone, so no superseded epoch is in it.
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,7 +21,7 @@ from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import Conflict, InputRefused, KeysUnavailable
 from consent_gateway.migrate import newest
 from consent_gateway.ports import Clock, KeyProvider
-from consent_gateway.protection.hierarchy import SHARDS, Hierarchy
+from consent_gateway.protection.hierarchy import SHARDS, Hierarchy, ShardOfPeople
 from consent_gateway.protection.jobs import Progress
 from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.named_keys import NamedKeys
@@ -46,8 +46,10 @@ _ABOUT = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """One back-up file. `people` are living; `destroyed` is how many keys had ever been destroyed when it was made;
-    `ends_epoch` is the epoch that was closed on the strength of it. `digest` is SHA-256 over its rows.
+    """One back-up file. `people` are living; `digest` is SHA-256 over its rows.
+
+    `ends_epoch` is the epoch that was closed on the strength of it. `destroyed` is how many keys had ever been
+    destroyed when it was made, or for a closing when that began: all those that no older back-up opens any more.
     """
 
     file: Path
@@ -118,7 +120,10 @@ class Backups:
             digest.add_people(rows)
             people += sum(row[5] is not None for row in rows)
             progress("back-up", done, SHARDS)
-        made = replace(about, digest=digest.hex(), people=people, destroyed=mark(live, "destroyed"))
+        counted = mark(live, "destroyed")
+        if about.ends_epoch is not None:
+            counted = live.execute(sa.select(EPOCHS.c.destroyed).where(EPOCHS.c.epoch == about.epoch)).scalar_one()
+        made = replace(about, digest=digest.hex(), people=people, destroyed=counted)
         _ABOUT.create(target)
         values = {"format": _FORMAT, "schema": newest("keys"), "tenant": self._tenant, "digest": made.digest}
         values |= {"made_at": to_micros(made.made_at), "epoch": made.epoch, "people": made.people}
@@ -127,8 +132,9 @@ class Backups:
         return made
 
     def verify(self, file: Path, progress: Progress) -> Backup:
-        """Read a back-up from disk: its digest is that of its rows, everyone living in it is under its epoch, the
-        epoch, every named key and every shard key opens, and in each shard one person's key with its fingerprint.
+        """Read a back-up from disk: its digest is that of its rows, everyone living in it is under a shard key of its
+        epoch, the epoch, every named key and every shard key opens, and in each shard one person's key with its
+        fingerprint.
 
         Raises `InputRefused` for a file that is no back-up of this tenant and `KeysUnavailable` for a damaged one.
         """
@@ -143,7 +149,7 @@ class Backups:
                 people = 0
                 for done, rows in every_person(connection):
                     digest.add_people(rows)
-                    people += self._try_people(rows, shard_keys, about.epoch)
+                    people += _try_people(rows, shard_keys, about.epoch)
                     progress("verify", done, SHARDS)
         except sa.exc.DBAPIError as error:
             raise KeysUnavailable(f"the back-up `{file}` cannot be read: use another one") from error
@@ -160,30 +166,19 @@ class Backups:
         made_at = from_micros(row.made_at)
         return Backup(file, made_at, row.digest, row.epoch, row.people, row.destroyed, row.ends_epoch)
 
-    def _opened_shards(self, connection: Connection, epoch: int) -> dict[int, bytes]:
+    def _opened_shards(self, connection: Connection, epoch: int) -> dict[tuple[int, int], ShardOfPeople]:
+        """By shard and the epoch its key was drawn in."""
         wrapped = connection.execute(sa.select(EPOCHS.c.wrapped).where(EPOCHS.c.epoch == epoch)).scalar_one()
         epoch_key = self._provider.unwrap(wrapped, self._keys.epoch_context(epoch))
-        shards = connection.execute(sa.select(SHARD_KEYS.c.shard, SHARD_KEYS.c.wrapped))
-        return {shard: self._keys.open_shard(epoch_key, shard, epoch, wrapped) for shard, wrapped in shards}
+        shards = connection.execute(sa.select(SHARD_KEYS.c.shard, SHARD_KEYS.c.epoch, SHARD_KEYS.c.wrapped))
+        return {
+            (shard, drawn): self._keys.people(self._keys.open_shard(epoch_key, shard, epoch, wrapped), drawn)
+            for shard, drawn, wrapped in shards
+        }
 
     def _try_named(self, connection: Connection) -> None:
         for _key in self._provider.unwrap_many(self._named.wrapped(connection)):
             pass
-
-    def _try_people(self, rows: list[RawRow], shard_keys: dict[int, bytes], present: int) -> int:
-        """How many living people are among the rows, of whom the first of each shard is tried."""
-        living, tried = 0, -1
-        for shard, data_subject, epoch, _key_id, fingerprint, wrapped, _created_at, _destroyed_at in rows:
-            if wrapped is None:
-                continue
-            living += 1
-            if epoch != present or shard not in shard_keys:
-                raise KeysUnavailable(f"keys in shard {shard} are not under epoch {present}: close the epoch again")
-            if shard != tried:
-                tried = shard
-                if not self._keys.people(shard_keys[shard], epoch).opens(data_subject, wrapped, fingerprint):
-                    raise KeysUnavailable(f"a key in shard {shard} opens to another than was made: restore its row")
-        return living
 
     def note(self, connection: Connection, made: Backup) -> None:
         """List a verified back-up in the key database, once."""
@@ -221,6 +216,24 @@ class Backups:
         return about
 
 
+def _try_people(rows: list[RawRow], shards: Mapping[tuple[int, int], ShardOfPeople], present: int) -> int:
+    """How many living people are among the rows, of whom the first of each shard is tried."""
+    living, tried, drawn = 0, -1, -1
+    for shard, data_subject, epoch, _key_id, fingerprint, wrapped, _created_at, _destroyed_at in rows:
+        if wrapped is None:
+            continue
+        living += 1
+        if shard == tried and epoch == drawn:
+            continue
+        people = shards.get((shard, epoch))
+        if people is None:
+            raise KeysUnavailable(f"keys in shard {shard} are not under epoch {present}: close the epoch again")
+        if not people.opens(data_subject, wrapped, fingerprint):
+            raise KeysUnavailable(f"a key in shard {shard} opens to another than was made: restore its row")
+        tried, drawn = shard, epoch
+    return living
+
+
 def digest_in(file: Path) -> str | None:
     """The digest that a back-up file carries; None for what is not there or is no back-up."""
     if not file.is_file():
@@ -244,9 +257,9 @@ def _kept(table: sa.Table, present: int) -> sa.Select[Any]:
         c = EPOCHS.c
         live = sa.case((c.epoch == present, c.wrapped), else_=sa.null()).label("wrapped")
         closed = sa.func.coalesce(c.closed_at, c.superseded_at).label("closed_at")
-        return sa.select(c.epoch, live, c.created_at, c.superseded_at, closed)
+        return sa.select(c.epoch, live, c.created_at, c.superseded_at, closed, c.destroyed)
     if table is SHARD_KEYS:
-        return sa.select(table).where(SHARD_KEYS.c.epoch == present)
+        return sa.select(table).where(SHARD_KEYS.c.under == present)
     if table is KEY_MARKS:
         return sa.select(table).where(KEY_MARKS.c.name != "wrapping")  # a door, not a count
     return sa.select(table)

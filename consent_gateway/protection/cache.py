@@ -4,7 +4,6 @@
 """
 
 import threading
-from collections import OrderedDict
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -19,6 +18,7 @@ LIFE = timedelta(seconds=60)
 WATCH = timedelta(seconds=1)
 """How long a process may go on using keys that another process destroyed."""
 _MOST = 4096
+_NOTHING: frozenset[str] = frozenset()
 
 
 class PersonKeyCache:
@@ -31,21 +31,21 @@ class PersonKeyCache:
     def __init__(self, clock: Clock, most: int = _MOST) -> None:
         self._clock = clock
         self._most = most
-        self._kept: OrderedDict[str, tuple[datetime, PersonKeys]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[datetime, datetime, PersonKeys]] = {}  # from when, to when; the oldest first
+        self._lock = threading.Lock()  # for writing; a read is one atomic look-up
         self.generation = 0
 
     def get(self, data_subject: str) -> PersonKeys | None:
         """The keys, if they were put less than 60 seconds ago by a clock that has not gone backwards."""
-        now = self._clock.now()
-        with self._lock:
-            found = self._kept.get(data_subject)
-            if found is None:
-                return None
-            if timedelta() <= now - found[0] < LIFE:
-                return found[1]
-            del self._kept[data_subject]
+        found = self._kept.get(data_subject)
+        if found is None:
             return None
+        if found[0] <= self._clock.now() < found[1]:
+            return found[2]
+        with self._lock:
+            if self._kept.get(data_subject) is found:
+                del self._kept[data_subject]
+        return None
 
     def put(self, keys: PersonKeys, generation: int) -> None:
         """Keep these keys, unless something was forgotten since `generation`."""
@@ -53,10 +53,10 @@ class PersonKeyCache:
         with self._lock:
             if generation != self.generation:
                 return
-            self._kept[keys.data_subject] = (now, keys)
-            self._kept.move_to_end(keys.data_subject)
+            self._kept.pop(keys.data_subject, None)
+            self._kept[keys.data_subject] = (now, now + LIFE, keys)
             if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+                del self._kept[next(iter(self._kept))]  # dicts keep the order of insertion
 
     def forget(self, data_subject: str | None) -> None:
         """Drop one person's keys, or with None those of everybody."""
@@ -75,7 +75,7 @@ class Watch:
         self._clock = clock
         self._read = database.prepared(sa.select(KEY_MARKS.c.name, KEY_MARKS.c.value))
         self._seen: dict[str, int] = {}
-        self._looked: datetime | None = None
+        self._looked: tuple[datetime, datetime] | None = None  # when, and until when that is enough
         self._looking = threading.Lock()
 
     def changed(self) -> frozenset[str]:
@@ -86,14 +86,15 @@ class Watch:
         know what was destroyed.
         """
         now = self._clock.now()
-        if self._looked is not None and timedelta() <= now - self._looked < WATCH:
-            return frozenset()
+        looked = self._looked
+        if looked is not None and looked[0] <= now < looked[1]:
+            return _NOTHING
         if not self._looking.acquire(blocking=self._looked is None):
-            return frozenset()  # another thread is looking; the first look of all is waited for
+            return _NOTHING  # another thread is looking; the first look of all is waited for
         try:
             marks: dict[str, int] = dict(self._read.rows())
             changed = frozenset(name for name, value in marks.items() if value != self._seen.get(name, 0))
-            self._seen, self._looked = marks, now
+            self._seen, self._looked = marks, (now, now + WATCH)
             return changed
         finally:
             self._looking.release()

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 
-from consent_gateway.protection.primitives import bind, mac
+from consent_gateway.protection.primitives import Keyed, bind, mac
 from consent_gateway.vocabulary import JsonValue
 
 _OLDEST = 90  # ages from here on are one band (HIPAA 45 CFR 164.514(b)(2)(i)(C))
@@ -57,7 +57,7 @@ def _moment(value: JsonValue) -> tuple[date, datetime | None] | None:
     return moment.date(), moment if len(text) > 10 else None
 
 
-def shift_of_person(seed: bytes, domain_key: bytes, tenant: str) -> int:
+def shift_of_person(seed: bytes, domain_key: bytes | Keyed, tenant: str) -> int:
     """By how many days all dates of a person are moved in one domain: -30 to 30, never 0; gone with their seed."""
     drawn = int.from_bytes(mac(domain_key, bind("date.shift/1", tenant, seed))) % (2 * _MOST_DAYS)
     return drawn - _MOST_DAYS if drawn < _MOST_DAYS else drawn - _MOST_DAYS + 1

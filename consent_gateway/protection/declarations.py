@@ -71,9 +71,12 @@ class Parameter:
         return None if whole or isinstance(value, str) else "must be text or a whole number"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Given:
-    """What `perform` gathered for one answer; a member is None where no transform of the answer needs it."""
+    """What `perform` gathered for one answer; a member is None where no transform of the answer needs it.
+
+    Made for every answer and changed by nobody; to freeze it would cost as much as a mask.
+    """
 
     tenant: str
     purpose: str
@@ -123,7 +126,8 @@ class Transform:
 
     `unlinkable` are the conditions of its claim that what two domains hold cannot be joined: an empty tuple is a claim
     without a condition, None no claim. With `keeps_type` the result is null or of the JSON type of the value; without
-    it, null or text. `needs_extra` is a finding's sentence where an optional package is missing, else None.
+    it, null or text. `reads` are the catalogue's data types that it makes something of, None all of them.
+    `needs_extra` is a finding's sentence where an optional package is missing, else None.
     """
 
     name: str
@@ -134,4 +138,5 @@ class Transform:
     reversal: Reversal = Reversal.NO
     unlinkable: tuple[Condition, ...] | None = None
     keeps_type: bool = True
+    reads: frozenset[str] | None = None
     needs_extra: Callable[[], str | None] = lambda: None

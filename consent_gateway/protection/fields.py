@@ -6,19 +6,20 @@ all once the person's keys are destroyed. Who may have which class key is the ke
 
 from consent_gateway.errors import KeysUnavailable, ProtectionRefused
 from consent_gateway.protection.material import ClassKey, draw_nonce
-from consent_gateway.protection.primitives import bind, gcm_decrypt, gcm_encrypt
+from consent_gateway.protection.primitives import bind
 from consent_gateway.protection.tokens import PRESENT_VERSION, REFUSED_VERSION, TokenKind, parse, write
 from consent_gateway.protection.values import decoded, encoded
 from consent_gateway.vocabulary import JsonValue
 
 _KIND = TokenKind.SEALED_FIELD
 _WORD = _KIND.value
+_SEALED = bind("sealed", _WORD)
 
 
 def seal(value: JsonValue, field: str, data_subject: str, key: ClassKey) -> str:
     """The token text of a JSON value of any type, null included; another text at every call."""
-    associated = _associated(field, data_subject, key, PRESENT_VERSION[_KIND])
-    return write(_KIND, key.key_id, gcm_encrypt(key.secret, draw_nonce(), encoded(value), associated))
+    associated = _associated(field, data_subject, key)
+    return write(_KIND, key.key_id, key.cipher.encrypt(draw_nonce(), encoded(value), associated))
 
 
 def open_sealed(text: str, field: str, data_subject: str, key: ClassKey) -> JsonValue:
@@ -36,7 +37,7 @@ def open_sealed(text: str, field: str, data_subject: str, key: ClassKey) -> Json
         raise KeysUnavailable(f"what is kept in `{field}` is not a sealed value: restore or seal it again") from error
     if token.kind is not _KIND or token.key_id != key.key_id:
         raise KeysUnavailable(f"what is kept in `{field}` was sealed under another key: restore that key")
-    return decoded(gcm_decrypt(key.secret, token.body, _associated(field, data_subject, key, token.version)))
+    return decoded(key.cipher.decrypt(token.body, _associated(field, data_subject, key)))
 
 
 def is_sealed(text: JsonValue) -> bool:
@@ -63,7 +64,13 @@ def refused_format(text: JsonValue) -> str | None:
     return None
 
 
-def _associated(field: str, data_subject: str, key: ClassKey, version: int) -> bytes:
+def _associated(field: str, data_subject: str, key: ClassKey) -> bytes:
+    """What is authenticated with a value, in the one version that is written and read; kept beside the key."""
     if data_subject != key.data_subject:
         raise KeysUnavailable("this key is another person's: fetch the key of the person meant")
-    return bind("sealed", _WORD, key.tenant, data_subject, field, key.key_class, version, key.key_id)
+    known = key.associated.get(field)
+    if known is None:
+        version = PRESENT_VERSION[_KIND]
+        known = _SEALED + bind(key.tenant, data_subject, field, key.key_class, version, key.key_id)
+        key.associated[field] = known
+    return known

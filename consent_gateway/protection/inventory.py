@@ -34,7 +34,7 @@ ALGORITHMS: tuple[tuple[str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class EpochCount:
-    """One epoch: its times, its shard keys, and the people whose keys are, or were last, wrapped under it.
+    """One epoch: its times, the shard keys under it, and the people whose keys are, or were last, under these.
 
     No new keys go under it from `superseded_at`, and none under it open from `closed_at`. `people` and `destroyed` are
     None where nobody was counted.
@@ -104,7 +104,7 @@ class KeyInventory:
 def take_inventory(connection: Connection, tenant: str, provider: KeyProvider, *, count: bool) -> KeyInventory:
     """What the key database holds; with `count` every row of the table of people is counted."""
     people, destroyed = _count_people(connection) if count else (None, None)
-    counted = sa.select(SHARD_KEYS.c.epoch, sa.func.count()).group_by(SHARD_KEYS.c.epoch)
+    counted = sa.select(SHARD_KEYS.c.under, sa.func.count()).group_by(SHARD_KEYS.c.under)
     shards = {epoch: number for epoch, number in connection.execute(counted)}  # noqa: C416 - rows are not pairs to mypy
     epochs = tuple(
         EpochCount(
@@ -158,10 +158,12 @@ def _count_people(connection: Connection) -> tuple[Counter[int], Counter[int]]:
     """By epoch, how many are living and how many keys are destroyed."""
     living: Counter[int] = Counter()
     destroyed: Counter[int] = Counter()
-    c = PERSON_KEYS.c
+    c, s = PERSON_KEYS.c, SHARD_KEYS.c
+    epoch_of = sa.case((c.wrapped.is_not(None), sa.func.coalesce(s.under, c.epoch)), else_=c.epoch)
+    joined = PERSON_KEYS.outerjoin(SHARD_KEYS, sa.and_(s.epoch == c.epoch, s.shard == c.shard))
+    counts = sa.select(epoch_of, sa.func.count(), sa.func.count(c.wrapped)).select_from(joined).group_by(epoch_of)
     for low in range(0, SHARDS, _BLOCK):
-        block = sa.select(c.epoch, sa.func.count(), sa.func.count(c.wrapped)).group_by(c.epoch)
-        for epoch, rows, wrapped in connection.execute(block.where(c.shard >= low, c.shard < low + _BLOCK)):
+        for epoch, rows, wrapped in connection.execute(counts.where(c.shard >= low, c.shard < low + _BLOCK)):
             living[epoch] += wrapped
             destroyed[epoch] += rows - wrapped
     return living, destroyed

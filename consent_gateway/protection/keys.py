@@ -5,8 +5,8 @@ Downwards: the provider's root wraps the key of an epoch; a key derived from the
 wrapped key does not open for another person, and a key that was drawn at random cannot be computed again once its row
 is empty. Domain, index, token and service keys hang from the root directly, for they belong to no one person.
 
-One joined statement reads what opens a person's keys. Before keys are used the ring looks, once a second at most,
-whether any were destroyed or an epoch was closed elsewhere, and forgets what it holds of them.
+One statement reads a person's row; keys of shards stay in memory. Before keys are used the ring looks, once a second at
+most, whether any were destroyed or an epoch was closed elsewhere, and forgets what it holds of them.
 """
 
 import threading
@@ -20,13 +20,14 @@ from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import KeysDestroyed, KeysMissing, KeysUnavailable, NotFound
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.cache import PersonKeyCache, Watch
-from consent_gateway.protection.hierarchy import Hierarchy, shard_of
+from consent_gateway.protection.hierarchy import Hierarchy, ShardOfPeople, shard_of
 from consent_gateway.protection.inventory import KeyInventory, take_inventory
 from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.making import PersonKeyMaker
 from consent_gateway.protection.material import DestroyedKey, NamedKey, PersonKeys
 from consent_gateway.protection.named_keys import NamedKeys
 from consent_gateway.protection.primitives import KEY_BYTES
+from consent_gateway.protection.rows import lose
 from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
 from consent_gateway.vocabulary import COMPANY
 
@@ -34,24 +35,16 @@ _DOMAIN_KINDS = ("pseudonym", "token")
 _CHUNK = 1000  # people whose keys are made in one transaction, or read in one page
 _ATTEMPTS = 3  # at reading what a closing or a rotation replaces in between
 
-_WRAPPED = (
-    PERSON_KEYS.c.epoch,
-    PERSON_KEYS.c.shard,
-    PERSON_KEYS.c.key_id,
-    PERSON_KEYS.c.wrapped,
-    SHARD_KEYS.c.wrapped,
-    EPOCHS.c.wrapped,
-)
-_JOINED = PERSON_KEYS.outerjoin(
-    SHARD_KEYS, sa.and_(SHARD_KEYS.c.epoch == PERSON_KEYS.c.epoch, SHARD_KEYS.c.shard == PERSON_KEYS.c.shard)
-).outerjoin(EPOCHS, EPOCHS.c.epoch == PERSON_KEYS.c.epoch)
+_WRAPPED = (PERSON_KEYS.c.epoch, PERSON_KEYS.c.shard, PERSON_KEYS.c.key_id, PERSON_KEYS.c.wrapped)
 _SHARD, _ID = sa.bindparam("shard", type_=sa.Integer()), sa.bindparam("data_subject", type_=sa.String())
-_PERSON = (
-    sa.select(*_WRAPPED).select_from(_JOINED).where(PERSON_KEYS.c.shard == _SHARD, PERSON_KEYS.c.data_subject == _ID)
+_PERSON = sa.select(*_WRAPPED).where(PERSON_KEYS.c.shard == _SHARD, PERSON_KEYS.c.data_subject == _ID)
+_SHARD_KEY = (
+    sa.select(SHARD_KEYS.c.wrapped, SHARD_KEYS.c.under, EPOCHS.c.wrapped)
+    .join(EPOCHS, EPOCHS.c.epoch == SHARD_KEYS.c.under)
+    .where(SHARD_KEYS.c.epoch == sa.bindparam("epoch", type_=sa.Integer()), SHARD_KEYS.c.shard == _SHARD)
 )
 _PAGE = (
     sa.select(PERSON_KEYS.c.data_subject, *_WRAPPED)
-    .select_from(_JOINED)
     .where(sa.tuple_(PERSON_KEYS.c.shard, PERSON_KEYS.c.data_subject) > sa.tuple_(_SHARD, _ID))
     .where(PERSON_KEYS.c.wrapped.is_not(None))
     .order_by(PERSON_KEYS.c.shard, PERSON_KEYS.c.data_subject)
@@ -69,11 +62,13 @@ class KeyRing:
         self._database = KeyDatabase(key_engine)
         self._named = NamedKeys(provider, self._database, tenant, clock)
         self._read_person = self._database.prepared(_PERSON)
+        self._read_shard = self._database.prepared(_SHARD_KEY)
         self._keys = Hierarchy(tenant)
         self._read_page = self._database.prepared(_PAGE)
         self._people = PersonKeyCache(clock)
         self._watch = Watch(self._database, clock)
-        self._opened: dict[bytes, bytes] = {}  # wrapped epoch and shard keys -> keys: at most 4,097 an epoch
+        self._epochs: dict[bytes, bytes] = {}  # wrapped epoch keys -> keys
+        self._shards: dict[tuple[int, int], ShardOfPeople] = {}  # by epoch drawn in and shard: at most 4,096 an epoch
         self._lock = threading.Lock()
         self._maker = PersonKeyMaker(provider, self._database, self._keys, clock, self._epoch_key)
 
@@ -121,22 +116,21 @@ class KeyRing:
         """Empty the person's row, durably, and forget their keys; the second call gives the evidence of the first.
 
         Other processes forget within a second. A back-up of the key database older than this still holds the wrapped
-        keys, until the epoch they are wrapped under is closed. Raises `NotFound` where there is no row.
+        keys, until the epoch in the evidence is closed. Raises `NotFound` where there is no row.
         """
         c = PERSON_KEYS.c
         row_of = (c.shard == shard_of(data_subject), c.data_subject == data_subject)
+        read = sa.select(c.fingerprint, c.shard, c.epoch, c.destroyed_at).where(*row_of)
         with self._database.transaction() as connection:
             self._database.erase_deleted(connection)
-            emptied = connection.execute(
-                PERSON_KEYS.update()
-                .where(*row_of, c.wrapped.is_not(None))
-                .values(wrapped=None, destroyed_at=to_micros(self.clock.now()))
-            )
-            if emptied.rowcount:
+            found = connection.execute(read.with_for_update()).first()
+            if found is not None and found.destroyed_at is None:
+                now = to_micros(self.clock.now())
+                epoch = lose(connection, found.shard, found.epoch, now)
+                emptied = PERSON_KEYS.update().where(*row_of).values(wrapped=None, epoch=epoch, destroyed_at=now)
+                connection.execute(emptied)
                 self._database.raise_mark(connection, "destroyed")
-            found = connection.execute(
-                sa.select(c.fingerprint, c.shard, c.epoch, c.destroyed_at).where(*row_of)
-            ).first()
+                found = connection.execute(read).first()
         self._people.forget(data_subject)
         if found is None:
             raise NotFound("this person has no keys to destroy")
@@ -201,8 +195,7 @@ class KeyRing:
         self._people.forget(data_subject)
         if data_subject is None:
             self._named.forget()
-            with self._lock:
-                self._opened.clear()
+            self._forget_epochs()
 
     def load(self) -> None:
         """Unwrap the keys of every open epoch and every named key, in the provider's batches; makes nothing.
@@ -213,7 +206,8 @@ class KeyRing:
             statement = sa.select(EPOCHS.c.epoch, EPOCHS.c.wrapped).where(EPOCHS.c.closed_at.is_(None))
             epochs = [(row.wrapped, self._keys.epoch_context(row.epoch)) for row in connection.execute(statement)]
         for (wrapped, _), key in zip(epochs, self._provider.unwrap_many(epochs), strict=True):
-            self._opened_once(wrapped, key)
+            with self._lock:
+                self._epochs.setdefault(wrapped, key)
         self._named.load()
 
     def check(self) -> None:
@@ -283,15 +277,11 @@ class KeyRing:
         return tuple(rows[0]) if rows else None
 
     def _open(self, data_subject: str, found: tuple[Any, ...]) -> PersonKeys:
-        epoch, shard, key_id, wrapped, shard_wrapped, epoch_wrapped = found
+        epoch, shard, key_id, wrapped = found
         if wrapped is None:
             raise KeysDestroyed("the keys of this person were destroyed: nothing of theirs can be opened again")
-        if shard_wrapped is None or epoch_wrapped is None:
-            raise KeysUnavailable(
-                f"the keys of this person are under epoch {epoch}, which is closed: restore a back-up"
-            )
-        shard_key = self._shard_key(epoch, shard, shard_wrapped, epoch_wrapped)
-        both = self._keys.people(shard_key, epoch).open(data_subject, wrapped)
+        people = self._shards.get((epoch, shard)) or self._opened_shard(epoch, shard)
+        both = people.open(data_subject, wrapped)
         return PersonKeys(self.tenant, data_subject, key_id, both[:KEY_BYTES], both[KEY_BYTES:])
 
     def _forget_what_ended(self) -> None:
@@ -299,25 +289,31 @@ class KeyRing:
         if "destroyed" in changed:
             self._people.forget(None)
         if "closed" in changed:
-            with self._lock:
-                self._opened.clear()
+            self._forget_epochs()
 
-    def _opened_once(self, wrapped: bytes, key: bytes) -> bytes:
+    def _forget_epochs(self) -> None:
         with self._lock:
-            return self._opened.setdefault(wrapped, key)
+            self._epochs.clear()
+            self._shards.clear()
 
     def _epoch_key(self, epoch: int, wrapped: bytes) -> bytes:
-        key = self._opened.get(wrapped)
+        key = self._epochs.get(wrapped)
         if key is None:
-            key = self._opened_once(wrapped, self._provider.unwrap(wrapped, self._keys.epoch_context(epoch)))
+            key = self._provider.unwrap(wrapped, self._keys.epoch_context(epoch))
+            with self._lock:
+                key = self._epochs.setdefault(wrapped, key)
         return key
 
-    def _shard_key(self, epoch: int, shard: int, wrapped: bytes, epoch_wrapped: bytes) -> bytes:
-        key = self._opened.get(wrapped)
-        if key is None:
-            epoch_key = self._epoch_key(epoch, epoch_wrapped)
-            key = self._opened_once(wrapped, self._keys.open_shard(epoch_key, shard, epoch, wrapped))
-        return key
+    def _opened_shard(self, epoch: int, shard: int) -> ShardOfPeople:
+        rows = self._read_shard.rows(epoch=epoch, shard=shard)
+        if not rows or rows[0][2] is None:
+            raise KeysUnavailable(
+                f"the keys of this person are under epoch {epoch}, which is closed: restore a back-up"
+            )
+        wrapped, under, epoch_wrapped = rows[0]
+        key = self._keys.open_shard(self._epoch_key(under, epoch_wrapped), shard, under, wrapped)
+        with self._lock:
+            return self._shards.setdefault((epoch, shard), self._keys.people(key, epoch))
 
 
 def _domain(purpose: str, recipient: str | None) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from consent_gateway.database import to_micros
 from consent_gateway.errors import KeysUnavailable
 from consent_gateway.ports import Clock, KeyProvider
-from consent_gateway.protection.hierarchy import Hierarchy, fingerprint_of, shard_of
+from consent_gateway.protection.hierarchy import Hierarchy, ShardOfPeople, fingerprint_of, shard_of
 from consent_gateway.protection.key_database import KeyDatabase
 from consent_gateway.protection.material import draw_key, draw_key_id
 from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
@@ -72,49 +72,55 @@ class PersonKeyMaker:
             if not missing:
                 return
             shards = self._shards(connection, epoch, epoch_key, sorted({shard for shard, _ in missing}), now)
-            rows = [self._person_row(one, shard, epoch, shards[shard], now) for shard, one in missing]
+            rows = [_person_row(one, shard, *shards[shard], now) for shard, one in missing]
             connection.execute(self._database.insert_if_absent(PERSON_KEYS), rows)
 
     def _shards(
         self, connection: Connection, epoch: int, epoch_key: bytes, shards: Sequence[int], now: datetime
-    ) -> dict[int, bytes]:
-        """The keys of these shards in this epoch; the missing ones are made."""
-        c = SHARD_KEYS.c
-        read = sa.select(c.shard, c.wrapped).where(c.epoch == epoch, c.shard.in_(shards))
-        found = _pairs(connection, read)
+    ) -> "dict[int, tuple[int, ShardOfPeople]]":
+        """Of these shards the present keys, with the epochs they were drawn in; the missing ones are made."""
+        found = _newest(connection, shards)
         missing = [shard for shard in shards if shard not in found]
         if missing:
             fresh = [
                 {
                     "epoch": epoch,
                     "shard": shard,
+                    "under": epoch,
                     "wrapped": self._keys.wrap_shard(epoch_key, shard, epoch, draw_key()),
                     "created_at": to_micros(now),
                 }
                 for shard in missing
             ]
             connection.execute(self._database.insert_if_absent(SHARD_KEYS), fresh)
-            found = _pairs(connection, read)  # whoever was first has won
-        # Not kept in memory from here: this transaction may still be rolled back.
-        return {shard: self._keys.open_shard(epoch_key, shard, epoch, wrapped) for shard, wrapped in found.items()}
-
-    def _person_row(
-        self, data_subject: str, shard: int, epoch: int, shard_key: bytes, now: datetime
-    ) -> dict[str, object]:
-        data_key, seed = draw_key(), draw_key()
-        return {
-            "data_subject": data_subject,
-            "shard": shard,
-            "epoch": epoch,
-            "key_id": draw_key_id(),
-            "fingerprint": fingerprint_of(data_key),
-            "wrapped": self._keys.people(shard_key, epoch).wrap(data_subject, data_key + seed),
-            "created_at": to_micros(now),
-        }
+            found = _newest(connection, shards)  # whoever was first has won
+        opened: dict[int, tuple[int, ShardOfPeople]] = {}
+        for shard, (drawn, under, wrapped) in found.items():
+            if under != epoch:
+                raise KeysUnavailable(f"the key of shard {shard} is not under epoch {epoch}: restore the key database")
+            key = self._keys.open_shard(epoch_key, shard, epoch, wrapped)
+            opened[shard] = (drawn, self._keys.people(key, drawn))
+        return opened  # not kept in memory from here: this transaction may still be rolled back
 
 
-def _pairs(connection: Connection, statement: sa.Select[int, bytes]) -> dict[int, bytes]:
-    return {row[0]: row[1] for row in connection.execute(statement)}
+def _person_row(data_subject: str, shard: int, epoch: int, people: ShardOfPeople, now: datetime) -> dict[str, object]:
+    data_key, seed = draw_key(), draw_key()
+    return {
+        "data_subject": data_subject,
+        "shard": shard,
+        "epoch": epoch,
+        "key_id": draw_key_id(),
+        "fingerprint": fingerprint_of(data_key),
+        "wrapped": people.wrap(data_subject, data_key + seed),
+        "created_at": to_micros(now),
+    }
+
+
+def _newest(connection: Connection, shards: Sequence[int]) -> dict[int, tuple[int, int, bytes]]:
+    """The newest key of each of these shards that has one: in which epoch it was drawn, under which it is, wrapped."""
+    c = SHARD_KEYS.c
+    read = sa.select(c.shard, c.epoch, c.under, c.wrapped).where(c.shard.in_(shards)).order_by(c.epoch)
+    return {shard: (drawn, under, wrapped) for shard, drawn, under, wrapped in connection.execute(read)}
 
 
 def _present_epoch(connection: Connection) -> tuple[int, bytes]:

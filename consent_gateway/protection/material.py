@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from consent_gateway.errors import ProtectionRefused
-from consent_gateway.protection.primitives import KEY_BYTES, NONCE_BYTES, bind, expand
+from consent_gateway.protection.primitives import KEY_BYTES, NONCE_BYTES, Gcm, Keyed, bind, expand
 
+_CLASS = bind("class/1")
 _KEY_ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -27,11 +28,18 @@ def draw_key_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class NamedKey:
-    """A version of a key of a domain, an index or a service, and the random four-character id that tokens carry."""
+    """A version of a key of a domain, an index or a service, and the random four-character id that tokens carry.
+
+    `keyed` is the key set up for `mac`.
+    """
 
     key_id: str
     secret: bytes = field(repr=False)
     version: int = 1
+    keyed: Keyed = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keyed", Keyed(self.secret))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +53,24 @@ class KeyGrant:
     classes: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClassKey:
-    """The key under which one person's sealed fields of one key class lie; `key_id` is that of the person's keys."""
+    """The key under which one person's sealed fields of one key class lie; `key_id` is that of the person's keys.
+
+    Nobody changes one. It is not frozen, for one is made at each cold read and that would double what it costs.
+    `cipher` is the key set up for use; `associated` keeps what is authenticated with each field.
+    """
 
     tenant: str
     data_subject: str
     key_id: str
     key_class: str
     secret: bytes = field(repr=False)
+    cipher: Gcm = field(init=False, repr=False, compare=False)
+    associated: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.cipher = Gcm(self.secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +98,7 @@ class PersonKeys:
             raise ProtectionRefused(f"the key class `{key_class}` is not granted to this call: nothing may be opened")
         derived = self._derived.get(key_class)
         if derived is None:
-            secret = expand(self.data_key, bind("class/1", self.tenant, self.data_subject, key_class))
+            secret = expand(self.data_key, _CLASS + bind(self.tenant, self.data_subject, key_class))
             derived = ClassKey(self.tenant, self.data_subject, self.key_id, key_class, secret)
             self._derived[key_class] = derived
         return derived

@@ -9,7 +9,7 @@ process go on with a version that another replaced or retired. The look costs on
 import json
 import threading
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 
 import sqlalchemy as sa
@@ -32,6 +32,7 @@ FOR_GOOD: Mapping[Parts, str] = MappingProxyType(
     {
         ("service", "suppression"): "its entries are all that is left of people erased, so none can be made anew",
         ("service", "receipts"): "of receipts in people's hands there is no copy, so none could be verified again",
+        ("service", "webhook-secrets"): "webhooks' secrets are derived from it, so every receiver would refuse",
         ("service", "client-secrets"): "of clients' secrets there are only digests under it, so all would be refused",
     }
 )
@@ -61,7 +62,8 @@ class NamedKeys:
         self._tenant = tenant
         self._clock = clock
         self._read = database.prepared(_PRESENT)
-        self._seen: dict[Parts, tuple[datetime, tuple[NamedKey, ...]]] = {}  # by kind and name: when, which versions
+        # By kind and name: when, until when that is enough, which versions.
+        self._seen: dict[Parts, tuple[datetime, datetime, tuple[NamedKey, ...]]] = {}
         self._lock = threading.Lock()
 
     def key(self, kind: str, parts: Parts) -> NamedKey:
@@ -72,8 +74,8 @@ class NamedKeys:
         """Every version that is not retired, newest first; the first is made where there is none yet."""
         now = self._clock.now()
         seen = self._seen.get((kind, *parts))
-        if seen is not None and timedelta() <= now - seen[0] < LIFE:
-            return seen[1]
+        if seen is not None and seen[0] <= now < seen[1]:
+            return seen[2]
         name = _name(parts)
         rows = self._read.rows(kind=kind, name=name)
         for _attempt in range(_ATTEMPTS):
@@ -83,10 +85,10 @@ class NamedKeys:
             rows = self._read.rows(kind=kind, name=name)  # ours, or that of whoever was first
         if not rows:
             raise KeysUnavailable(f"no present {kind} key could be made: see the inventory for retired ones")
-        held = {} if seen is None else {key.key_id: key for key in seen[1]}
+        held = {} if seen is None else {key.key_id: key for key in seen[2]}
         made = tuple(held.get(row[1]) or self._opened(kind, name, *row) for row in rows)
         with self._lock:
-            self._seen[kind, *parts] = (now, made)
+            self._seen[kind, *parts] = (now, now + LIFE, made)
         return made
 
     def by_id(self, kind: str, key_id: str) -> NamedKey:
@@ -187,7 +189,7 @@ class NamedKeys:
         for row, secret in zip(rows, opened, strict=True):
             found.setdefault((row.kind, *json.loads(row.name)), []).append(NamedKey(row.key_id, secret, row.version))
         with self._lock:
-            self._seen.update({name: (now, tuple(reversed(keys))) for name, keys in found.items()})
+            self._seen.update({name: (now, now + LIFE, tuple(reversed(keys))) for name, keys in found.items()})
 
     def wrapped(self, connection: Connection) -> list[tuple[bytes, bytes]]:
         """Every key that is not retired as it is kept, with the context the provider opens it in."""

@@ -4,9 +4,10 @@ What leaves here is what may go out. Whatever is not understood, a transform, a 
 verdict that closes or tightens without saying how, raises `ProtectionRefused`, and the gateway then answers nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from consent_gateway.errors import GatewayError, ProtectionRefused
 from consent_gateway.protection.declarations import Apply, Dropped, Given, Needs, Parameters
@@ -15,7 +16,7 @@ from consent_gateway.protection.registry import REGISTRY, parameter_faults
 from consent_gateway.protection.scrub import Scrubber
 from consent_gateway.vocabulary import COMPANY, Decision, Effect, JsonValue, Obligation, Verdict
 
-_MOST_REMEMBERED = 1024  # lists of obligations; a policy has dozens
+_MOST_REMEMBERED = 1024  # plans, and lists of obligations of which a policy has dozens
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,21 @@ class _Step:
     needs: int  # the bits of its Needs: adding up flags themselves costs more than a pseudonym
 
 
-_Plan = Mapping[str, tuple[_Step, ...]]
+_Steps = Mapping[str, tuple[_Step, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one set of verdicts comes to: the steps of each open field, if any has one, and what all of them need."""
+
+    verdicts: Mapping[str, Verdict]
+    steps: _Steps
+    transforms: bool
+    needs: int
+
+
+_PERSON, _SEED = Needs.PERSON.value, Needs.SEED.value
+_DOMAIN_KEY, _TOKEN_KEY, _SCRUBBER = Needs.DOMAIN_KEY.value, Needs.TOKEN_KEY.value, Needs.SCRUBBER.value
 
 
 class Performer:
@@ -55,6 +70,7 @@ class Performer:
         self._keyring = keyring
         self._tenant = tenant
         self._steps: dict[tuple[Obligation, ...], tuple[_Step, ...]] = {}
+        self._plans: dict[int, _Plan] = {}  # by id of the verdicts, which the plan keeps alive
         self._scrubber: Scrubber | None = None  # made when an answer first needs it, for it takes a second
 
     def perform(
@@ -71,34 +87,50 @@ class Performer:
             return {}
         verdicts = decision.verdicts
         plan = self._plan(verdicts)
-        given = self._gather(plan.values(), scope) if any(plan.values()) else None
+        given = self._gather(plan.needs, scope) if plan.transforms else None
+        planned = plan.steps
         done: dict[str, JsonValue] = {}
         for name, value in values.items():
-            steps = plan.get(name)
+            steps = planned.get(name)
             if steps is not None:
                 result = _run(value, name, steps, given) if steps else value
                 if not isinstance(result, Dropped):
                     done[name] = result
             elif name not in verdicts and isinstance(value, list):
-                done[name] = [_row(name, row, plan, given) for row in _rows(name, value, plan)]
+                done[name] = [_row(name, row, planned, given) for row in _rows(name, value, planned)]
             else:
                 raise _unasked(name)
         return done
 
     def _plan(self, verdicts: Mapping[str, Verdict]) -> _Plan:
+        """The plan of these verdicts; that of a read-only mapping is remembered, for the rulebook gives it again."""
+        known = self._plans.get(id(verdicts))
+        if known is not None and known.verdicts is verdicts:
+            return known
+        plan = self._planned(verdicts)
+        if isinstance(verdicts, MappingProxyType):
+            if len(self._plans) >= _MOST_REMEMBERED:
+                self._plans.clear()
+            self._plans[id(verdicts)] = plan
+        return plan
+
+    def _planned(self, verdicts: Mapping[str, Verdict]) -> _Plan:
         """The steps of each open field; a withheld one has no place in it."""
         plan: dict[str, tuple[_Step, ...]] = {}
+        needs = 0
         for name, verdict in verdicts.items():
             effect = verdict.effect
             if effect is Effect.WITHHOLD:
                 continue
             if verdict.obligations:
-                plan[name] = self._steps.get(verdict.obligations) or self._ready(verdict.obligations)
+                plan[name] = steps = self._steps.get(verdict.obligations) or self._ready(verdict.obligations)
+                for step in steps:
+                    needs |= step.needs
             elif effect is Effect.ALLOW:
                 plan[name] = ()
             else:
                 raise ProtectionRefused(f"`{name}` may only go out protected, but the decision does not say how")
-        return plan
+        return _Plan(verdicts, plan, any(plan.values()), needs)
 
     def _ready(self, obligations: tuple[Obligation, ...]) -> tuple[_Step, ...]:
         steps = tuple(_step(obligation) for obligation in obligations)
@@ -106,15 +138,10 @@ class Performer:
             self._steps[obligations] = steps
         return steps
 
-    def _gather(self, plan: Iterable[tuple[_Step, ...]], scope: TransformScope) -> Given:
-        bits = 0
-        for steps in plan:
-            for step in steps:
-                bits |= step.needs
-        needs = Needs(bits)
+    def _gather(self, needs: int, scope: TransformScope) -> Given:
         ring, recipient = self._keyring, COMPANY if scope.recipient is None else scope.recipient
         seed, person = scope.seed, None
-        if Needs.PERSON in needs or (seed is None and Needs.SEED in needs):
+        if needs & _PERSON or (seed is None and needs & _SEED):
             person = ring.create(scope.data_subject)  # made on first use; refused where they were destroyed
             seed = person.seed
         return Given(
@@ -122,11 +149,11 @@ class Performer:
             purpose=scope.purpose,
             recipient=recipient,
             today=(scope.moment or ring.clock.now()).astimezone(UTC).date(),
-            domain=ring.domain_key(scope.purpose, recipient) if Needs.DOMAIN_KEY in needs else None,
-            token=ring.token_key(scope.purpose, recipient) if Needs.TOKEN_KEY in needs else None,
+            domain=ring.domain_key(scope.purpose, recipient) if needs & _DOMAIN_KEY else None,
+            token=ring.token_key(scope.purpose, recipient) if needs & _TOKEN_KEY else None,
             seed=seed,
             person=person,
-            scrub=self._scrubbing().scrub if Needs.SCRUBBER in needs else None,
+            scrub=self._scrubbing().scrub if needs & _SCRUBBER else None,
         )
 
     def _scrubbing(self) -> Scrubber:
@@ -149,9 +176,9 @@ def _unasked(name: str) -> ProtectionRefused:
     return ProtectionRefused(f"`{name}` came without an open verdict: the store may only answer what it is asked")
 
 
-def _rows(name: str, value: Sequence[JsonValue], plan: _Plan) -> list[dict[str, JsonValue]]:
+def _rows(name: str, value: Sequence[JsonValue], planned: _Steps) -> list[dict[str, JsonValue]]:
     """The rows of a child collection, or a refusal: the collection must have an open field, the rows be mappings."""
-    if not any(known.startswith(name + ".") for known in plan):
+    if not any(known.startswith(name + ".") for known in planned):
         raise _unasked(name)
     rows = [row for row in value if isinstance(row, dict)]
     if len(rows) != len(value):
@@ -159,11 +186,11 @@ def _rows(name: str, value: Sequence[JsonValue], plan: _Plan) -> list[dict[str, 
     return rows
 
 
-def _row(collection: str, row: Mapping[str, JsonValue], plan: _Plan, given: Given | None) -> dict[str, JsonValue]:
+def _row(collection: str, row: Mapping[str, JsonValue], planned: _Steps, given: Given | None) -> dict[str, JsonValue]:
     done: dict[str, JsonValue] = {}
     for column, value in row.items():
         name = f"{collection}.{column}"
-        steps = plan.get(name)
+        steps = planned.get(name)
         if steps is None:
             raise _unasked(name)
         result = _run(value, name, steps, given)

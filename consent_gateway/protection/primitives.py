@@ -4,12 +4,12 @@ Each wrapper fixes the algorithm and the shape of its bytes, and is proved with 
 (tests/vectors). Nothing here knows what a key is for or draws anything at random: keys, nonces and contexts come in.
 """
 
-import hmac
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 from ffx import FF1
@@ -23,6 +23,9 @@ except ImportError:
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+_SHA256 = SHA256()
+_SMALL = 256
+_SIZES = tuple(size.to_bytes(4, "big") for size in range(_SMALL))  # looked up: most parts are short
 FF1_LEAST = 1_000_000
 """The fewest texts FF1 may choose from (NIST SP 800-38G revision 1, second draft, section 5)."""
 
@@ -32,18 +35,44 @@ def bind(*parts: str | int | bytes) -> bytes:
     out: list[bytes] = []
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode()
-        out += (len(raw).to_bytes(4, "big"), raw)
+        size = len(raw)
+        out += (_SIZES[size] if size < _SMALL else size.to_bytes(4, "big"), raw)
     return b"".join(out)
 
 
-def mac(key: bytes, message: bytes) -> bytes:
+class Keyed:
+    """HMAC-SHA-256 (RFC 2104) under one key that is used again: setting a key up costs twice what one message does."""
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = HMAC(key, _SHA256)
+
+    def mac(self, message: bytes) -> bytes:
+        """What `mac` gives under the key."""
+        one = self._keyed.copy()
+        one.update(message)
+        return one.finalize()
+
+    def expand(self, info: bytes) -> bytes:
+        """What `expand` gives under the key: 32 bytes, which are one block of HKDF-Expand (RFC 5869 2.3)."""
+        return self.mac(info + b"\x01")
+
+
+def mac(key: bytes | Keyed, message: bytes) -> bytes:
     """HMAC-SHA-256 (RFC 2104, vectors RFC 4231): 32 bytes."""
-    return hmac.digest(key, message, "sha256")
+    if isinstance(key, Keyed):
+        return key.mac(message)
+    once = HMAC(key, _SHA256)
+    once.update(message)
+    return once.finalize()
 
 
 def expand(key: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
     """HKDF-Expand with SHA-256 (RFC 5869 2.3). `key` must be uniformly random already, so nothing is extracted."""
-    return HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(key)
+    if length == KEY_BYTES:  # one block, which is what nearly every key is
+        return mac(key, info + b"\x01")
+    return HKDFExpand(algorithm=_SHA256, length=length, info=info).derive(key)
 
 
 def wrap_key(wrapping_key: bytes, key: bytes) -> bytes:
@@ -59,19 +88,38 @@ def unwrap_key(wrapping_key: bytes, wrapped: bytes) -> bytes:
         raise KeysUnavailable("a wrapped key does not open under this key: restore the key database") from error
 
 
+class Gcm:
+    """AES-256-GCM (NIST SP 800-38D) under one key that is used again: setting a key up costs more than one opening."""
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def encrypt(self, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+        """Nonce, ciphertext, 16 bytes of tag. `nonce` is 12 fresh random bytes."""
+        return nonce + self._cipher.encrypt(nonce, plaintext, associated)
+
+    def decrypt(self, sealed: bytes, associated: bytes) -> bytes:
+        """Undo `encrypt`; raises `KeysUnavailable` for another key, other associated data or a changed byte."""
+        if len(sealed) < NONCE_BYTES + 16:
+            raise KeysUnavailable("a sealed value is too short to be one")
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
+        except InvalidTag as error:
+            raise KeysUnavailable(
+                "a sealed value does not open here: it was altered, moved, or its key is gone"
+            ) from error
+
+
 def gcm_encrypt(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
-    """AES-256-GCM (NIST SP 800-38D): nonce, ciphertext, 16 bytes of tag. `nonce` is 12 fresh random bytes."""
-    return nonce + AESGCM(key).encrypt(nonce, plaintext, associated)
+    """`Gcm.encrypt` under a key that is used once."""
+    return Gcm(key).encrypt(nonce, plaintext, associated)
 
 
 def gcm_decrypt(key: bytes, sealed: bytes, associated: bytes) -> bytes:
-    """Undo `gcm_encrypt`; raises `KeysUnavailable` for another key, other associated data or a changed byte."""
-    if len(sealed) < NONCE_BYTES + 16:
-        raise KeysUnavailable("a sealed value is too short to be one")
-    try:
-        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
-    except InvalidTag as error:
-        raise KeysUnavailable("a sealed value does not open here: it was altered, moved, or its key is gone") from error
+    """Undo `gcm_encrypt`; raises as `Gcm.decrypt` does."""
+    return Gcm(key).decrypt(sealed, associated)
 
 
 def siv_encrypt(key: bytes, plaintext: bytes, associated: Sequence[bytes]) -> bytes:

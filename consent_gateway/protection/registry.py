@@ -53,19 +53,19 @@ def _pseudonym_of_person(value: JsonValue, _field: str, given: Given, _parameter
     if value is None:
         return None
     domain = given.domain_key()
-    return pseudonyms.pseudonym_of_person(given.person_seed(), domain.secret, domain.key_id, given.tenant)
+    return pseudonyms.pseudonym_of_person(given.person_seed(), domain.keyed, domain.key_id, given.tenant)
 
 
 def _alias_of_person(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
     if value is None:
         return None
     domain = given.domain_key()
-    return pseudonyms.alias_of_person(given.person_seed(), domain.secret, domain.key_id, given.tenant)
+    return pseudonyms.alias_of_person(given.person_seed(), domain.keyed, domain.key_id, given.tenant)
 
 
 def _pseudonym_of_value(value: JsonValue, field: str, given: Given, _parameters: Parameters) -> JsonValue:
     domain = given.domain_key()
-    return pseudonyms.pseudonym_of_value(value, field, domain.secret, domain.key_id, given.tenant)
+    return pseudonyms.pseudonym_of_value(value, field, domain.keyed, domain.key_id, given.tenant)
 
 
 def _stable_token(value: JsonValue, field: str, given: Given, parameters: Parameters) -> JsonValue:
@@ -97,7 +97,7 @@ def _fpe_alnum(value: JsonValue, field: str, given: Given, _parameters: Paramete
 
 
 def _date_shift(value: JsonValue, _field: str, given: Given, _parameters: Parameters) -> JsonValue:
-    days = dates.shift_of_person(given.person_seed(), given.domain_key().secret, given.tenant)
+    days = dates.shift_of_person(given.person_seed(), given.domain_key().keyed, given.tenant)
     return dates.date_shift(value, days)
 
 
@@ -141,32 +141,55 @@ _FPE_STYLE = Parameter("phone: an international number behind +999", words=("pla
 _CELL = Parameter("the fewest people a cell may show", least=2, most=1000, default=aggregate.K)
 _TOTAL = Parameter("the member of a mapping that holds its total", default="total")
 
+_TEXT = frozenset({"string"})
+_TIMES = frozenset({"date", "datetime", "timestamp"})
+_NUMBERS = frozenset({"integer", "number", "float"})
+_OTHERS = frozenset({"boolean", "object"})
+DATA_TYPES = _TEXT | _TIMES | _NUMBERS | _OTHERS
+"""The data types of the catalogue that are compared with what a transform reads; any other is not judged."""
+
 _MASKS_AND_BANDS = (
     Transform(
         "mask",
         "hides all or most of a string; what is not a string becomes null",
         _mask,
         {"style": _MASK_STYLE, "keep": _KEEP_LAST},
+        reads=_TEXT | _TIMES,
     ),
     Transform(
-        "generalise.age_band", "age or birth date to a band of years", _age_band, {"width": _WIDTH}, keeps_type=False
+        "generalise.age_band",
+        "age or birth date to a band of years",
+        _age_band,
+        {"width": _WIDTH},
+        keeps_type=False,
+        reads=_TEXT | _TIMES | {"integer"},
     ),
-    Transform("generalise.zip3", "postal code to its area", _zip3, {"keep": _KEEP_ZIP}),
-    Transform("generalise.geo", "coordinates to a grid", _geo, {"decimals": _DECIMALS}),
-    Transform("generalise.amount", "number to the lower bound of its band", _amount, {"step": _STEP}),
-    Transform("generalise.time", "time to its year, quarter, month, week, day or hour", _time, {"unit": _UNIT}),
-    Transform("ip.truncate", "IP address to its network: /24 of IPv4, /48 of IPv6", _ip),
+    Transform("generalise.zip3", "postal code to its area", _zip3, {"keep": _KEEP_ZIP}, reads=_TEXT),
+    Transform("generalise.geo", "coordinates to a grid", _geo, {"decimals": _DECIMALS}, reads=_NUMBERS | {"object"}),
+    Transform(
+        "generalise.amount", "number to the lower bound of its band", _amount, {"step": _STEP}, reads=_TEXT | _NUMBERS
+    ),
+    Transform(
+        "generalise.time",
+        "time to its year, quarter, month, week, day or hour",
+        _time,
+        {"unit": _UNIT},
+        reads=_TEXT | _TIMES,
+    ),
+    Transform("ip.truncate", "IP address to its network: /24 of IPv4, /48 of IPv6", _ip, reads=_TEXT),
     Transform(
         "date.shift",
         "date moved by -30 to 30 days, the same for all dates of a person in one domain",
         _date_shift,
         needs=Needs.DOMAIN_KEY | Needs.SEED,
+        reads=_TEXT | _TIMES,
     ),
     Transform(
         "text.scrub",
         "free text without e-mail and IP addresses, phone, card and account numbers, and links; finds no names",
         _scrub,
         needs=Needs.SCRUBBER,
+        reads=_TEXT,
         needs_extra=_extra_of_scrub,
     ),
     Transform("aggregate.k", "counts without the cells that tell of few", _aggregate, {"k": _CELL, "total": _TOTAL}),
@@ -227,6 +250,7 @@ _NAMES_AND_TOKENS = (
         needs=Needs.TOKEN_KEY,
         reversal=Reversal.BY_KEY,
         unlinkable=(Condition.DISTINCT, Condition.ONE_SHAPE),
+        reads=_TEXT,
     ),
     Transform(
         "fpe.alnum",
@@ -235,6 +259,7 @@ _NAMES_AND_TOKENS = (
         needs=Needs.TOKEN_KEY,
         reversal=Reversal.BY_KEY,
         unlinkable=(Condition.DISTINCT, Condition.ONE_SHAPE),
+        reads=_TEXT,
     ),
     Transform(
         "constant",
@@ -274,3 +299,18 @@ def parameter_faults(transform: str, parameters: Mapping[str, object]) -> tuple[
         elif parameter.default is None:
             faults.append(f"`{transform}` needs its parameter `{name}`: give it")
     return tuple(faults)
+
+
+def type_fault(transform: str, data_type: str) -> str | None:
+    """What is wrong with a transform of a field of this data type, in a sentence for a policy's findings; None if not.
+
+    A type that the catalogue gives and nobody here knows is not judged.
+    """
+    known = REGISTRY.get(transform)
+    if known is None or known.reads is None or data_type not in DATA_TYPES or data_type in known.reads:
+        return None
+    fitting = ", ".join(sorted(known.reads))
+    return (
+        f"`{transform}` does not fit a field of data type `{data_type}`: it reads {fitting}; choose another transform,"
+        " or correct `data_type`"
+    )

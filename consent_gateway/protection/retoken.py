@@ -118,8 +118,8 @@ class Retokener:
         for person in self._keyring.everybody():
             for kind, old in names.keys.items():
                 name = _NAMES[kind[0]]
-                for place in names.places.get(name(person.seed, old.secret, old.key_id, self._tenant), ()):
-                    found[place] = name(person.seed, new.secret, new.key_id, self._tenant)
+                for place in names.places.get(name(person.seed, old.keyed, old.key_id, self._tenant), ()):
+                    found[place] = name(person.seed, new.keyed, new.key_id, self._tenant)
 
 
 class _Names:

@@ -84,7 +84,7 @@ class Reverser:
         wanted = (text.lower() if alias else text).encode()
         name = alias_of_person if alias else pseudonym_of_person
         for person in self._keyring.everybody():
-            made = name(person.seed, domain.secret, domain.key_id, self._tenant)
+            made = name(person.seed, domain.keyed, domain.key_id, self._tenant)
             if hmac.compare_digest(made.encode(), wanted):
                 return person.data_subject
         raise KeysUnavailable("no person with keys has this pseudonym: theirs were destroyed, or it was never made")

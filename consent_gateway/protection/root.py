@@ -24,7 +24,7 @@ State = Mapping[str, Any]
 
 
 class RootSteps:
-    """The steps of one run. `folder` takes its back-up; `remove_dead` has older back-ups deleted at the end."""
+    """The steps of one run. `folder` takes its back-up; its state says by `remove_dead` whether older ones go."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class RootSteps:
         self._folder = folder
         self._progress = progress
 
-    def first(self, entry_id: str, *, remove_dead: bool) -> State:
+    def first(self, entry_id: str) -> State:
         """What a run begins with. Raises `SettingsRefused` or `Conflict`, changing nothing, where it must not begin."""
         versions = list(self._provider.versions())  # refuses a copy that is missing or another
         if self._provider.describe().root_kept is RootKept.ONCE:
@@ -67,7 +67,6 @@ class RootSteps:
             "epoch_before": epoch,
             "versions_before": versions,
             "destroyed_before": before,
-            "remove_dead": remove_dead,
         }
 
     def rotate(self, job: Job) -> State:

@@ -11,12 +11,13 @@ from operator import itemgetter
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 
+from consent_gateway.errors import KeysUnavailable
 from consent_gateway.protection.hierarchy import SHARDS
-from consent_gateway.protection.tables import PERSON_KEYS
+from consent_gateway.protection.tables import PERSON_KEYS, SHARD_KEYS
 
+_WRAPPED_BYTES = 72  # a person's data key and seed as they are kept
 _BLOCK = 32  # shards read at a time: of ten million people about 78,000 rows
 
 RawRow = tuple[Any, ...]
@@ -33,19 +34,25 @@ _REWRAP_ONE = (
     )
     .values(wrapped=sa.bindparam("new"), epoch=sa.bindparam("to_epoch"))
 )
-_ARRAYS = (
-    sa.func.unnest(
-        sa.bindparam("whose", type_=postgresql.ARRAY(sa.Text)),
-        sa.bindparam("old", type_=postgresql.ARRAY(sa.LargeBinary)),
-        sa.bindparam("new", type_=postgresql.ARRAY(sa.LargeBinary)),
-    )
-    .table_valued(sa.column("whose", sa.Text), sa.column("old", sa.LargeBinary), sa.column("new", sa.LargeBinary))
+# PostgreSQL takes all rows of a shard in one statement: the ids as one text, the wrapped keys, which are all of one
+# length, as one byte string each. Arrays would have to be written out as text, an element at a time.
+_IDS = (
+    sa.func.unnest(sa.func.string_to_array(sa.bindparam("whose", type_=sa.Text), ","))
+    .table_valued("whose", with_ordinality="place")
     .render_derived(name="given")
 )
+_AT = (sa.cast(_IDS.c.place, sa.Integer) - 1) * _WRAPPED_BYTES + 1
 _REWRAP_MANY = (
     sa.update(PERSON_KEYS)
-    .where(_p.shard == sa.bindparam("of_shard"), _p.data_subject == _ARRAYS.c.whose, _p.wrapped == _ARRAYS.c.old)
-    .values(wrapped=_ARRAYS.c.new, epoch=sa.bindparam("to_epoch"))
+    .where(
+        _p.shard == sa.bindparam("of_shard"),
+        _p.data_subject == _IDS.c.whose,
+        _p.wrapped == sa.func.substring(sa.bindparam("old", type_=sa.LargeBinary), _AT, _WRAPPED_BYTES),
+    )
+    .values(
+        wrapped=sa.func.substring(sa.bindparam("new", type_=sa.LargeBinary), _AT, _WRAPPED_BYTES),
+        epoch=sa.bindparam("to_epoch"),
+    )
 )
 
 
@@ -57,14 +64,28 @@ def rewrap_rows(connection: Connection, shard: int, epoch: int, changes: Sequenc
     if not changes:
         return
     if connection.dialect.name == "postgresql":  # one statement; there an `executemany` is a message for every row
-        people, old, new = (list(column) for column in zip(*changes, strict=True))
-        text, _ = _compiled(connection, _REWRAP_MANY)
-        given = {"of_shard": shard, "whose": people, "old": old, "new": new, "to_epoch": epoch}
-        connection.exec_driver_sql(text, given)
+        people, old, new = zip(*changes, strict=True)
+        if any(len(one) != _WRAPPED_BYTES for one in (*old, *new)):
+            raise KeysUnavailable(f"a wrapped key in shard {shard} has not the length of one: restore its row")
+        compiled = _REWRAP_MANY.compile(dialect=connection.dialect)
+        given = {"of_shard": shard, "whose": ",".join(people), "old": b"".join(old), "new": b"".join(new)}
+        connection.exec_driver_sql(str(compiled), {**compiled.params, **given, "to_epoch": epoch})
         return
     text, order = _compiled(connection, _REWRAP_ONE)
     in_order = itemgetter(*map(_GIVEN.index, order))
     connection.exec_driver_sql(text, [in_order((shard, whose, old, new, epoch)) for whose, old, new in changes])
+
+
+def lose(connection: Connection, shard: int, epoch: int, at: int) -> int:
+    """Note that somebody under this key of a shard is erased, so that the next closing draws another in its place.
+
+    Returns the epoch that the shard's key is under: once that is closed no back-up opens what it has wrapped. Held
+    until the transaction ends, so that no closing begins in between.
+    """
+    s = SHARD_KEYS.c
+    lost = sa.update(SHARD_KEYS).where(s.epoch == epoch, s.shard == shard).values(lost_at=at).returning(s.under)
+    under = connection.execute(lost).scalar_one_or_none()
+    return epoch if under is None else under  # a key that is gone cannot be lost
 
 
 def living_of_shard(connection: Connection, shard: int, epoch: int) -> list[RawRow]:

@@ -50,12 +50,12 @@ class Sealing:
     ) -> dict[str, JsonValue]:
         turned = dict(values)
         one = _Turning(data_subject, grant, turn, fetch)
-        for name in self._classes.keys() & values.keys():
-            turned[name] = one.value(values[name], name, self._classes[name])
-        for name in self._collections & values.keys():
-            rows = values[name]
-            if isinstance(rows, list):
-                turned[name] = [self._row(name, row, one) for row in rows]
+        for name, value in values.items():
+            key_class = self._classes.get(name)
+            if key_class is not None:
+                turned[name] = one.value(value, name, key_class)
+            elif isinstance(value, list) and name in self._collections:
+                turned[name] = [self._row(name, row, one) for row in value]
         return turned
 
     def _row(self, collection: str, row: JsonValue, one: "_Turning") -> JsonValue:

@@ -16,15 +16,20 @@ EPOCHS = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("superseded_at", sa.BigInteger),  # from here on nothing new is wrapped under it
     sa.Column("closed_at", sa.BigInteger),  # from here on nothing opens under it
+    # The mark `destroyed` when it was opened: once every epoch before is closed, no back-up opens any of these.
+    sa.Column("destroyed", sa.BigInteger, nullable=False, server_default="0"),
 )
 
 SHARD_KEYS = sa.Table(
     "shard_keys",
     KEY_METADATA,
+    # The epoch it was drawn in; it goes on through later ones as long as nobody under it is erased.
     sa.Column("epoch", sa.Integer, sa.ForeignKey("key_epochs.epoch"), primary_key=True, autoincrement=False),
     sa.Column("shard", sa.Integer, primary_key=True, autoincrement=False),  # 0 to 4095
-    sa.Column("wrapped", sa.LargeBinary, nullable=False),  # AES-KW under a key derived from the epoch's
+    sa.Column("under", sa.Integer, sa.ForeignKey("key_epochs.epoch"), nullable=False),  # the epoch that wraps it now
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),  # AES-KW under a key derived from that epoch's
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("lost_at", sa.BigInteger),  # somebody under it was erased: the next closing draws another in its place
 )
 
 # The shard leads the key, so that the people of one shard are neighbours on disk and a closing goes through the table
@@ -34,7 +39,8 @@ PERSON_KEYS = sa.Table(
     KEY_METADATA,
     sa.Column("shard", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("data_subject", sa.String(32), primary_key=True),
-    sa.Column("epoch", sa.Integer, nullable=False),  # for a destroyed key the one it was last wrapped under
+    # That of the shard key it is wrapped under; of a destroyed key the epoch at whose closing old back-ups lose it.
+    sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("key_id", sa.String(4), nullable=False),  # random; written in every value sealed under the data key
     sa.Column("fingerprint", sa.String(32), nullable=False),  # one-way mark of the data key, for certificates
     sa.Column("wrapped", sa.LargeBinary),  # AES-KW of data key and seed; null once destroyed

@@ -8,18 +8,18 @@ tests/vectors).
 Bodies are base64url. Those of alias addresses are base 32 before `@relay.invalid`, for mail systems change case.
 """
 
-import binascii
-import hashlib
 import re
-from base64 import b32decode, b32encode, urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
+from base64 import b32decode, b32encode
+from binascii import a2b_base64, b2a_base64
 from enum import StrEnum
+from hashlib import sha256
+from typing import NamedTuple
 
 from consent_gateway.errors import ProtectionRefused
 
 RELAY = "@relay.invalid"
 """Ends every alias address; `.invalid` is reserved (RFC 2606), so no mail to one is ever delivered."""
-_SHAPE = re.compile(r"([a-z]{2})([1-9][0-9]?)\.([a-z2-7]{4})\.([A-Za-z0-9_-]+)")
+_HEAD = re.compile(r"([a-z]{2}[1-9][0-9]?)\.([a-z2-7]{4})\.")
 _START = re.compile(r"[a-z]{2}[0-9]{1,2}\.[a-z2-7]{4}\.", re.IGNORECASE)
 _CHECK = 4
 
@@ -43,11 +43,14 @@ REFUSED_VERSION = {
     (TokenKind.DETERMINISTIC, 1): "this token does not hide the length of its value: have a new one made",
 }
 """Format versions that were written once and are read no more: why, and the mend."""
-_KINDS = {kind.value: kind for kind in TokenKind}
+_WORDS = {kind: f"{kind.value}{version}" for kind, version in PRESENT_VERSION.items()}
+_READ = {word: (kind, PRESENT_VERSION[kind]) for kind, word in _WORDS.items()}
+_REFUSED = {f"{kind.value}{version}": why for (kind, version), why in REFUSED_VERSION.items()}
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token taken apart; `body` is raw bytes."""
 
     kind: TokenKind
@@ -58,8 +61,8 @@ class Token:
 
 def write(kind: TokenKind, key_id: str, body: bytes) -> str:
     """The text of a token in the present format of its kind."""
-    text = f"{kind.value}{PRESENT_VERSION[kind]}.{key_id}.{_encoded(kind, body)}"
-    return text + _check(kind, text) + (RELAY if kind is TokenKind.EMAIL_ALIAS else "")
+    text = f"{_WORDS[kind]}.{key_id}.".encode() + _encoded(kind, body)
+    return (text + _check(kind, text)).decode() + (RELAY if kind is TokenKind.EMAIL_ALIAS else "")
 
 
 def parse(text: str) -> Token:
@@ -68,25 +71,24 @@ def parse(text: str) -> Token:
     An alias address is read in any case of its letters.
     """
     bare = text
-    alias = text.lower().endswith(RELAY)
+    alias = text[-len(RELAY) :].lower() == RELAY
     if alias and text.isascii():
-        bare = text.lower().removesuffix(RELAY)
-    found = _SHAPE.fullmatch(bare)
-    if found is None or len(found[4]) <= _CHECK:
+        bare = text[: -len(RELAY)].lower()
+    found = _HEAD.match(bare)
+    if found is None or len(bare) <= found.end() + _CHECK or not bare.isascii():
         raise ProtectionRefused("this is not a token of the gateway: send it exactly as it was handed out")
-    kind_word, version_word, key_id, rest = (found[group] for group in range(1, 5))
-    kind = _KINDS.get(kind_word)
-    if kind is not None and (kind, int(version_word)) in REFUSED_VERSION:
-        raise ProtectionRefused(REFUSED_VERSION[kind, int(version_word)])
-    if kind is None or int(version_word) != PRESENT_VERSION[kind]:
-        raise ProtectionRefused(f"no token format `{kind_word}{version_word}` is known: update the gateway")
-    if alias is not (kind is TokenKind.EMAIL_ALIAS) or _check(kind, bare[:-_CHECK]) != bare[-_CHECK:]:
+    word, key_id = found.groups()
+    if word not in _READ:
+        raise ProtectionRefused(_REFUSED.get(word) or f"no token format `{word}` is known: update the gateway")
+    kind, version = _READ[word]
+    raw = bare.encode()
+    if alias is not (kind is TokenKind.EMAIL_ALIAS) or _check(kind, raw[:-_CHECK]) != raw[-_CHECK:]:
         raise ProtectionRefused("the check characters of a token do not match: send it exactly as it was handed out")
-    encoded = rest[:-_CHECK]
+    encoded = raw[found.end() : -_CHECK]
     body = _decoded(kind, encoded)
-    if _encoded(kind, body) != encoded:  # unused bits set: a second text for the same bytes
+    if _encoded(kind, body) != encoded:  # a second text for the same bytes: unused bits set, foreign characters
         raise ProtectionRefused("the body of a token is not canonical: send it exactly as it was handed out")
-    return Token(kind, int(version_word), key_id, body)
+    return Token(kind, version, key_id, body)
 
 
 def looks_like_token(text: str) -> bool:
@@ -94,20 +96,25 @@ def looks_like_token(text: str) -> bool:
     return _START.match(text) is not None
 
 
-def _check(kind: TokenKind, text: str) -> str:
-    return _encoded(kind, hashlib.sha256(text.encode()).digest()[:3])[:_CHECK]
+def _check(kind: TokenKind, text: bytes) -> bytes:
+    mark = sha256(text).digest()[:3]  # 24 bits: four characters of base 64, and cut to as many of base 32
+    return _encoded(kind, mark)[:_CHECK] if kind is TokenKind.EMAIL_ALIAS else _base64(mark)
 
 
-def _encoded(kind: TokenKind, body: bytes) -> str:
+def _encoded(kind: TokenKind, body: bytes) -> bytes:
     if kind is TokenKind.EMAIL_ALIAS:
-        return b32encode(body).decode().rstrip("=").lower()
-    return urlsafe_b64encode(body).rstrip(b"=").decode()
+        return b32encode(body).rstrip(b"=").lower()
+    return _base64(body).rstrip(b"=")
 
 
-def _decoded(kind: TokenKind, encoded: str) -> bytes:
+def _base64(body: bytes) -> bytes:
+    return b2a_base64(body, newline=False).translate(_TO_URL_SAFE)
+
+
+def _decoded(kind: TokenKind, encoded: bytes) -> bytes:
     try:
         if kind is TokenKind.EMAIL_ALIAS:
-            return b32decode(encoded.upper() + "=" * (-len(encoded) % 8))
-        return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-    except binascii.Error as error:
+            return b32decode(encoded.upper() + b"=" * (-len(encoded) % 8))
+        return a2b_base64(encoded.translate(_FROM_URL_SAFE) + b"=" * (-len(encoded) % 4))
+    except ValueError as error:  # binascii's own error among them
         raise ProtectionRefused("the body of a token is not base64url: send it exactly as it was handed out") from error

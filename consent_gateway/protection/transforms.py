@@ -13,8 +13,26 @@ from consent_gateway.vocabulary import JsonValue
 HIDDEN = "***"
 """Stands for any number of hidden characters, so that not even their number is told."""
 
-_SPARSE_ZIP3 = (  # areas under 20,000 people in the 2000 census: US HHS guidance on 45 CFR 164.514(b)(2)(i)(B)
-    "036 059 063 102 203 556 692 790 821 823 830 831 878 879 884 890 893"
+_SPARSE_ZIP3 = frozenset(  # areas under 20,000 people in the 2000 census: US HHS guidance on 45 CFR 164.514(b)(2)(i)(B)
+    [
+        "036",
+        "059",
+        "063",
+        "102",
+        "203",
+        "556",
+        "692",
+        "790",
+        "821",
+        "823",
+        "830",
+        "831",
+        "878",
+        "879",
+        "884",
+        "890",
+        "893",
+    ]
 )
 _COORDINATES = {"lat": 90, "latitude": 90, "lon": 180, "lng": 180, "longitude": 180}
 
@@ -30,7 +48,7 @@ def mask(value: JsonValue, style: str, keep: int) -> JsonValue:
         return None
     if style in ("phone", "keep_last"):
         shown = str.isdigit if style == "phone" else str.isalnum
-        return _mask_end("".join(c for c in value if shown(c)), 2 if style == "phone" else keep)
+        return _mask_end("".join(filter(shown, value)), 2 if style == "phone" else keep)
     if style == "email":
         return _mask_email(value)
     if style == "name":
@@ -57,11 +75,11 @@ def zip_area(value: JsonValue, keep: int) -> JsonValue:
     """
     if not isinstance(value, str):
         return None
-    code = "".join(c for c in value.upper() if c.isalnum())
+    code = "".join(filter(str.isalnum, value.upper()))
     if len(code) == 9 and code.isdigit():
         code = code[:5]  # ZIP+4
     kept = code[: max(0, min(keep, len(code) - 2))]
-    if len(code) == 5 and code.isdigit() and code[:3] in _SPARSE_ZIP3.split():
+    if len(code) == 5 and code.isdigit() and code[:3] in _SPARSE_ZIP3:
         kept = "000"
     return kept + "**" if kept else HIDDEN
 

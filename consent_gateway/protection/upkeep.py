@@ -67,10 +67,17 @@ class KeyUpkeep:
         self._jobs = Jobs(self._database, clock)
 
     def close_epoch(
-        self, folder: Path, progress: Progress, *, remove_dead: bool = False, at: At = unhindered
+        self,
+        folder: Path,
+        progress: Progress,
+        *,
+        remove_dead: bool = False,
+        every_shard: bool = False,
+        at: At = unhindered,
     ) -> KeyEvidence:
         """Make every older back-up of the key table useless for those erased, and keep everybody living.
 
+        With `every_shard` all shards get fresh keys, as after a leak, and not only those that lost somebody.
         Cut off anywhere, it goes on when it is called again. Raises `Conflict` while another job runs,
         `SettingsRefused` where the root is on one disk only, `InputRefused` where `folder` cannot take a back-up.
         """
@@ -93,7 +100,8 @@ class KeyUpkeep:
             ("retired", root.retire),
             ("dropped", epoch.drop_old),
         ]
-        return self._run(CLOSE_EPOCH, root, steps, folder, remove_dead=remove_dead, at=at)
+        asked = {"remove_dead": remove_dead, "every_shard": every_shard}
+        return self._run(CLOSE_EPOCH, root, steps, folder, asked, at)
 
     def rotate_root(
         self, folder: Path, progress: Progress, *, remove_dead: bool = False, at: At = unhindered
@@ -110,7 +118,7 @@ class KeyUpkeep:
             ("retired", root.retire),
             ("listed", root.list_back_up),
         ]
-        return self._run(ROTATE_ROOT, root, steps, folder, remove_dead=remove_dead, at=at)
+        return self._run(ROTATE_ROOT, root, steps, folder, {"remove_dead": remove_dead}, at)
 
     def back_up(self, folder: Path, progress: Progress) -> Backup:
         """A verified back-up of the key table in a new file of `folder`. Raises `Conflict` while a job is unfinished,
@@ -149,13 +157,11 @@ class KeyUpkeep:
             progress=progress,
         )
 
-    def _run(
-        self, work: str, root: RootSteps, steps: list[Step], folder: Path, *, remove_dead: bool, at: At
-    ) -> KeyEvidence:
+    def _run(self, work: str, root: RootSteps, steps: list[Step], folder: Path, asked: State, at: At) -> KeyEvidence:
         _refuse_unusable(folder)
 
         def first() -> State:
-            return root.first(new_id("key", self._clock.now()), remove_dead=remove_dead)
+            return {**root.first(new_id("key", self._clock.now())), **asked}
 
         def account(job: Job) -> State:
             self._account(self._evidence(job))

@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from consent_gateway.consent.receipt_verify import Form, public_jwk, signed_file, verify_receipt
+from consent_gateway.consent.receipt_verify import Form, genuine, public_jwk, signed_file
 from consent_gateway.rights.plan_model import FieldPlan, Leftover, fields_of, leftover_of
 from consent_gateway.shredding import Shredded
 
@@ -125,4 +125,4 @@ class Certificates:
 
 def verify_certificate(file: bytes, jwks: Mapping[str, Any]) -> dict[str, Any]:
     """The certificate of a file that one of the keys of this set signed. Raises `ReceiptInvalid`."""
-    return verify_receipt(file, jwks, CERTIFICATE)
+    return genuine(file, jwks, CERTIFICATE)

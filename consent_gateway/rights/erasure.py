@@ -86,6 +86,7 @@ class Erasing:
         sealer: Sealer,
         closing: Closing,
         clock: Clock,
+        announce_in: ledger.Announce,
         region: str | None = None,
         opened: Callable[[str], Opened] = lambda _person: lambda _collection, _row: {},
         at: At = lambda _step: None,
@@ -97,6 +98,7 @@ class Erasing:
         self._sealer = sealer
         self._closing = closing
         self._clock = clock
+        self._announce_in = announce_in
         self._region = region
         self._opened = opened
         self._at = at
@@ -350,7 +352,9 @@ class Erasing:
     ) -> None:
         evidence = Evidence(channel=_CHANNEL, how="api", recorded_by=by, reference=request_id)
         event = NewConsentEvent(data_subject, ANY_PURPOSE, kind, now, evidence)
-        record_in(connection, event_entry(ledger.record(connection, event, now=now)))
+        committed = ledger.record(connection, event, now=now)
+        record_in(connection, event_entry(committed))
+        self._announce_in(connection, (committed,))
 
 
 def _of_step(erasure: Erasure, position: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -3,7 +3,7 @@
 from marshmallow import INCLUDE, Schema, fields, validate
 
 from consent_gateway.callers.registry import Scope
-from consent_gateway.vocabulary import ChoiceStatus, Effect, EventKind, Reason
+from consent_gateway.vocabulary import FREQUENCIES, ChoiceStatus, Effect, EventKind, Reason
 from consent_gateway.web.fields import Anything, Moment
 from consent_gateway.web.schemas import Strict
 
@@ -90,6 +90,8 @@ class ChoiceSchema(Strict):
     opted_out = fields.Boolean(required=True)
     opted_in_again = fields.Boolean(required=True)
     unsubscribed = fields.Boolean(required=True)
+    paused_until = Moment(required=True, allow_none=True)
+    frequency = fields.String(required=True, allow_none=True, validate=validate.OneOf(FREQUENCIES))
     event_id = fields.String(required=True, allow_none=True)
 
 
@@ -152,6 +154,7 @@ class EventSchema(Strict):
     recorded_at = Moment(required=True)
     occurred_at = Moment(required=True)
     valid_until = Moment(required=True, allow_none=True)
+    frequency = fields.String(required=True, allow_none=True)
     purpose = fields.String(required=True, allow_none=True)
     kind = fields.String(required=True, validate=validate.OneOf([kind.value for kind in EventKind]))
     evidence = fields.Nested(GivenEvidenceSchema, required=True)

@@ -9,9 +9,13 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    changes,
+    confirmations,
+    consent_forms,
     consents,
     customers,
     decisions,
+    evidence,
     officers,
     receipts,
     reidentifications,
@@ -22,11 +26,11 @@ from consent_gateway.web.api import (
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
-from consent_gateway.web.customer import outbox_page, sign_in, unsubscribing
+from consent_gateway.web.customer import confirming, outbox_page, sign_in, unsubscribing
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
-from consent_gateway.web.preferences import answering, reading, routes
+from consent_gateway.web.preferences import answering, embedded, reading, routes
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -36,17 +40,22 @@ OPERATIONS: tuple[Operation, ...] = (
     *consents.OPERATIONS,
     *signals.OPERATIONS,
     *receipts.OPERATIONS,
+    *evidence.OPERATIONS,
+    *confirmations.OPERATIONS,
+    *changes.OPERATIONS,
     *officers.OPERATIONS,
     *reidentifications.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
+    *consent_forms.OPERATIONS,
     *sign_in.OPERATIONS,
     *unsubscribing.OPERATIONS,
+    *confirming.OPERATIONS,
     *outbox_page.OPERATIONS,
     *system.OPERATIONS,
 )
 """Every route of the API."""
 
-PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES)
+PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
 
 

@@ -1,9 +1,9 @@
-"""The form of what is asked and answered about unsubscribe links."""
+"""The form of what is asked and answered about unsubscribe links and consent forms."""
 
 from marshmallow import Schema, fields
 
-from consent_gateway.web.fields import ID, Moment, Text, purpose_key
-from consent_gateway.web.schemas import Strict
+from consent_gateway.web.fields import ID, Moment, Text, language, purpose_key
+from consent_gateway.web.schemas import PersonSchema, Strict
 
 
 class NewLinkSchema(Strict):
@@ -27,3 +27,23 @@ class LinkSchema(Schema):
     url = fields.String(required=True)
     headers = fields.Nested(LinkHeadersSchema, required=True)
     expires_at = Moment(required=True)
+
+
+class NewFormSchema(PersonSchema):
+    """Whom a consent form asks about what, in which language, and the origin of the page that shows it in a frame."""
+
+    purpose = purpose_key(required=True)
+    language = language(metadata={"example": "en"})
+    origin = Text(longest=300, metadata={"example": "https://shop.example.com"})
+
+
+class FormSchema(Schema):
+    """A fresh consent form: its address, and the text it shows."""
+
+    form_id = fields.String(required=True)
+    url = fields.String(required=True)
+    expires_at = Moment(required=True)
+    notice = fields.String(required=True)
+    notice_version = fields.String(required=True)
+    notice_sha256 = fields.String(required=True)
+    language = fields.String(required=True)

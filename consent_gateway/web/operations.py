@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -29,6 +30,7 @@ from consent_gateway.web.customer import browser
 from consent_gateway.web.customer.browser import Visit
 from consent_gateway.web.fields import ID
 from consent_gateway.web.officer_auth import authenticate_officer
+from consent_gateway.web.preferences.showing import show_problem
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -204,7 +206,7 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
     def view(**path: str) -> Response:
         request = request_ctx.request  # once: the proxy looks the context up at every use
         caller, officer, visit = None, None, None
-        g.page = op.is_page
+        g.page = partial(show_problem, services.preferences, request) if op.is_page else None
         if isinstance(op.auth, Scope):
             caller = site.door.caller(request, op.auth)
             g.client_id = caller.client_id

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, render_template
+from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
@@ -256,7 +256,7 @@ KINDS: tuple[ProblemKind, ...] = (
 )
 
 _BY_CODE = {kind.code: kind for kind in KINDS}
-_INTERNAL_CODES = frozenset({"settings_refused", "policy_invalid", "catalogue_mismatch", "log_damaged"})
+_INTERNAL_CODES = frozenset({"settings_refused", "policy_invalid", "catalogue_mismatch", "log_damaged", "undelivered"})
 """Causes that are the operator's business: the caller learns only that the gateway failed."""
 
 _HTTP_CODES: tuple[tuple[type[HTTPException], str], ...] = (
@@ -345,8 +345,7 @@ def _answer(kind: ProblemKind, detail: str, extra: dict[str, Any] | None = None)
     }
     g.problem = kind.code
     if g.get("page"):
-        shown = render_template("customer/error.html", problem=document, remedy=kind.remedy)
-        response = Response(shown, status=kind.status, content_type="text/html; charset=utf-8")
+        response: Response = g.page(document)  # how a failure of this page is shown, set by whoever routed the call
     else:
         response = Response(orjson.dumps(document), status=kind.status, content_type=PROBLEM_TYPE)
     if kind.status in (429, 503):

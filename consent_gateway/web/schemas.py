@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from consent_gateway.vocabulary import OPENING, PERSON_WIDE, SEARCH_MODES, Action, EventKind, How
+from consent_gateway.vocabulary import FREQUENCIES, OPENING, PERSON_WIDE, SEARCH_MODES, Action, EventKind, How
 from consent_gateway.web.fields import (
     ID,
     PURPOSE_FORM,
@@ -221,6 +221,14 @@ class EvidenceSchema(Strict):
     notice_version = Text(longest=64)
     language = language(metadata={"example": "en"})
     reference = Text(longest=128, metadata={"description": "An opaque id of yours, never a personal value."})
+    agent = Text(longest=24, metadata={"description": "Of a spoken choice: the id of who heard it.", "example": "a-12"})
+    script_version = Text(longest=24, metadata={"description": "Of a spoken choice: the script read out."})
+    image_sha256 = Text(
+        longest=64,
+        pattern="^[0-9a-f]{64}$",
+        form="64 hexadecimal digits, in lower case",
+        metadata={"description": "Of a choice on paper: the SHA-256 of the form's image."},
+    )
     conditions = fields.List(key(), validate=validate.Length(max=20), load_default=list)
 
 
@@ -235,7 +243,10 @@ class ConsentSchema(PersonSchema):
     )
     kind = fields.String(required=True, validate=validate.OneOf([kind.value for kind in EventKind]))
     occurred_at = Moment(metadata={"description": "Left out: now."})
-    valid_until = Moment()
+    valid_until = Moment(metadata={"description": "When the choice ends by itself; of a `pause`, its end."})
+    frequency = fields.String(
+        validate=validate.OneOf(FREQUENCIES), metadata={"description": "How often; with the kind `frequency` alone."}
+    )
     evidence = fields.Nested(
         EvidenceSchema,
         metadata={"description": "Needed for kinds that open something; left out with the others: `how` is `api`."},

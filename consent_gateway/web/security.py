@@ -14,9 +14,8 @@ from consent_gateway.web.logs import EVENT
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+CONTENT_SECURITY_POLICY = f"{_POLICY}'none'"
 HEADERS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("X-Content-Type-Options", "nosniff"),
@@ -26,6 +25,8 @@ HEADERS = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("X-Frame-Options", "DENY"),  # for browsers that do not know frame-ancestors
 )
+_NOT_FRAMED = ("Content-Security-Policy", "X-Frame-Options")
+_FRAMED_BY = "consent_gateway.framed_by"
 REQUEST_ID = "X-Request-ID"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{7,63}")
 _LOGGER = logging.getLogger(__name__)
@@ -52,12 +53,30 @@ def install(app: Flask) -> None:
         return response
 
 
+def let_frame(environ: "WSGIEnvironment", origins: Iterable[str]) -> None:
+    """Let exactly these origins frame the answer to this request, and nobody where there are none."""
+    environ[_FRAMED_BY] = tuple(origins)
+
+
+def framed_by(origins: Iterable[str]) -> str:
+    """The one policy with these origins in place of nobody."""
+    return f"{_POLICY}{' '.join(origins)}"
+
+
+def _headers_of(environ: "WSGIEnvironment") -> tuple[tuple[str, str], ...]:
+    origins = environ.get(_FRAMED_BY)
+    if not origins:
+        return HEADERS
+    others = tuple(header for header in HEADERS if header[0] not in _NOT_FRAMED)
+    return (("Content-Security-Policy", framed_by(origins)), *others)
+
+
 def _with_headers(inner: "WSGIApplication") -> "WSGIApplication":
     """The fixed headers, added as the answer leaves: no handler, hook or error can do without them."""
 
     def outer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            return start_response(status, [*headers, *HEADERS], *rest)
+            return start_response(status, [*headers, *_headers_of(environ)], *rest)
 
         return inner(environ, start)
 

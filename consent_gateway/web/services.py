@@ -12,6 +12,7 @@ from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
+from consent_gateway.choosing import Choosing
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.hearing import Hearing
 from consent_gateway.consent.receipts import Receipts
@@ -21,8 +22,10 @@ from consent_gateway.gateway import Gateway
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visits
+from consent_gateway.propagation.destinations import Destinations
+from consent_gateway.propagation.feed import Feed
+from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.searches import Searches
-from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import Caller
 from consent_gateway.writes import Writes
 
@@ -44,6 +47,20 @@ class Health(Protocol):
 
     def ready(self) -> Mapping[str, Any]:
         """The state of every part a call needs; `ready` is true where all are."""
+        ...
+
+
+class Outward(Protocol):
+    """What tells others of changes."""
+
+    @property
+    def feed(self) -> Feed:
+        """Changes by cursor."""
+        ...
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where changes are delivered."""
         ...
 
 
@@ -83,6 +100,11 @@ class Services(Protocol):
     @property
     def receipts(self) -> Receipts:
         """Their receipts, and the evidence behind each choice."""
+        ...
+
+    @property
+    def outward(self) -> Outward:
+        """What tells others of changes."""
         ...
 
     @property
@@ -128,6 +150,11 @@ class Services(Protocol):
     @property
     def desk(self) -> Desk:
         """What officers work with."""
+        ...
+
+    @property
+    def choosing(self) -> Choosing:
+        """Choices in several steps, what shows them, and whom one may ask."""
         ...
 
     @property

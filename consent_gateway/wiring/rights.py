@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.connectors.erasing import SqlErasing
+from consent_gateway.consent.ledger import Announce
 from consent_gateway.errors import KeysUnavailable
 from consent_gateway.policy.catalogue import Collection
 from consent_gateway.ports import StoreRow
@@ -49,30 +51,16 @@ class ErasureDesk:
             each.close()
 
 
-def open_erasure_desk(parts: Parts, settings: Settings, at: At = lambda _step: None) -> ErasureDesk:
+def open_erasure_desk(
+    parts: Parts, settings: Settings, announce_in: Announce, at: At = lambda _step: None
+) -> ErasureDesk:
     """The desk of one process; it connects when it is asked for something."""
     seconds = max(_SECONDS, settings.scan_seconds)
     store = SqlErasing(settings.store_url, timeout=seconds)
     # A connection of its own: a look through a table takes longer than any statement of a request may.
     gateway = SqlErasing(settings.database_url, timeout=seconds)
-    capabilities = parts.keyring.inventory().provider
-    certificates = Certificates(
-        issuer=settings.issuer,
-        company=settings.tenant,
-        seed=parts.keyring.service_key(certificate.KEY),
-        provider=capabilities.kind,
-        horizon_days=capabilities.destruction_delay_days,
-    )
-    closing = Closing(
-        engine=parts.engine,
-        scan=Scan(store, gateway, (settings.state_dir / "outbox", *settings.export_folders)),
-        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
-        certificates=certificates,
-        retention=parts.policies.documents.retention,
-        log=AuditLog(parts.engine, settings.state_dir),
-        clock=parts.clock,
-        mail_key=parts.keyring.service_key("customer-mail"),
-    )
+    certificates = _certificates(parts, settings)
+    closing = _closing(parts, settings, Scan(store, gateway, _folders(settings)), certificates, announce_in)
     erasing = Erasing(
         engine=parts.engine,
         store=store,
@@ -80,6 +68,7 @@ def open_erasure_desk(parts: Parts, settings: Settings, at: At = lambda _step: N
         sealer=Sealer(parts.keyring.service_key(erasure_records.KEY)),
         closing=closing,
         clock=parts.clock,
+        announce_in=announce_in,
         region=settings.phone_region,
         opened=lambda person: opened_by(parts, person),
         at=at,
@@ -93,6 +82,39 @@ def open_erasure_desk(parts: Parts, settings: Settings, at: At = lambda _step: N
     )
     return ErasureDesk(
         erasing, closing, certificates, _packages(parts, settings, store, at), retention, (store, gateway)
+    )
+
+
+def _folders(settings: Settings) -> tuple[Path, ...]:
+    return (settings.state_dir / "outbox", *settings.export_folders)
+
+
+def _certificates(parts: Parts, settings: Settings) -> Certificates:
+    capabilities = parts.keyring.inventory().provider
+    return Certificates(
+        issuer=settings.issuer,
+        company=settings.tenant,
+        seed=parts.keyring.service_key(certificate.KEY),
+        provider=capabilities.kind,
+        horizon_days=capabilities.destruction_delay_days,
+    )
+
+
+def _closing(
+    parts: Parts, settings: Settings, scan: Scan, certificates: Certificates, announce_in: Announce
+) -> Closing:
+    shredding = Shredding(
+        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+    )
+    return Closing(
+        engine=parts.engine,
+        scan=scan,
+        shredding=shredding,
+        certificates=certificates,
+        retention=parts.policies.documents.retention,
+        log=AuditLog(parts.engine, settings.state_dir),
+        clock=parts.clock,
+        mail_key=parts.keyring.service_key("customer-mail"),
     )
 
 

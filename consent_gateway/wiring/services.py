@@ -15,14 +15,17 @@ from consent_gateway.callers.outside import OutsideTokens
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.tokens import Tokens
+from consent_gateway.choosing import Choosing, open_choosing
 from consent_gateway.connectors.sql import SqlStore
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.enrolled import EnrolledLedger
 from consent_gateway.consent.hearing import Hearing
+from consent_gateway.consent.ledger import Announce
 from consent_gateway.consent.notices import Notices
 from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
+from consent_gateway.consent.step_check import StepCheck
 from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_customer_desk
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
@@ -36,16 +39,19 @@ from consent_gateway.people.index_rotation import IndexRotation
 from consent_gateway.people.search_rows import search_modes
 from consent_gateway.people.suppression import SuppressionList
 from consent_gateway.policy import Policies, archive
+from consent_gateway.policy.step_book import StepBook
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visits
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
-from consent_gateway.settings import CertificateProxies, Settings
+from consent_gateway.settings import Settings
 from consent_gateway.shredding import Shredding
+from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
 from consent_gateway.wiring.rights import ErasureDesk, open_erasure_desk
@@ -80,6 +86,7 @@ class Services:
     shredding: Shredding
     erasures: Erasures
     erasure_desk: ErasureDesk
+    outward: Outward
     domain_keys: DomainKeys
     registry: Registry
     tokens: Tokens
@@ -90,6 +97,7 @@ class Services:
     health: Health
     desk: Desk
     customers: CustomerDesk
+    choosing: Choosing
     preferences: PreferenceCentre
     visits: Visits
     clock: Clock
@@ -103,14 +111,11 @@ class Services:
 
 
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
-    """The services of one process, over databases that are there already.
-
-    Raises `SettingsRefused` for databases that are not current or not durable, and `PolicyInvalid`.
-    """
+    """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
-    notices, customers = _kept_notices(parts), _customers(parts, settings)
-    choices, hearing = _choosing(parts, notices)
-    gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts)
+    outward, notices, customers = open_outward(parts, settings), _kept_notices(parts), _customers(parts, settings)
+    choices, hearing = _choosing(parts, notices, outward.outbox.announce_in)
+    gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
         settings=settings,
         policies=parts.policies,
@@ -133,9 +138,10 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         index_rotation=_index_rotation(parts, enrolment),
         seal_existing=_seal_existing(parts),
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
-        shredding=Shredding(engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock),
+        shredding=_shredding(parts, outward.outbox.announce_in),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
-        erasure_desk=open_erasure_desk(parts, settings),
+        erasure_desk=open_erasure_desk(parts, settings, outward.outbox.announce_in),
+        outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
         tokens=_tokens(parts, settings),
@@ -146,17 +152,13 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
-        preferences=open_preferences(parts, settings, choices, notices, hearing),
+        choosing=_steps(parts, settings, choices, notices, customers),
+        preferences=open_preferences(parts, settings, choices, notices, hearing, outward),
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,
         issuer=settings.issuer,
         certificate_proxies=settings.certificate_proxies,
     )
-
-
-def _choosing(parts: Parts, notices: Notices) -> tuple[Choices, Hearing]:
-    choices = _choices(parts, notices)
-    return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
 
 
 def _kept_notices(parts: Parts) -> Notices:
@@ -191,14 +193,20 @@ def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
     return open_customer_desk(parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings)
 
 
-def _enrolment(parts: Parts) -> Enrolment:
+def _shredding(parts: Parts, announce_in: Announce) -> Shredding:
+    return Shredding(
+        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+    )
+
+
+def _enrolment(parts: Parts, announce_in: Announce) -> Enrolment:
     return Enrolment(
         engine=parts.engine,
         store=parts.store,
         catalogue=parts.policies.catalogue,
         indexes=parts.indexes,
         tags=parts.tags,
-        ledger=EnrolledLedger(),
+        ledger=EnrolledLedger(announce_in),
         record_in=record_in,
         clock=parts.clock,
     )
@@ -267,19 +275,27 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
     )
 
 
-def _choices(parts: Parts, notices: Notices) -> Choices:
+def _choosing(parts: Parts, notices: Notices, announce_in: Announce) -> tuple[Choices, Hearing]:
     purposes = parts.policies.purposes
-    return Choices(
+    choices = Choices(
         engine=parts.engine,
         facts=parts.facts,
         indexes=parts.indexes,
         tags=parts.tags,
         record_in=record_in,
+        announce_in=announce_in,
         clock=parts.clock,
         purposes=tuple(purposes),
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
+        steps=StepCheck(StepBook(parts.policies)),
     )
+    return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
+
+
+def _steps(parts: Parts, settings: Settings, choices: Choices, notices: Notices, customers: CustomerDesk) -> Choosing:
+    receipts = _receipts(parts, settings)
+    return open_choosing(parts.engine, parts.policies, settings, choices, notices, receipts, customers, parts.clock)
 
 
 def _receipts(parts: Parts, settings: Settings) -> Receipts:

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.errors import GatewayError
+from consent_gateway.propagation.delivering import Deliverer
+from consent_gateway.propagation.outbox import purge_parting_names
 from consent_gateway.settings import Settings
+from consent_gateway.wiring.outward import open_deliverer
 from consent_gateway.wiring.services import Services, open_services
 
 _LOG = logging.getLogger(__name__)
@@ -23,10 +26,13 @@ _MAIL_SECONDS = 1.0
 
 
 class Background:
-    """The background worker's rounds: seal what was recorded, finish erasures, send mail, purge what has expired."""
+    """The background worker: seals, delivers changes, finishes erasures, sends mail, purges what has expired."""
 
-    def __init__(self, sealer: Sealer, rounds: tuple[Callable[[], int], ...], mail: Callable[[], int]) -> None:
+    def __init__(
+        self, sealer: Sealer, deliverer: Deliverer, rounds: tuple[Callable[[], int], ...], mail: Callable[[], int]
+    ) -> None:
         self._sealer = sealer
+        self._deliverer = deliverer
         self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS))
 
     def run(self, stop: threading.Event) -> None:
@@ -35,6 +41,7 @@ class Background:
             threading.Thread(target=_repeat, args=(rounds, seconds, stop), name=name, daemon=True)
             for name, rounds, seconds in self._beside
         ]
+        threads.append(threading.Thread(target=self._deliverer.run, args=(stop,), name="deliver", daemon=True))
         for thread in threads:
             thread.start()
         self._sealer.run(stop, _SEAL_SECONDS)
@@ -61,12 +68,14 @@ def open_background(settings: Settings) -> Background:
         services.replay.purge,
         services.idempotency.purge,
         services.limits.purge,
+        lambda: purge_parting_names(services.engine, services.clock.now()),
         *services.desk.purges,
         *services.customers.purges,
         *services.erasure_desk.purges,
     )
+    deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
     rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *purges)
-    return Background(open_sealer(settings, services), rounds, services.customers.post.send_due)
+    return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due)
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

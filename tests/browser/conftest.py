@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browser.site import COOKIE, Site, serving
+from consent_gateway.customer_desk import SESSION_COOKIE
+from tests.browser.site import Site, serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 AXE = Path(__file__).resolve().parent.parent / "peers" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
@@ -48,6 +49,19 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def session_cookie(site: Site, person: str) -> Any:
+    """The cookie of a fresh session, as a browser keeps it."""
+    address = site.base.replace("http://", "https://")  # it is Secure; a browser sends it to a loopback host over http
+    return {
+        "name": SESSION_COOKIE,
+        "value": site.sign_in(person),
+        "url": address,
+        "secure": True,
+        "httpOnly": True,
+        "sameSite": "Lax",
+    }
+
+
 @pytest.fixture
 def signed_in(site: Site, chromium: Browser) -> Iterator[Open]:
     """Opens a page signed in as a person: `signed_in(person, lang="de", width=320, scheme="dark", scripts=False)`."""
@@ -72,8 +86,7 @@ def signed_in(site: Site, chromium: Browser) -> Iterator[Open]:
         )
         contexts.append(context)
         if person is not None:
-            cookie = {"name": COOKIE, "value": f"s1.{person}", "url": site.base}
-            context.add_cookies([cookie])  # type: ignore[list-item]
+            context.add_cookies([session_cookie(site, person)])
         return context.new_page()
 
     yield open_page

@@ -1,23 +1,50 @@
-"""The customers' pages served for a browser: a real deployment over SQLite, with visits of the test's own."""
+"""The customers' pages served for a browser: a real deployment over SQLite, with real sessions."""
 
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from werkzeug.serving import make_server
 
+from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.ids import new_id
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.tables import PEOPLE
+from consent_gateway.preferences.forms import NewForm
 from consent_gateway.preferences.visits import Visit
 from consent_gateway.settings import read_settings
+from consent_gateway.vocabulary import Caller
 from consent_gateway.web.app import create_app
 from consent_gateway.wiring import Services, open_services
-from tests.deployment import Deployment, deploy
+from tests.deployment import Deployment, deploy, free_port
 
 COOKIE = "visit"
+
+
+class Shop:
+    """Another site: it serves `body` at every address. What a test fulfils itself may frame nothing that is local."""
+
+    def __init__(self) -> None:
+        self.body = ""
+        port = free_port()
+        self.origin = f"http://localhost:{port}"
+        self._server = make_server("localhost", port, self._answer, threaded=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def _answer(self, _environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+        return [f"<!doctype html><title>Shop</title><h1>Shop</h1>{self.body}".encode()]
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,21 @@ class Site:
     base: str
     services: Services
     deployment: Deployment
+    shop: Shop  # whose pages may show a consent form in a frame
+    foreign: Shop
+
+    def sign_in(self, person: str) -> str:
+        """The token of a fresh session of this person, as if they had come by their account."""
+        return self.services.customers.sessions.begin(Proved(person, Assurance.ACCOUNT)).token
+
+    def form(self, person: str, language: str = "en", *, framed: bool = True) -> str:
+        """The address of a form that asks this person about offers by e-mail, below the site's base."""
+        origin = self.shop.origin if framed else None
+        caller = Caller(
+            "web-shop", "web_shop", frozenset({"email_marketing"}), frozenset(), frozenset({"consents:write"})
+        )
+        new = NewForm(PersonRef(data_subject=person), "email_marketing", language, origin)
+        return f"/consent-form?t={self.services.preferences.forms.make(caller, new).token}"
 
     def newcomer(self, jurisdiction: str) -> str:
         """A person who never chose anything."""
@@ -73,21 +115,28 @@ def serving(folder: Path) -> Iterator[Site]:
     urls = {
         name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in ("gateway", "keys", "store")
     }
-    deployment = deploy(folder, urls)
+    deployment, shop, foreign = deploy(folder, urls), Shop(), Shop()
     base = f"http://127.0.0.1:{deployment.variables['CONSENT_GATEWAY_PORT']}"
+    deployment.variables |= {
+        "CONSENT_GATEWAY_ISSUER": base,
+        "CONSENT_GATEWAY_EMBED_ORIGINS": shop.origin,
+        "CONSENT_GATEWAY_MAIL": "outbox",
+    }
     services = open_services(read_settings(deployment.variables))
     server = make_server(
         "127.0.0.1",
         int(deployment.variables["CONSENT_GATEWAY_PORT"]),
-        create_app(replace(services, visits=CookieVisits(), issuer=base)),
+        create_app(services),
         threaded=True,
     )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield Site(base, services, deployment)
+        yield Site(base, services, deployment, shop, foreign)
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+        shop.close()
+        foreign.close()
         services.close()

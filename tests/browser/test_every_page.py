@@ -22,11 +22,13 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 CUT = """() => [...document.querySelectorAll('main *, header *, footer *')].filter(one =>
   getComputedStyle(one).overflowX !== 'visible' && !one.closest('.scroll') && one.scrollWidth > one.clientWidth + 1
 ).map(one => one.outerHTML.slice(0, 90))"""
-SMALL = """() => [...document.querySelectorAll('a, button, summary, input:not([type=hidden]), label')].filter(one => {
+SMALL = """() => [...document.querySelectorAll(
+  'a, button, summary, select, input:not([type=hidden]), label:has(input)'
+)].filter(one => {
   if (one.matches('.skip')) return false;
-  const target = one.matches('input') ? one.closest('label') : one;
+  const target = one.matches('[type=radio]') ? one.closest('label') : one;
   const box = target.getBoundingClientRect();
-  const least = one.matches('button, label, summary, input, .button') ? 44 : 24;
+  const least = one.matches('button, label, summary, select, input, .button') ? 44 : 24;
   return box.height < least || box.width < 24;
 }).map(one => one.outerHTML.slice(0, 90))"""
 HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].map(one => Number(one.tagName[1]))"
@@ -77,6 +79,13 @@ def test_every_page_is_accessible_in_every_look(
             _is_right(page, axe, lang, f"{place} {path}")
         assert seen.console == []
         assert seen.foreign == []
+    page = signed_in(None, lang=lang, scheme=scheme, width=width)
+    seen = Watched(page, site.base)
+    for path in ("/sign-in", "/sign-in/link?t=x", site.form(people["DE"], lang)):
+        page.goto(path)
+        _is_right(page, axe, lang, path)
+    assert seen.console == []
+    assert seen.foreign == []
 
 
 def _is_right(page: Page, axe: str, lang: str, where: str) -> None:
@@ -96,7 +105,11 @@ def _is_right(page: Page, axe: str, lang: str, where: str) -> None:
 
 
 def test_pages_of_strangers_and_failures_are_accessible_too(signed_in: Open, site: Site, axe: str) -> None:
-    """The sign-in page, an unknown receipt and a refused form are whole pages in the visitor's language."""
+    """Outcomes of the way in, an unknown receipt and refused forms are whole pages in the visitor's language."""
+    page = signed_in(None, lang="ar", width=320)
+    for path in ("/sign-in/sent", "/sign-in/ended", "/sign-in/not-me?t=x", "/consent-form?t=x", "/unsubscribe?t=x"):
+        page.goto(path)
+        _is_right(page, axe, "ar", path)
     page = signed_in(None, lang="de", width=320)
     answer = page.goto("/preferences")
     assert answer is not None
@@ -142,7 +155,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(signed_in: Open, 
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.locator(".skip").bounding_box()["y"] >= 0  # type: ignore[index]
     reached: list[str] = []
-    for _ in range(150):
+    for _ in range(300):
         state: Any = page.evaluate(FOCUS)
         if state is None:
             break
@@ -150,11 +163,13 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(signed_in: Open, 
         assert state["hidden"] is False, state
         reached.append(state["name"])
         page.keyboard.press("Tab")
-    wanted = page.evaluate("document.querySelectorAll('a, button, summary, .scroll').length")
+    wanted = page.evaluate(CONTROLS)
     groups = page.evaluate("new Set([...document.querySelectorAll('[type=radio]')].map(one => one.name)).size")
     assert len(reached) == wanted + groups
 
 
+CONTROLS = """[...document.querySelectorAll('a, button, summary, select, .scroll')].filter(
+  one => one.checkVisibility() && !one.matches('details:not([open]) > :not(summary) *')).length"""
 FOCUS = """() => {
   const one = document.activeElement;
   if (one === document.body) return null;

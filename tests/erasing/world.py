@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from consent_gateway.rights.erasure_closing import Closing, Notify, tell_nobody
 from consent_gateway.rights.erasure_records import Sealer
 from consent_gateway.rights.scan import Scan
 from consent_gateway.shredding import Shredding
+from consent_gateway.vocabulary import ConsentEvent
 from tests.erasing.shops import Shop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +97,9 @@ class World:
         closing = Closing(
             engine=self.engine,
             scan=Scan(store, self.gateway, folders),
-            shredding=Shredding(engine=self.engine, keyring=self.keyring, tags=tags, clock=self.clock),
+            shredding=Shredding(
+                engine=self.engine, keyring=self.keyring, tags=tags, clock=self.clock, announce_in=to_nobody
+            ),
             certificates=self.certificates,
             retention=policies.documents.retention,
             log=self.log,
@@ -110,6 +113,7 @@ class World:
             sealer=Sealer(self.keyring.service_key(erasure_records.KEY)),
             closing=closing,
             clock=self.clock,
+            announce_in=to_nobody,
             region="DE",
             at=at,
         )
@@ -124,6 +128,10 @@ class World:
         self.keyring.close()
         self.engine.dispose()
         self.key_engine.dispose()
+
+
+def to_nobody(_connection: sa.Connection, _committed: Sequence[ConsentEvent]) -> None:
+    """Nobody asked to be told of choices."""
 
 
 SHIPPED = load_policies(ROOT / "policies")

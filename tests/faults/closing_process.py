@@ -60,7 +60,7 @@ class Trial:
         in_child(lambda: self.world().ring().destroy(one) and None)
         self.erased.add(one)
 
-    def run(self, kill_at: str | None, nth: int = 1) -> int:
+    def run(self, kill_at: str | None, nth: int = 1, *, every_shard: bool = False) -> int:
         """Run the work in a child that kills itself at this moment; its wait status."""
 
         def work() -> None:
@@ -76,8 +76,10 @@ class Trial:
 
             upkeep = world.upkeep()
             upkeep._account = self._account
-            run = upkeep.close_epoch if self._work == "close" else upkeep.rotate_root
-            run(world.backups, lambda _what, _done, _total: None, at=at)
+            if self._work == "close":
+                upkeep.close_epoch(world.backups, lambda _what, _done, _total: None, every_shard=every_shard, at=at)
+            else:
+                upkeep.rotate_root(world.backups, lambda _what, _done, _total: None, at=at)
 
         return in_child(work)
 
@@ -118,16 +120,20 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def main(url: str, folder: Path, work: str, people: int, shards: int) -> None:
-    """Every step, once done and not noted, once noted; and in the middle of the shards."""
+    """Every step, once done and not noted, once noted; and in the middle of the shards.
+
+    Closings move by turns the shards that lost somebody and every shard; the second that is run goes on with the first.
+    """
     trial = Trial(url, folder, work, people, shards)
     assert in_child(trial.fill) == 0
     moments = [(name, 1) for step in STEPS[work] for name in (step, f"{step} noted")]
     if work == "close":
-        moments += [("shard", 1), ("shard", shards // 2)]
+        moments += [("shard", 1), ("shard", 1), ("shard", shards // 2)]
     results = []
-    for moment, nth in moments:
+    for turn, (moment, nth) in enumerate(moments):
         trial.erase()
-        killed = trial.run(moment, nth) == signal.SIGKILL
+        every_shard = nth > 1 or turn % 4 in (1, 2)
+        killed = trial.run(moment, nth, every_shard=every_shard) == signal.SIGKILL
         between = trial.look()
         trial.erase()
         finished = trial.run(None) == 0

@@ -14,6 +14,7 @@ from typing import NoReturn
 from consent_gateway.policy import load_policies
 from consent_gateway.settings import read_settings
 from consent_gateway.wiring import parts as parts_of_a_process
+from consent_gateway.wiring.outward import open_outward
 from consent_gateway.wiring.parts import SystemClock, open_parts
 from consent_gateway.wiring.rights import open_erasure_desk
 
@@ -29,7 +30,8 @@ def carry_out(variables: Mapping[str, str], person: str, step: str, coming: int)
             os.kill(os.getpid(), signal.SIGKILL)
 
     settings = read_settings(variables)
-    erasing = open_erasure_desk(open_parts(settings, SystemClock()), settings, at).erasing
+    parts = open_parts(settings, SystemClock())
+    erasing = open_erasure_desk(parts, settings, open_outward(parts, settings).outbox.announce_in, at).erasing
     planned = erasing.plan(person, request_id=f"dsr-{person}", by="officer")
     erasing.execute(planned.erasure_id, by="officer", at_once=True)
     os._exit(1)  # the step was never reached

@@ -27,9 +27,14 @@ def shred(variables: Mapping[str, str], data_subject: str, step: str) -> NoRetur
     settings = read_settings(variables)
     services = open_services(settings)
     tags = SuppressionTags(services.keyring.service_key("suppression"), settings.phone_region)
-    Shredding(engine=services.engine, keyring=services.keyring, tags=tags, clock=services.clock, at=at).shred(
-        data_subject, reference="dsr-kill", by="operator"
-    )
+    Shredding(
+        engine=services.engine,
+        keyring=services.keyring,
+        tags=tags,
+        clock=services.clock,
+        announce_in=services.outward.outbox.announce_in,
+        at=at,
+    ).shred(data_subject, reference="dsr-kill", by="operator")
     os._exit(1)  # the step was never reached
 
 

@@ -253,7 +253,13 @@ def use_badly(call: Calls, person: str) -> None:
     call("PATCH", f"/v1/customers/{person}", refused | {"record": {"city": email}}, headers={"If-Match": f'"{email}"'})
     call("POST", "/v1/customers", refused | {"record": {"email": email, "first_name": 1}})
     call("POST", "/v1/consents", {"identifier": mail(email), "purpose": "email_marketing", "kind": "grant",
-                                  "evidence": {"how": "spoken", "reference": email}})  # fmt: skip
+                                  "evidence": {"how": "spoken", "reference": email, "agent": email,
+                                               "script_version": email, "image_sha256": email}})  # fmt: skip
+    call("POST", "/v1/confirmations", {"email": email, "purpose": "email_marketing",
+                                       "evidence": {"how": email, "notice": email}})  # fmt: skip
+    shown = {"how": "web_form", "notice": "messages", "notice_version": "5", "language": "de"}
+    asked = {"data_subject": person, "parent_email": email, "purpose": "order_fulfilment", "evidence": shown}
+    call("POST", "/v1/confirmations/parent", asked)
     call("POST", "/v1/consents", {"identifier": mail(email), "purpose": "email_marketing", "kind": email})
     call("POST", "/v1/consents", {"identifier": mail(email), "purpose": "email_marketing", "kind": "opt_out"})
     call("PATCH", f"/v1/customers/{person}", refused | {"record": {"marketing_opt_in": email}})

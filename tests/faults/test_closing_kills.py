@@ -25,7 +25,7 @@ def test_a_kill_at_any_step_loses_nobody(empty_database: str, tmp_path: Path, wo
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert len(found["results"]) == (20 if work == "close" else 16)
+    assert len(found["results"]) == (21 if work == "close" else 16)
     for result in found["results"]:
         assert result["killed"], result
         assert result["finished"], (result, done.stderr)

@@ -135,11 +135,45 @@ def test_after_a_closing_no_older_back_up_reads_the_erased(shop: Shop) -> None:
     assert shop.read(shop.world, store) == living, "old data, present keys"
     now = dumped(shop.world)
     assert not shop.read(loaded(shop.world, "all-old", keys), store)
-    mixed = {**now, "person_keys": keys["person_keys"], "shard_keys": keys["shard_keys"] + now["shard_keys"]}
+    kept = {(row["epoch"], row["shard"]) for row in now["shard_keys"]}
+    mixed = {**now, "person_keys": keys["person_keys"]}
+    mixed["shard_keys"] = now["shard_keys"] + [
+        row for row in keys["shard_keys"] if (row["epoch"], row["shard"]) not in kept
+    ]
     mixed["key_epochs"] = keys["key_epochs"] + [row for row in now["key_epochs"] if row["epoch"] == 2]
-    assert not shop.read(loaded(shop.world, "old-people", mixed), store)
-    moved = [dict(row, epoch=2) for row in keys["person_keys"]]
-    assert not shop.read(loaded(shop.world, "old-rows-moved", {**now, "person_keys": moved}), store)
+    assert shop.read(loaded(shop.world, "old-people", mixed), store) == set(OTHERS), "whose shards lost nobody"
+    fresh = {row["shard"]: row["epoch"] for row in now["shard_keys"]}
+    moved = [dict(row, epoch=fresh[row["shard"]]) for row in keys["person_keys"]]
+    assert shop.read(loaded(shop.world, "old-rows-moved", {**now, "person_keys": moved}), store) == set(OTHERS)
+    named = [dict(row, epoch=1) for row in now["shard_keys"]]
+    as_before = {**now, "person_keys": keys["person_keys"], "shard_keys": named}
+    assert shop.read(loaded(shop.world, "shards-renamed", as_before), store) == set(OTHERS)
+    shop.world.close_epoch(every_shard=True)
+    now = dumped(shop.world)
+    for rows in (keys["person_keys"], [dict(row, epoch=3) for row in keys["person_keys"]]):
+        other = loaded(shop.world, f"every-shard-{rows[0]['epoch']}", {**now, "person_keys": rows})
+        assert not shop.read(other, store), "once every shard is fresh old rows open nobody"
+
+
+def test_who_is_erased_while_a_closing_runs_waits_for_the_next(shop: Shop) -> None:
+    """The limit, as documented: erased when the shards' keys are under the next epoch already, a person opens by old
+    rows in the new table, is not counted as gone, and the next closing ends that.
+    """
+    store, keys = dict(shop.store), dumped(shop.world)
+
+    def at(step: str) -> None:
+        if step == "opened":
+            shop.world.ring().destroy(ERASED)
+
+    assert shop.world.close_epoch(at).erased == 0
+    assert not shop.read(loaded(shop.world, "all-old", keys), store)
+    now = dumped(shop.world)
+    assert ERASED in shop.read(loaded(shop.world, "mixed", {**now, "person_keys": keys["person_keys"]}), store)
+    assert shop.world.close_epoch().erased == 1
+    now, fresh = dumped(shop.world), {row.shard: row.epoch for row in shop.world.rows(SHARD_KEYS)}
+    for name, epoch_of in (("as-they-were", None), ("moved", fresh)):
+        rows = [dict(row, epoch=epoch_of[row["shard"]]) if epoch_of else row for row in keys["person_keys"]]
+        assert ERASED not in shop.read(loaded(shop.world, name, {**now, "person_keys": rows}), store)
 
 
 def test_the_closings_own_back_up_restores_everybody_living(shop: Shop, tmp_path: Path) -> None:

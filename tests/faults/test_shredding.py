@@ -177,7 +177,14 @@ def test_keys_that_are_away_delay_an_erasure_and_do_not_undo_it(deployment: Depl
 def shredding(services: Services, deployment: Deployment, at: Callable[[str], None]) -> Shredding:
     """The service with a hand at its steps."""
     tags = SuppressionTags(services.keyring.service_key("suppression"), deployment.settings.phone_region)
-    return Shredding(engine=services.engine, keyring=services.keyring, tags=tags, clock=services.clock, at=at)
+    return Shredding(
+        engine=services.engine,
+        keyring=services.keyring,
+        tags=tags,
+        clock=services.clock,
+        announce_in=services.outward.outbox.announce_in,
+        at=at,
+    )
 
 
 def waits(services: Services) -> bool:

@@ -7,6 +7,7 @@ from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
 from consent_gateway.consent.choices import NewChoice
+from consent_gateway.consent.witness import Witness
 from consent_gateway.demo.cast import CAST
 from consent_gateway.demo.clients import CALL_CENTRE, CLIENTS, NEWSLETTER, WEB_SHOP
 from consent_gateway.line import ReadQuery
@@ -41,6 +42,7 @@ def choose(services: Services, kind: EventKind) -> None:
             notice_version="5",
             language="de",
             reference="race",
+            witness=Witness("agent-7", "script-3"),
         ),
     )
 

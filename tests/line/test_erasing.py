@@ -14,6 +14,7 @@ from consent_gateway.audit.verify import LogKey
 from consent_gateway.cli.people import OLDER_BACKUPS
 from consent_gateway.cli.people import people as people_command
 from consent_gateway.consent.choices import NewChoice
+from consent_gateway.consent.witness import Witness
 from consent_gateway.demo.cast import CAST
 from consent_gateway.errors import Conflict, ConsentNotRaised, InputRefused, KeysUnavailable, NotFound, Suppressed
 from consent_gateway.line import ReadQuery
@@ -51,7 +52,8 @@ def shred(line: Line, customer: int, **given: Any) -> Shredded:
 
 def choose(line: Line, caller: Caller, person: PersonRef, kind: EventKind) -> str:
     """Record a choice on e-mail marketing; returns whom it was recorded for."""
-    choice = NewChoice(person, kind, line.services.clock.now(), "spoken", MARKETING, reference="call-1")
+    heard = Witness("agent-7", "script-3")
+    choice = NewChoice(person, kind, line.services.clock.now(), "spoken", MARKETING, reference="call-1", witness=heard)
     return line.services.choices.record(caller, choice).state.data_subject
 
 
@@ -101,7 +103,8 @@ def test_nothing_opens_again_by_an_erased_identifier(line: Line, kind: EventKind
     scopes = frozenset({"consents:write", "consents:administer"})
     wide = kind in {EventKind.LIFT_LIMIT, EventKind.LIFT_RESTRICTION, EventKind.PARENTAL_AUTHORISATION}
     wide = wide or kind in {EventKind.JOIN_PROGRAMME, EventKind.ERASURE_CANCEL, EventKind.LIFT_LEGAL_HOLD}
-    choice = NewChoice(email, kind, NOON, "spoken", "*" if wide else MARKETING, reference="call-1")
+    heard = Witness("agent-7", "script-3")
+    choice = NewChoice(email, kind, NOON, "spoken", "*" if wide else MARKETING, reference="call-1", witness=heard)
     with pytest.raises(Suppressed):
         line.services.choices.record(line.caller(MARKETING, scopes=scopes), choice)
     assert line.scalar("SELECT count(*) FROM people") == people

@@ -52,17 +52,16 @@ class Outcome:
         return min(1.0, math.fsum(math.exp(one - self.tries * math.log(2)) for one in logs))
 
 
-def attack(name: str, known: Sequence[Pair], unknown: Sequence[Pair], seed: int) -> Outcome:
-    """Train the attack of this name on the known pairs and try it on the unknown."""
+def attack(name: str, known: Known, sought: Known, seed: int) -> Outcome:
+    """Train the attack of this name on the known pairs and try it on those sought."""
     draw = random.Random(seed)
-    sought = [(held(first), held(second)) for first, second in unknown]
-    score = ATTACKS[name]([(held(first), held(second)) for first, second in known], sought)
+    score = ATTACKS[name](known, sought)
     right = 0
     for at, (first, second) in enumerate(sought):
         other = sought[(at + 1 + draw.randrange(len(sought) - 1)) % len(sought)][1]
         own, theirs = score(first, second), score(first, other)
         right += draw.random() < 0.5 if own == theirs else own > theirs
-    return Outcome(right, len(unknown))
+    return Outcome(right, len(sought))
 
 
 def equality(_known: Known, _unknown: Known) -> Score:

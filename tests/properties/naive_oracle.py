@@ -163,6 +163,7 @@ class NaivePolicy:
         choice = known.choices.get(request.purpose, Choice(request.purpose))
         held = self.status(choice, now, leading, day)
         held |= {name for name in ("objected", "opted_out", "opted_in_again", "unsubscribed") if getattr(choice, name)}
+        held |= {"paused"} if choice.paused_until and now < choice.paused_until else set()
         anything = known.choices.get("*")
         if anything:
             held |= {name for name in ("objected", "opted_out", "unsubscribed") if getattr(anything, name)}

@@ -106,6 +106,8 @@ class CaseMaker:
             unsubscribed=self.chance(0.05),
             conditions=frozenset(name for name in (*CONDITIONS, "granted", "parental") if self.chance(0.6)),
             event_id="evt_1",
+            paused_until=now + timedelta(seconds=self.draw.randrange(-1, 2)) if self.chance(0.1) else None,
+            pause_event="evt_2",
         )
 
     def facts(self, purpose: str, now: datetime) -> Facts:

@@ -1,17 +1,22 @@
 """Key tables against a naive model: any interleaving of enrolling, erasing, closing, rotating and being cut off."""
 
 import tempfile
+from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from consent_gateway.errors import Conflict, KeysUnavailable, NotFound
+from consent_gateway.protection.hierarchy import Hierarchy, shard_of
 from consent_gateway.protection.material import PersonKeys
+from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
 from tests.conftest import StillClock
-from tests.keys_world import KeyWorld, file_provider, read, silent
+from tests.keys_world import TENANT, KeyWorld, file_provider, read, silent
 
 PEOPLE = st.sampled_from([f"ds_{n}" for n in range(8)])
 MOMENTS = ["rotated", "opened", "epoch", "shard", "re-wrapped", "named", "backed-up", "retired", "dropped", "removed"]
@@ -32,8 +37,10 @@ class KeyTable(RuleBasedStateMachine):
         self.world = KeyWorld(f"sqlite:///{place}/keys.db", place, StillClock(), file_provider(place))
         self.ring = self.world.ring()
         self.living: dict[str, PersonKeys] = {}
-        self.erased: set[str] = set()
+        self.erased: dict[str, int] = {}  # with the epoch that the evidence names
+        self.seen: defaultdict[str, set[tuple[int, bytes]]] = defaultdict(set)  # rows that a back-up may hold
         self.unfinished: str | None = None
+        self.meanwhile: tuple[str | None, str] | None = None  # at which moment of the work somebody is erased
         self.backups: list[tuple[Path, dict[str, PersonKeys], bool]] = []  # with whom it opens, and whether it is dead
 
     def teardown(self) -> None:
@@ -56,13 +63,21 @@ class KeyTable(RuleBasedStateMachine):
     def erase(self, one: str) -> None:
         """Only who has keys can be erased, and twice is once."""
         try:
-            self.ring.destroy(one)
+            evidence = self.ring.destroy(one)
         except NotFound:
             assert one not in self.living
             assert one not in self.erased
         else:
             assert self.living.pop(one, None) is not None or one in self.erased
-            self.erased.add(one)
+            assert self.erased.setdefault(one, evidence.epoch) == evidence.epoch
+
+    @rule(one=PEOPLE, cut=CUTS)
+    def erase_while_closing(self, one: str, cut: str | None) -> None:
+        """Somebody is erased at some moment of a closing."""
+        if self.unfinished in (None, "close-epoch") and one in self.living:
+            self.meanwhile = (cut, one)
+            self.work(None, close=True)
+            self.meanwhile = None
 
     @precondition(lambda self: self.living or self.erased)
     @rule(cut=CUTS, close=st.booleans())
@@ -72,6 +87,9 @@ class KeyTable(RuleBasedStateMachine):
         run = self.world.close_epoch if close else self.world.rotate_root
 
         def at(step: str) -> None:
+            self.look()
+            if self.meanwhile is not None and self.meanwhile[0] == step and self.meanwhile[1] in self.living:
+                self.erase(self.meanwhile[1])
             if step == cut:
                 raise Cut
 
@@ -99,6 +117,42 @@ class KeyTable(RuleBasedStateMachine):
         """A process with nothing in memory takes over."""
         self.ring.close()
         self.ring = self.world.ring()
+
+    @invariant()
+    def look(self) -> None:
+        """What anybody could have copied from the table until now."""
+        for row in self.world.rows(PERSON_KEYS):
+            if row.wrapped is not None:
+                self.seen[row.data_subject].add((row.epoch, row.wrapped))
+
+    @invariant()
+    def who_counts_as_gone_opens_by_no_row_ever_seen(self) -> None:
+        """Whatever old rows are held against the keys that there are, they open no erased person whose epoch is closed,
+        and no more of them than are counted as readable still.
+        """
+        epochs = {row.epoch: row for row in self.world.rows(EPOCHS)}
+        shards = self.world.rows(SHARD_KEYS)
+        opening = {one for one in self.erased if any(self._opens(one, row, epochs[row.under]) for row in shards)}
+        assert not {one for one in opening if epochs[self.erased[one]].closed_at is not None}
+        assert len(opening) <= self.world.ring().inventory().erased_since_closing
+
+    def _opens(self, one: str, shard: sa.Row[Any], epoch: sa.Row[Any]) -> bool:
+        """Whether this key of a shard opens any row of this person that was ever seen."""
+        if shard.shard != shard_of(one) or epoch.wrapped is None:
+            return False
+        derive = Hierarchy(TENANT)
+        try:
+            epoch_key = self.world.provider.unwrap(epoch.wrapped, derive.epoch_context(epoch.epoch))
+        except KeysUnavailable:
+            return False  # its root version is retired
+        key = derive.open_shard(epoch_key, shard.shard, epoch.epoch, shard.wrapped)
+        for drawn, wrapped in self.seen[one]:
+            try:
+                derive.people(key, drawn).open(one, wrapped)
+            except KeysUnavailable:
+                continue
+            return True
+        return False
 
     @invariant()
     def exactly_the_living_open(self) -> None:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent_gateway.policy import Policies, decide, policies_from
+from consent_gateway.policy.source import parse
 from consent_gateway.vocabulary import AccessRequest, Choice, ChoiceStatus, Decision, Effect, Facts, Reason
 from tests.properties.policy_cases import CaseMaker, wide_sources
 from tests.properties.random_packs import random_packs
@@ -60,7 +61,7 @@ def test_the_order_of_packs_and_rules_never_matters(policies: Policies, seed: in
     draw = random.Random(seed)
     shuffled = []
     for path, text in sources().items():
-        document = yaml.safe_load(text)
+        document = parse(path, text, []).value  # the gateway's reading: in plain YAML 1.1 `off` is no key
         for key in ("rules", "purposes", "transforms", "recipients", "channels", "replaces"):
             if isinstance(document.get(key), list):
                 draw.shuffle(document[key])
@@ -77,6 +78,7 @@ def restrictions(facts: Facts, request: AccessRequest, held: tuple[str, ...]) ->
         yield replace(facts, **{name: True})
     choice = facts.choices.get(request.purpose, Choice(request.purpose))
     closing: list[dict[str, Any]] = [{name: True} for name in ("objected", "opted_out", "unsubscribed")]
+    closing.append({"paused_until": request.time + timedelta(days=1)})
     if not CLOSED_STATUSES & set(held):
         closing += [{"status": status} for status in (ChoiceStatus.REFUSED, ChoiceStatus.WITHDRAWN, "maybe")]
         closing += [{"valid_until": request.time}, {"notice_version": "0"}]

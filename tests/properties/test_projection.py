@@ -21,6 +21,7 @@ from consent_gateway.people.tables import PEOPLE
 from consent_gateway.policy import Policies, decide, load_policies
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
+    FREQUENCIES,
     OPENING,
     PERSON_WIDE,
     AccessRequest,
@@ -67,7 +68,11 @@ class Step:
         evidence = Evidence("web_shop", "import", "shop", "privacy", self.version, "de", conditions=self.conditions)
         purpose = ANY_PURPOSE if self.kind in PERSON_WIDE else self.purpose
         until = None if self.valid_days is None else recorded + timedelta(days=self.valid_days)
-        return NewConsentEvent(person, purpose, self.kind, recorded - timedelta(days=self.days), evidence, until)
+        occurred = recorded - timedelta(days=self.days)
+        if self.kind is EventKind.PAUSE:  # one that ends at once, one that is over by then, one that lasts
+            until = occurred + timedelta(days=300 if until is None else self.valid_days or 1)
+        often = FREQUENCIES[len(self.version) % 3] if self.kind is EventKind.FREQUENCY else None
+        return NewConsentEvent(person, purpose, self.kind, occurred, evidence, until, often)
 
 
 def steps(kinds: Sequence[EventKind] = tuple(EventKind)) -> st.SearchStrategy[Step]:
@@ -168,6 +173,7 @@ def test_an_old_opening_event_lifts_no_later_restriction(chain: list[Step], late
     after = apply(before, ConsentEvent("cev_old", len(events) + 1, NOON, old))
     assert before.flags <= after.flags
     assert all(after.choices[purpose] == before.choices[purpose] for purpose in before.closed)
+    assert all(after.choices[key].paused_until == one.paused_until for key, one in before.choices.items())
 
 
 def choices(purpose: str) -> st.SearchStrategy[Choice]:
@@ -186,6 +192,7 @@ def choices(purpose: str) -> st.SearchStrategy[Choice]:
         RARELY,
         st.frozensets(st.sampled_from(CONDITIONS)),
         st.just("cev_1"),
+        st.sampled_from([None, None, None, NOON - timedelta(hours=1), NOON + timedelta(days=9)]),
     )
 
 
@@ -236,7 +243,8 @@ def test_the_merge_is_closed_under_any_single_ground(of_all: list[Choice]) -> No
 
 def readable(choice: Choice, ground: set[ChoiceStatus], months: int | None, accepted: set[str]) -> bool:
     """Whether a choice is open on this ground: an independent reading of what each mark of it means."""
-    if choice.objected or choice.opted_out or choice.unsubscribed:
+    paused = choice.paused_until is not None and choice.paused_until > NOON
+    if choice.objected or choice.opted_out or choice.unsubscribed or paused:
         return False
     if choice.status in (ChoiceStatus.WITHDRAWN, ChoiceStatus.REFUSED) or choice.status not in ground:
         return False

@@ -3,7 +3,8 @@
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,9 +22,13 @@ from consent_gateway.callers.tokens import Tokens
 from consent_gateway.consent.choices import NewChoice, Recorded
 from consent_gateway.consent.facts import Known
 from consent_gateway.consent.hearing import Programme, SignalStatus
+from consent_gateway.consent.proof import Proof, Step
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Contradiction, Told
 from consent_gateway.customer_desk import CustomerDesk
+from consent_gateway.customers.confirmations import Asked, Confirmation, Part
+from consent_gateway.customers.confirming import Pending, Wish
+from consent_gateway.customers.page_words import page_words
 from consent_gateway.database import METADATA, HeldConnections, open_engine
 from consent_gateway.errors import (
     CallerNotPermitted,
@@ -42,9 +47,19 @@ from consent_gateway.officers.passkeys import RelyingParty
 from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.people.normalise import normalise
 from consent_gateway.policy.documents import SignalDuty
+from consent_gateway.preferences.brand import read_brand
+from consent_gateway.preferences.forms import ConsentForm, IssuedForm, NewForm
+from consent_gateway.preferences.words import read_words
+from consent_gateway.propagation.addresses import AllowedHosts
+from consent_gateway.propagation.destinations import Destinations
+from consent_gateway.propagation.envelope import Envelopes
+from consent_gateway.propagation.feed import Feed
+from consent_gateway.propagation.outbox import Outbox
+from consent_gateway.propagation.posting import Poster
+from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.searches import SearchAnswer, SearchQuery
-from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
     COMPANY,
@@ -57,13 +72,15 @@ from consent_gateway.vocabulary import (
     EventKind,
     Evidence,
     Facts,
+    Identifier,
     NewConsentEvent,
     Obligation,
     Reason,
     Verdict,
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
-from tests.web.customers import VARIABLES, KeptMail, open_desk_for_tests
+from tests.conftest import ROOT, NoNames
+from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
 """Sends one request with a token: `call(method, path, json={…})`."""
@@ -204,7 +221,7 @@ class MemoryChoices:
     def state(self, person: PersonRef) -> Known:
         """As `Choices.state`."""
         value = person.identifier.value if person.identifier else person.data_subject
-        if value not in (ADA, ADA_EMAIL, FAMILY_EMAIL):
+        if value not in (ADA, BEN, ADA_EMAIL, FAMILY_EMAIL):
             raise NotFound("no person is known under this id or identifier")
         choice = Choice("email_marketing", ChoiceStatus.GRANTED, given_at=self.clock.now(), event_id="evt_1")
         facts = Facts("DE", {"email_marketing": choice}, data_subject=ADA)
@@ -251,6 +268,83 @@ class MemoryHearing:
             (Contradiction("data_sale", "evt_1", "evt_2", self.choices.clock.now()),),
             Programme(True, True),
         )
+
+
+class MemoryConfirming:
+    """Takes what the fuzzer sends for Ada; knows no link. The real one has tests of its own over real services."""
+
+    def __init__(self, choices: MemoryChoices) -> None:
+        self.choices = choices
+
+    def ask(self, caller: Caller, wish: Wish) -> Pending:
+        """As `Confirming.ask`."""
+        if wish.purpose not in caller.purposes:
+            raise CallerNotPermitted("the client is not registered for this purpose: ask the operator to register it")
+        if wish.person.identifier is not None:
+            normalise(wish.person.identifier)
+        known = self.choices.state(wish.person)
+        asked = Asked(known.data_subject, Part.OWN, wish.purpose, wish.kind.value, caller.channel, caller.client_id,
+                      wish.notice, wish.notice_version, wish.language)  # fmt: skip
+        now = self.choices.clock.now()
+        made = Confirmation(new_id("cf", now), asked, now, now + timedelta(days=7), 1, None)
+        return Pending(new_id("evt", now), made)
+
+    def ask_parent(self, caller: Caller, wish: Wish, parent: str) -> Pending:
+        """As `Confirming.ask_parent`."""
+        normalise(Identifier("email", parent))
+        return self.ask(caller, wish)
+
+    def resend(self, _caller: Caller, _confirmation_id: str) -> Confirmation:
+        """As `Confirming.resend`: nobody asked."""
+        raise NotFound("no open confirmation of this client has this id: ask for a new one")
+
+    def look(self, _token: str) -> Any:
+        """As `Confirming.look`: no link is known."""
+        raise NotFound("the link is not known, was used, or its time is over: ask for a new one where you signed up")
+
+    look_back = revoke = look
+
+    def confirm(self, token: str, _shown: str) -> Any:
+        """As `Confirming.confirm`."""
+        return self.look(token)
+
+
+class MemoryQuestions:
+    """Everybody may be asked about everything that the client is registered for."""
+
+    def __init__(self, choices: MemoryChoices) -> None:
+        self.choices = choices
+
+    def open(self, caller: Caller, person: PersonRef) -> Mapping[str, bool]:
+        """As `Questions.open`."""
+        self.choices.state(person)
+        return dict.fromkeys(sorted(caller.purposes), True)
+
+
+class MemoryProofs:
+    """Shows one step of Ada's choice."""
+
+    def __init__(self, choices: MemoryChoices) -> None:
+        self.choices = choices
+
+    def of(self, _caller: Caller, person: PersonRef, purpose: str) -> Proof:
+        """As `Proofs.of`."""
+        known = self.choices.state(person)
+        if known.shared:
+            raise Conflict("several people use this identifier: ask for one of them by `data_subject`")
+        first = self.choices.history(PersonRef(data_subject=ADA))[0]
+        step = Step(first, "the text shown", {"reference": "form-1"}, None, first.event_id)
+        return Proof(ADA, purpose, known.facts.choices.get(purpose) or Choice(purpose), (step,))
+
+
+def _choosing(choices: MemoryChoices, customers: CustomerDesk) -> Any:
+    return SimpleNamespace(
+        confirming=MemoryConfirming(choices),
+        links=customers.confirmations,
+        proofs=MemoryProofs(choices),
+        questions=MemoryQuestions(choices),
+        page_words=page_words(),
+    )
 
 
 class MemoryExplain:
@@ -304,6 +398,33 @@ class MemoryHealth:
         return {"ready": self.is_ready, "parts": {"store": "well"}}
 
 
+class MemoryForms:
+    """Makes forms of one shape; opens and answers none."""
+
+    origins = ("https://shop.example",)
+
+    def make(self, caller: Caller, new: NewForm) -> IssuedForm:
+        """As `ConsentForms.make`."""
+        if new.purpose not in PURPOSES:
+            raise UnknownPurpose("nobody is asked about this purpose")
+        moment = datetime(2026, 11, 22, 13, tzinfo=UTC)
+        form = ConsentForm(
+            "cf_1", caller.client_id, caller.channel, new.person, new.purpose, "en", "n", "1", "0" * 64, None, moment
+        )
+        return IssuedForm(form, "token")
+
+    def open(self, _token: str) -> None:
+        """As `ConsentForms.open`, of a token that is none."""
+        raise NotFound("the form is not ours")
+
+
+@cache
+def look() -> SimpleNamespace:
+    """The real words and brand of the pages, without anything behind them."""
+    words, brand = read_words(ROOT / "policies", ()), read_brand(ROOT / "policies")
+    return SimpleNamespace(words=words, brand=brand, forms=MemoryForms())
+
+
 @dataclass
 class StandIns:
     """Services as `create_app` takes them."""
@@ -328,7 +449,9 @@ class StandIns:
     desk: Any
     customers: CustomerDesk
     mailer: KeptMail
-    preferences: Any = None  # the customers' pages have tests of their own, over real services
+    choosing: Any
+    outward: Any
+    preferences: Any = field(default_factory=look)  # words and brand; the pages have tests of their own
     visits: Any = None
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None
@@ -367,6 +490,18 @@ def _desk(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
     )
 
 
+def _outward(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
+    """A real feed and real destinations; webhooks may go to one host, which is never called."""
+    hosts = AllowedHosts(frozenset({"hooks.example.com"}))
+    poster = Poster(ssl.create_default_context(), hosts, resolve=lambda _host, _port: ("93.184.216.34",))
+    envelopes = Envelopes(engine, NoNames(), lambda _purpose, _recipient, event_id: event_id, ISSUER)
+    return SimpleNamespace(
+        outbox=Outbox(NoNames(), (), clock),
+        feed=Feed(engine, envelopes, clock, KEY, 2, lambda seconds: clock.pass_by(seconds=seconds)),
+        destinations=Destinations(engine, clock, KEY, poster),
+    )
+
+
 def stand_ins(
     database: str,
     moment: datetime,
@@ -380,6 +515,7 @@ def stand_ins(
     engine = open_engine(database, threads=4)
     METADATA.create_all(engine)
     gateway, held, choices, mailer = MemoryGateway(clock), HeldConnections(engine), MemoryChoices(clock), KeptMail()
+    customers = open_desk_for_tests(engine, held, clock, mailer, variables)
     return StandIns(
         engine=engine,
         held=held,
@@ -401,6 +537,8 @@ def stand_ins(
         explain=MemoryExplain(),
         health=MemoryHealth(),
         desk=_desk(engine, clock),
-        customers=open_desk_for_tests(engine, held, clock, mailer, variables),
+        customers=customers,
         mailer=mailer,
+        choosing=_choosing(choices, customers),
+        outward=_outward(engine, clock),
     )

@@ -358,7 +358,7 @@ def test_opening_an_unsubscribe_link_changes_nothing(site: StandIns, application
     token, client = link_for(site), application.test_client()
     page = client.get(f"/unsubscribe?t={token}")
     assert (page.status_code, page.text.count("<button")) == (200, 1)
-    assert "email marketing" in page.text
+    assert "Offers by e-mail" in page.text
     other = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
     assert client.post(f"/unsubscribe?t={token}").status_code == 400
     assert client.post(f"/unsubscribe?t={token}", data={"List-Unsubscribe": "Two"}).status_code == 400
@@ -437,3 +437,77 @@ def test_origins_are_written_as_browsers_write_them() -> None:
     assert origin_of("https://Gateway.Example:443/path") == "https://gateway.example"
     assert origin_of("http://localhost:8080") == "http://localhost:8080"
     assert origin_of("http://[::1]:80") == "http://[::1]"
+
+
+WORDS = {
+    "en": ("Sign in", "Look into your mail", "Unsubscribe", "You are unsubscribed", "This did not work"),
+    "de": ("Anmelden", "Sehen Sie in Ihre Post", "Abbestellen", "Sie haben abbestellt", "Das hat nicht geklappt"),
+    "fr": ("Connexion", "Consultez votre messagerie", "Se désinscrire", "Vous êtes désinscrit", "Cela n’a pas marché"),
+    "es": ("Acceder", "Mire su correo", "Darse de baja", "Se ha dado de baja", "Esto no ha funcionado"),
+    "ar": ("تسجيل الدخول", "افحص بريدك", "إلغاء الاشتراك", "أُلغي اشتراكك", "لم ينجح ذلك"),
+}
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_every_page_of_the_way_in_speaks_the_visitors_language(
+    site: StandIns, application: Flask, language: str
+) -> None:
+    """By the browser's languages, or by the one chosen, which forms and redirects keep: headings, direction, mail."""
+    headings, browser, token = list(WORDS[language]), Browser(application), link_for(site)
+    told = {"Accept-Language": f"nl, {language}-XX;q=0.9, xx;q=0.1"}
+    one_click = {"List-Unsubscribe": "One-Click", "lang": language}
+    spoken = [
+        browser.get("/sign-in", **told),
+        browser.get(f"/sign-in/sent?lang={language}"),
+        browser.get(f"/unsubscribe?t={token}", **told),
+        browser.client.post(f"/unsubscribe?t={token}", data=one_click, base_url=ISSUER),
+        browser.post("/sign-in/link", {"t": "x" * 43, "lang": language}),
+    ]
+    for page, heading in zip(spoken, headings, strict=True):
+        direction = "rtl" if language == "ar" else "ltr"
+        assert f'<html lang="{language}" dir="{direction}">' in page.text
+        assert f"<h1>{heading}</h1>" in page.text
+        assert page.headers["Content-Language"] == language
+    asked = browser.post("/sign-in/mail", {"email": ADA_EMAIL, "lang": language})
+    assert asked.headers["Location"] == f"/sign-in/sent?lang={language}"
+    site.customers.post.send_due()
+    assert site.mailer.sent[-1].language == language
+    shown = browser.get(f"/sign-in/link?t={mailed_token(site)}&lang={language}")
+    assert f'value="{language}"' in shown.text
+    assert f"?lang=de&amp;t={mailed_token(site)}" in shown.text  # another language keeps the link
+    signed = browser.post("/sign-in/link", {"t": mailed_token(site), "lang": language})
+    assert signed.headers["Location"] == f"/preferences?lang={language}"
+    assert browser.post("/not-me", {"lang": language}).headers["Location"] == f"/sign-in/ended?lang={language}"
+
+
+def mailed_token(site: StandIns) -> str:
+    """The token in the newest mail that left."""
+    found = re.search(r"/sign-in/link\?t=([A-Za-z0-9_-]{43})", site.mailer.sent[-1].text)
+    assert found is not None
+    return found[1]
+
+
+def test_who_did_not_ask_for_a_link_ends_everything_by_it(site: StandIns, application: Flask) -> None:
+    """The mail names an address for that: opening it changes nothing; pressed in any browser, all sign-ins are over."""
+    signed_in, asking, other = by_link(site, application), Browser(application), Browser(application)
+    asking.ask(ADA_EMAIL)
+    token = mailed(site)
+    assert f"/sign-in/not-me?t={token}" in site.mailer.sent[-1].text
+    assert other.get(f"/sign-in/not-me?t={token}").status_code == 200
+    assert signed_in.signed_in()
+    ended = other.post("/sign-in/not-me", {"t": token})
+    assert (ended.status_code, ended.headers["Location"]) == (303, "/sign-in/ended")
+    assert not signed_in.signed_in()
+    assert asking.post("/sign-in/link", {"t": token}).status_code == 400
+    assert "Every sign-in" in other.get("/sign-in/ended").text
+
+
+def test_disputing_a_link_tells_nothing_of_anyone(site: StandIns, application: Flask) -> None:
+    """A link of somebody, one of nobody, a used and an unknown one are answered alike; a foreign form is refused."""
+    browser = by_link(site, application)
+    used = mailed_token(site)
+    Browser(application).ask("nobody@example.com")
+    answers = [browser.post("/sign-in/not-me", {"t": one}) for one in (used, "x" * 43)]
+    assert {(one.status_code, one.headers["Location"], one.data) for one in answers} == {(303, "/sign-in/ended", b"")}
+    assert browser.signed_in()
+    assert browser.post("/sign-in/not-me", {"t": used}, FOREIGN[0]).status_code == 403

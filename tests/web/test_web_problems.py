@@ -18,6 +18,7 @@ BODY = {"identifier": {"kind": "email", "value": ADA_EMAIL}, "purpose": "order_f
 SECRET = "canary-4711"
 CAUSES = [cause for _, cause in inspect.getmembers(errors, inspect.isclass) if issubclass(cause, errors.GatewayError)]
 INTERNAL = {
+    errors.Undelivered,
     errors.SettingsRefused,
     errors.PolicyInvalid,
     errors.CatalogueMismatch,

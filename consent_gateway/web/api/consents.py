@@ -7,6 +7,7 @@ from flask import Response, g
 from consent_gateway.callers.registry import Scope
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.consent.facts import Known
+from consent_gateway.consent.witness import Witness
 from consent_gateway.errors import (
     AuditUnavailable,
     Conflict,
@@ -55,9 +56,10 @@ _FLAGS = (
 def record_consent(call: Call) -> Response:
     """Record a choice of a person: a grant, refusal, withdrawal, objection, opt-out or another kind.
 
-    What opens something needs its `evidence`: the notice shown, with version and language, or a reference to the
-    paper or call. What restricts needs none: left out, it counts as made by `api`. It binds in every channel on the
-    next call.
+    What opens something needs its `evidence`: the notice shown, with version and language; of a spoken yes `agent`
+    and `script_version`, of one on paper `image_sha256`. After an opt-out it takes `request` and then `opt_in_again`;
+    where a form's yes must be confirmed from the mailbox, ask by `POST /v1/confirmations`. What restricts needs none:
+    left out, it counts as made by `api`. It binds in every channel on the next call.
     """
     body, evidence = call.body, call.body["evidence"]
     person = person_of(body)
@@ -71,11 +73,13 @@ def record_consent(call: Call) -> Response:
             how=evidence["how"],
             purpose=body.get("purpose", ANY_PURPOSE),
             valid_until=body.get("valid_until"),
+            frequency=body.get("frequency"),
             notice=evidence.get("notice"),
             notice_version=evidence.get("notice_version"),
             language=evidence.get("language"),
             reference=evidence.get("reference"),
             conditions=frozenset(evidence["conditions"]),
+            witness=Witness(evidence.get("agent"), evidence.get("script_version"), evidence.get("image_sha256")),
         ),
     )
     g.decision_id = recorded.entry_id
@@ -156,6 +160,8 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "opted_in_again": choice.opted_in_again,
         "unsubscribed": choice.unsubscribed,
         "event_id": choice.event_id,
+        "paused_until": choice.paused_until,
+        "frequency": choice.frequency,
     }
 
 
@@ -168,6 +174,7 @@ def event_document(committed: ConsentEvent) -> dict[str, Any]:
         "recorded_at": committed.recorded_at,
         "occurred_at": event.occurred_at,
         "valid_until": event.valid_until,
+        "frequency": event.frequency,
         "purpose": None if event.purpose == ANY_PURPOSE else event.purpose,
         "kind": event.kind.value,
         "evidence": {

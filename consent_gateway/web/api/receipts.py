@@ -7,6 +7,7 @@ from consent_gateway.consent.evidence import SUFFICES
 from consent_gateway.errors import AuditUnavailable, NotFound
 from consent_gateway.web import answer_schemas
 from consent_gateway.web.api.consents import event_document
+from consent_gateway.web.api.evidence import shown_document
 from consent_gateway.web.operations import JSON, Answer, Call, Public, json_answer, operation
 
 
@@ -55,16 +56,7 @@ def read_evidence(call: Call) -> Response:
     committed, shown = call.services.receipts.evidence(call.path["event_id"])
     event = committed.event
     call.services.choices.account_for(call.caller, "read_evidence", event.data_subject)
-    text = None
-    if shown is not None:
-        text = {
-            "notice": shown.notice_id,
-            "version": shown.version,
-            "language": shown.language,
-            "sha256": shown.sha256,
-            "title": shown.title,
-            "text": shown.text,
-        }
+    text = None if shown is None else shown_document(shown)
     suffices = {str(how): told for how, told in SUFFICES.items()}[event.evidence.how]
     document = {"data_subject": event.data_subject, "event": event_document(committed), "suffices": suffices}
     return json_answer({**document, "shown": text})

@@ -22,6 +22,9 @@ from consent_gateway.errors import FieldFault, FormRefused, InputRefused, NotSig
 
 BROWSER_COOKIE = "__Host-cg-browser"
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
+LANGUAGE = "lang"
+"""The field in which each form says in which language its answer is to be; an unknown one is passed over."""
+
 FORM_BYTES = 16 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -85,8 +88,8 @@ def refuse_foreign_site(request: Request, issuer: str) -> None:
 
 
 def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, each given once, without its token. Raises `InputRefused`."""
-    fields = {name: request.form.getlist(name) for name in request.form if name != FORM_TOKEN}
+    """The fields of a form, each given once, without its token and language. Raises `InputRefused`."""
+    fields = {name: request.form.getlist(name) for name in request.form if name not in (FORM_TOKEN, LANGUAGE)}
     twice = tuple(FieldFault(f"/{name}", "given twice") for name, values in fields.items() if len(values) > 1)
     if twice:
         raise InputRefused("a field of the form is given twice", twice)

@@ -24,6 +24,12 @@ class LinkFormSchema(Strict):
     t = Text(longest=43, pattern=_TOKEN, required=True)
 
 
+class AnswerFormSchema(LinkFormSchema):
+    """The link that is to be used, and the SHA-256 of the text that stood on its page."""
+
+    shown = Text(longest=64, pattern=r"^[0-9a-f]{64}$", required=True)
+
+
 class OneClickSchema(Strict):
     """What RFC 8058 has a mail program send; the link's token stands in the address."""
 

@@ -19,7 +19,7 @@ def demo_outbox(call: Call) -> Response:
     outbox = call.services.customers.outbox
     if outbox is None:
         raise NotFound("mail does not go to an outbox here")
-    return page(call, "outbox.html", mails=outbox.newest())
+    return page(call, "outbox", mails=outbox.newest())
 
 
 OPERATIONS = (demo_outbox,)

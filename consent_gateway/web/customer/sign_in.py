@@ -4,9 +4,11 @@ No page takes an address to go on to: after a sign-in the browser goes to `LANDI
 openly. A GET changes nothing but the start of a sign-in at the provider, which is bound to the browser that made it.
 """
 
-from flask import Response, render_template
+from typing import Any
 
-from consent_gateway.customer_desk import SIGN_IN_LINK_PATH
+from flask import Response
+
+from consent_gateway.customer_desk import NOT_ME_LINK_PATH, SIGN_IN_LINK_PATH
 from consent_gateway.customers.sessions import Assurance, IssuedToken, Proved
 from consent_gateway.errors import (
     FieldFault,
@@ -23,9 +25,13 @@ from consent_gateway.web.customer import browser
 from consent_gateway.web.customer.forms import LinkFormSchema, MailFormSchema, PlainFormSchema
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.operations import HTML, Answer, Call, CustomerAuth, Visitor, operation
+from consent_gateway.web.preferences.showing import SIGN_IN, asked_language, language_of, show
 
 LANDING = "/preferences"
 """Where a browser goes after a sign-in and a sign-out."""
+
+ENDED = "/sign-in/ended"
+"""Where a browser goes after "not me"."""
 
 _ANSWERS = ("state", "code", "iss", "error", "error_description", "error_uri", "session_state", "scope")
 _PAGE = (Answer(200, "A page.", content_type=HTML),)
@@ -37,7 +43,7 @@ _WAY_IN = Visitor("it is where customers prove who they are")
 def sign_in_page(call: Call) -> Response:
     """Show the ways to sign in, or who is signed in how, and the way out."""
     desk = call.services.customers
-    return page(call, "sign_in.html", session=call.visit.session, by_mail=desk.by_mail, by_provider=call.site.provider)
+    return page(call, "sign_in", session=call.visit.session, by_mail=desk.by_mail, by_provider=call.site.provider)
 
 
 @operation(
@@ -53,32 +59,34 @@ def ask_for_link(call: Call) -> Response:
     desk = call.services.customers
     if desk.by_mail is None:
         raise NotFound("nobody signs in by mail here")
+    spoken = asked_language(call.request, call.services.preferences.words)
     desk.by_mail.ask(
         call.body["email"],
         browser=call.visit.browser,
         network=browser.visitor_address(call.request, desk.visitor_proxies),
-        languages=[tag for tag, _weight in call.request.accept_languages],
+        languages=[spoken] if spoken else [tag for tag, _weight in call.request.accept_languages],
     )
-    return go_on("/sign-in/sent")
+    return go_on("/sign-in/sent", call)
 
 
 @operation("GET", "/sign-in/sent", auth=_WAY_IN, answers=_PAGE)
 def link_sent(call: Call) -> Response:
     """Say that a mail is on its way, if somebody has the address."""
-    return page(call, "sent.html")
+    return page(call, "sent")
 
 
 @operation("GET", SIGN_IN_LINK_PATH, auth=_WAY_IN, answers=_PAGE)
 def link_opened(call: Call) -> Response:
     """Show a mailed link as one button: a mail scanner that opens it uses nothing up."""
-    return page(call, "link.html", token=call.request.args.get("t", ""))
+    token = call.request.args.get("t", "")
+    return page(call, "link", token=token, kept={"t": token})
 
 
 @operation("POST", SIGN_IN_LINK_PATH, auth=_WAY_IN, form=LinkFormSchema, answers=_GOES_ON, raises=(SignInRefused,))
 def use_link(call: Call) -> Response:
     """Sign in by a mailed link: once, in time, in the browser that asked for it."""
     links, visit = call.services.customers.sign_in_links, call.visit
-    return _signed_in(links.use(call.body["t"], visit.browser, visit.session_token))
+    return _signed_in(call, links.use(call.body["t"], visit.browser, visit.session_token))
 
 
 @operation(
@@ -110,34 +118,59 @@ def back_from_provider(call: Call) -> Response:
     handshake = desk.handshakes.finish(answer.get("state", ""), visit.browser)
     data_subject = _holder(call, provider.identifier(call.request.url, handshake))
     proved = Proved(data_subject, Assurance.ACCOUNT)
-    return _signed_in(desk.sessions.begin(proved, visit.session_token))
+    return _signed_in(call, desk.sessions.begin(proved, visit.session_token))
 
 
 @operation("POST", "/sign-out", auth=CustomerAuth(), form=PlainFormSchema, answers=_GOES_ON)
 def sign_customer_out(call: Call) -> Response:
     """Sign out: the session ends at once, in every tab."""
     call.services.customers.sessions.end(call.visit.session_token or "")
-    return _signed_out()
+    return _signed_out(call, SIGN_IN)
 
 
 @operation("POST", "/not-me", auth=CustomerAuth(), form=PlainFormSchema, answers=_GOES_ON)
 def not_me(call: Call) -> Response:
     """Say "this is not me": every session and link of the person ends, and the dispute is recorded."""
     call.services.customers.sessions.dispute(call.customer)
-    return _signed_out()
+    return _signed_out(call, ENDED)
 
 
-def page(call: Call, template: str, **values: object) -> Response:
-    """A page for customers out of its template, which finds `form_token` and the company's `name` there."""
-    text = render_template(
-        f"customer/{template}", form_token=call.visit.form_token, name=call.services.customers.name, **values
-    )
-    return Response(text, content_type=f"{HTML}; charset=utf-8")
+@operation("GET", ENDED, auth=_WAY_IN, answers=_PAGE)
+def everything_ended(call: Call) -> Response:
+    """Say that every session and link of the person is over; the same whoever asks."""
+    return page(call, "ended")
 
 
-def go_on(target: str) -> Response:
-    """Send the browser on by GET."""
-    return Response(status=303, headers={"Location": target})
+@operation("GET", NOT_ME_LINK_PATH, auth=_WAY_IN, answers=_PAGE)
+def dispute_opened(call: Call) -> Response:
+    """Show, to whoever got a link that they did not ask for, one button that ends everything; nothing is changed."""
+    token = call.request.args.get("t", "")
+    return page(call, "disputing", token=token, path=NOT_ME_LINK_PATH, kept={"t": token})
+
+
+@operation("POST", NOT_ME_LINK_PATH, auth=_WAY_IN, form=LinkFormSchema, answers=_GOES_ON)
+def dispute_link(call: Call) -> Response:
+    """End the link and every session and link of its person. Who holds the mail may close, in any browser."""
+    call.services.customers.sign_in_links.dispute(call.body["t"])
+    return go_on(ENDED, call)
+
+
+def page(call: Call, template: str, **values: Any) -> Response:
+    """A page for customers out of its template, which finds `form_token` there, in the visitor's language."""
+    return show_to(call, call.visit.form_token, template, **values)
+
+
+def show_to(call: Call, form_token: str, template: str, **values: Any) -> Response:
+    """The same where the call itself has no browser."""
+    centre = call.services.preferences
+    words = centre.words[language_of(call.request, centre.words)]
+    return show(centre, words, f"customer/{template}", form_token=form_token, sign_in=SIGN_IN, **values)
+
+
+def go_on(target: str, call: Call | None = None) -> Response:
+    """Send the browser on by GET; with the call, in the language that it asked for by name."""
+    spoken = None if call is None else asked_language(call.request, call.services.preferences.words)
+    return Response(status=303, headers={"Location": target if spoken is None else f"{target}?lang={spoken}"})
 
 
 def _provider(call: Call) -> Provider:
@@ -163,14 +196,14 @@ def _holder(call: Call, identifier: Identifier) -> str:
     return known.data_subject
 
 
-def _signed_in(issued: IssuedToken) -> Response:
-    response = go_on(LANDING)
+def _signed_in(call: Call, issued: IssuedToken) -> Response:
+    response = go_on(LANDING, call)
     browser.sign_in(response, issued)
     return response
 
 
-def _signed_out() -> Response:
-    response = go_on("/sign-in")
+def _signed_out(call: Call, target: str) -> Response:
+    response = go_on(target, call)
     browser.sign_out(response)
     return response
 
@@ -185,4 +218,7 @@ OPERATIONS = (
     back_from_provider,
     sign_customer_out,
     not_me,
+    everything_ended,
+    dispute_opened,
+    dispute_link,
 )

@@ -24,6 +24,10 @@ def save(call: PageCall) -> Response:
     marks = _marks(fields)
     if not marks:
         return show_choices(call, status=400, faults=(("all", call.words("error.nothing")),))
+    return _saved(call, marks, fields)
+
+
+def _saved(call: PageCall, marks: Mapping[str, Mark], fields: Mapping[str, str]) -> Response:
     try:
         saved = call.centre.save(call.visit.data_subject, marks, _shown(fields), call.words.language, gpc=call.gpc)
     except UnknownPurpose:
@@ -32,6 +36,32 @@ def save(call: PageCall) -> Response:
         faults = tuple((purpose, _changed(call, purpose)) for purpose in (f.pointer[1:] for f in error.faults))
         return show_choices(call, status=400, faults=faults, marks=marks)
     return _answered(call, saved)
+
+
+@page("POST", f"{HOME}/matrix", auth=Customer())
+def matrix(call: PageCall) -> Response:
+    """Record what one button of the matrix says of a cell, a whole row or a whole column."""
+    fields = _fields(call)
+    part, _, rest = fields.get("set", "").partition(".")
+    key, _, word = rest.partition(".")
+    (mark,) = _marks({f"{MARK}*": word}).values()
+    view = call.centre.view(call.visit.data_subject, gpc=call.gpc)
+    answerable = {each.purpose for each in view.standings if each.answerable}
+    purposes = [each for each in call.centre.brand.purposes_of(part, key) if each in answerable]
+    if not purposes:
+        raise InputRefused("the matrix has no such choice", (FieldFault("/set", "unknown"),))
+    return _saved(call, dict.fromkeys(purposes, mark), fields)
+
+
+@page("POST", f"{HOME}/less", auth=Customer())
+def less(call: PageCall) -> Response:
+    """Pause a purpose, end its pause, say how often, or end it: the no stands beside each of these."""
+    fields = _fields(call)
+    purpose, act = fields.get("purpose", ""), fields.get("act", "")
+    if act == Mark.REFUSE:
+        return _saved(call, {purpose: Mark.REFUSE}, fields)
+    language, often = call.words.language, fields.get("frequency", "")
+    return _answered(call, call.centre.less(call.visit.data_subject, purpose, act, often, language))
 
 
 @page("POST", f"{HOME}/confirm", auth=Customer())
@@ -102,4 +132,4 @@ def _changed(call: PageCall, purpose: str) -> str:
     return call.words("error.changed", purpose=call.words.purpose(purpose))
 
 
-PAGES = (save, confirm, none, no_sale, object_to, act)
+PAGES = (save, matrix, less, confirm, none, no_sale, object_to, act)

@@ -1,14 +1,16 @@
 """The pages a customer reads: choices, history, receipts, uses, and what they are drawn with; records no choice."""
 
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
 from flask import Response
 
 from consent_gateway.errors import NotFound
-from consent_gateway.preferences.centre import PAGE_EVENTS
-from consent_gateway.preferences.standing import Way
-from consent_gateway.vocabulary import ANY_PURPOSE, ConsentEvent, Effect
+from consent_gateway.preferences.brand import Brand
+from consent_gateway.preferences.centre import PAGE_EVENTS, PAUSES
+from consent_gateway.preferences.standing import Standing, Way
+from consent_gateway.vocabulary import ANY_PURPOSE, ConsentEvent, Effect, EventKind
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.routes import Customer, PageCall, page
 from consent_gateway.web.preferences.showing import HOME, show
@@ -51,7 +53,12 @@ def show_choices(
         notice=lambda purpose: centre.notices.current(purpose, words.language),
         contacts=CONTACTS,
         by_purpose={each.purpose: each for each in view.standings},
+        in_matrix=centre.brand.contacting.intersection(each.purpose for each in view.standings if each.answerable),
+        contacting=[each for each in view.standings if each.answerable and _comes(centre.brand, each)],
+        pauses=[(days, words.day(view.now + timedelta(days=days))) for days in PAUSES],
+        session_form=call.session_form,
         saved=saved,
+        heard=centre.heard(call.visit.data_subject) if saved else (),
         nothing_saved=position == "none",
         told=lambda event: told(call, event),
         gpc=call.gpc or view.facts.gpc,
@@ -61,11 +68,28 @@ def show_choices(
     )
 
 
+def _comes(brand: Brand, standing: Standing) -> bool:
+    """Whether the company comes to the person for this, now or after a pause, so that it can come less often."""
+    return standing.purpose in brand.contacting and (
+        standing.in_use or (standing.paused_until is not None and standing.answer is not False)
+    )
+
+
 def told(call: PageCall, event: ConsentEvent) -> str:
     """What an event says, in words: the purpose, then the act."""
     purpose = event.event.purpose
     about = call.words("history.everything") if purpose == ANY_PURPOSE else call.words.purpose(purpose)
-    return call.words("saved.line", purpose=about, what=call.words(f"kinds.{event.event.kind.value}"))
+    return call.words("saved.line", purpose=about, what=what_of(call, event))
+
+
+def what_of(call: PageCall, event: ConsentEvent) -> str:
+    """What was chosen, with the end of a pause or how often."""
+    what, said = call.words(f"kinds.{event.event.kind.value}"), event.event
+    if said.frequency is not None:
+        return f"{what} ({call.words(f'less.{said.frequency}')})"
+    if said.kind is EventKind.PAUSE and said.valid_until is not None:
+        return f"{what} ({call.words.day(said.valid_until)})"
+    return what
 
 
 @page("GET", f"{HOME}/history", auth=Customer())
@@ -98,7 +122,8 @@ def notice_of(call: PageCall, event: ConsentEvent) -> Any:
 def receipt(call: PageCall) -> Response:
     """One choice as a page to keep or print."""
     event = call.centre.receipt(call.visit.data_subject, call.item)
-    return show(call.centre, call.words, "receipt", event=event, notice=notice_of(call, event))
+    what, notice = what_of(call, event), notice_of(call, event)
+    return show(call.centre, call.words, "receipt", event=event, what=what, notice=notice)
 
 
 @page("GET", f"{HOME}/uses", auth=Customer())

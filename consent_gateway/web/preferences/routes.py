@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flask import Flask, Request, Response, g
 from flask.globals import request_ctx
 
+from consent_gateway.customer_desk import SESSION_COOKIE
 from consent_gateway.errors import GatewayError, NotFound, Unauthenticated
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visit
@@ -31,6 +32,8 @@ class PageCall:
     words: Words
     visited: Visit | None = None
     item: str = ""  # the id in the path
+    issuer: str = ""
+    session_form: str | None = None  # the token of a form that ends the session; None where no session of ours is
 
     @property
     def visit(self) -> Visit:
@@ -80,7 +83,7 @@ def _view(declared: Page, services: Services) -> Callable[..., Response]:
     def view(item: str = "") -> Response:
         request, centre = request_ctx.request, services.preferences
         words = centre.words[language_of(request, centre.words)]
-        call = PageCall(centre, request, words, None, item)
+        call = PageCall(centre, request, words, None, item, services.issuer)
         try:
             if item and not IS_ID(item):
                 raise NotFound("nothing is known under this id")
@@ -88,7 +91,7 @@ def _view(declared: Page, services: Services) -> Callable[..., Response]:
                 visit = visit_of(services.visits, request)
                 if declared.method == "POST":
                     refuse_foreign(centre, visit, request, services.issuer)
-                call = PageCall(centre, request, words, visit, item)
+                call = PageCall(centre, request, words, visit, item, services.issuer, _session_form(services, request))
             return declared.handler(call)
         except Unauthenticated:
             return show_sign_in(centre, words, kind_of(Unauthenticated).status)
@@ -98,3 +101,8 @@ def _view(declared: Page, services: Services) -> Callable[..., Response]:
             return show_failure(centre, words, kind.status)
 
     return view
+
+
+def _session_form(services: Services, request: Request) -> str | None:
+    token = request.cookies.get(SESSION_COOKIE)
+    return None if token is None else services.customers.sessions.form_token(token)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,24 +19,42 @@ _HTML = "text/html; charset=utf-8"
 _WORDED = (400, 403, 404, 409, 503)  # other failures are told in the words of 500
 
 
+_TOLD = frozenset({"sign_in_refused", "form_refused", "not_signed_in", "too_many_requests", "not_found"})
+
+
 def language_of(request: Request, words: Mapping[str, Words]) -> str:
     """The language asked for by address or form, else the best of the browser's, else the first of ours."""
-    asked = request.args.get("lang") or (request.form.get("lang") if request.method == "POST" else None)
-    if asked in words:
-        return str(asked)
+    asked = asked_language(request, words)
+    if asked is not None:
+        return asked
     # In the browser's own order, a regional form counting as its language: `fr-CA` before `en` is French.
     spoken = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
     return next((tag for tag in spoken if tag in words), LANGUAGES[0])
 
 
-def show(centre: PreferenceCentre, words: Words, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page in these words."""
+def asked_language(request: Request, words: Mapping[str, Words]) -> str | None:
+    """The language that the address or the form asks for by name; None where neither does."""
+    asked = request.args.get("lang") or (request.form.get("lang") if request.method == "POST" else None)
+    return asked if asked in words else None
+
+
+def show(
+    centre: PreferenceCentre,
+    words: Words,
+    template: str,
+    *,
+    status: int = 200,
+    kept: Mapping[str, str] = MappingProxyType({}),
+    **values: Any,
+) -> Response:
+    """A page in these words. `kept` is what its address must hold besides the language."""
     page = render_template(
-        f"preferences/{template}.html",
+        f"{template}.html" if "/" in template else f"preferences/{template}.html",
         t=words,
         brand=centre.brand,
         languages=centre.words.values(),
         home=HOME,
+        in_language=lambda language: f"?{urlencode({'lang': language, **kept})}",
         link=lambda path, **query: address(words, path, **query),
         **values,
     )
@@ -53,6 +72,15 @@ def show_sign_in(centre: PreferenceCentre, words: Words, status: int) -> Respons
 def show_failure(centre: PreferenceCentre, words: Words, status: int) -> Response:
     """The page of a failure, in words that name no fact of anyone."""
     return show(centre, words, "failure", status=status, key=str(status if status in _WORDED else 500))
+
+
+def show_problem(centre: PreferenceCentre, request: Request, problem: Mapping[str, Any]) -> Response:
+    """The page of a problem on the way in or out: what to do in the visitor's language, the code for whoever helps."""
+    words = centre.words[language_of(request, centre.words)]
+    why = problem["code"]
+    if why not in _TOLD:
+        why = "later" if problem["status"] >= 500 else "input"
+    return show(centre, words, "customer/error", status=problem["status"], why=why, problem=problem, sign_in=SIGN_IN)
 
 
 def address(words: Words, path: str, **query: str | int) -> str:

@@ -1,7 +1,7 @@
 """What the consent tests share: people to choose, events to record and the service over a real database."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,8 +18,10 @@ from consent_gateway.people.tables import PEOPLE
 from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.notices import Notice, read_notices
 from consent_gateway.policy.source import parse
+from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.vocabulary import ANY_PURPOSE, PERSON_WIDE, Caller, EventKind, Evidence, NewConsentEvent
-from tests.conftest import NOON, FixedIndexKeys, StillClock
+from tests.conftest import NOON, FixedIndexKeys, NoNames, StillClock
+from tests.steps import shipped_steps
 
 PURPOSES = ("email_marketing", "sms_marketing", "data_sale")
 
@@ -55,6 +57,10 @@ def event() -> Event:
         person: str, kind: EventKind, purpose: str = "email_marketing", at: datetime = NOON, **given: Any
     ) -> NewConsentEvent:
         evidence = Evidence("web_shop", "web_form", "shop", "privacy", "3", "de")
+        if kind is EventKind.PAUSE:
+            given.setdefault("valid_until", at + timedelta(days=30))
+        if kind is EventKind.FREQUENCY:
+            given.setdefault("frequency", "weekly")
         return NewConsentEvent(
             person, ANY_PURPOSE if kind in PERSON_WIDE else purpose, kind, at, given.pop("evidence", evidence), **given
         )
@@ -67,7 +73,7 @@ def people(gateway_engine: sa.Engine) -> list[str]:
     """Nine people in the directory, `ds_0` to `ds_8`."""
     ids = [f"ds_{n}" for n in range(9)]
     with gateway_engine.begin() as connection:
-        rows = [{"data_subject": each, "store_key": each[3:], "jurisdiction": "DE", "created_at": 0} for each in ids]
+        rows = [{"data_subject": each, "store_key": each[3:], "jurisdiction": "FR", "created_at": 0} for each in ids]
         connection.execute(sa.insert(PEOPLE), rows)
     return ids
 
@@ -103,10 +109,12 @@ def choices(
         indexes=indexes,
         tags=SuppressionTags(bytes(range(32)), "DE"),
         record_in=record_in,
+        announce_in=Outbox(NoNames(), (), clock).announce_in,
         clock=clock,
         purposes=PURPOSES,
         purposes_for_any=PURPOSES,
         notices=notices,
+        steps=shipped_steps(),
     )
 
 

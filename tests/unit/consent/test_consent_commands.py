@@ -1,5 +1,6 @@
 """The commands `consent` and `people`, run as an operator runs them."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +11,30 @@ from click.testing import CliRunner, Result
 
 from consent_gateway.cli.consent import consent
 from consent_gateway.cli.people import people as people_command
+from consent_gateway.consent.proof import Proofs
+from consent_gateway.consent.receipts import Receipts
+from consent_gateway.errors import InputRefused
 from consent_gateway.people.enrolment import Report
 
 
 def run(choices: Any, clock: Any, *arguments: str, typed: str | None = None) -> Result:
     """Run one command against the service."""
-    services = SimpleNamespace(choices=choices, clock=clock)
+    receipts = Receipts(choices._engine, {}, issuer="https://consent.example", company="Shop", seed=bytes(32))
+    choosing = SimpleNamespace(proofs=Proofs(choices, receipts))
+    services = SimpleNamespace(choices=choices, clock=clock, choosing=choosing)
     return CliRunner().invoke(consent, list(arguments), obj=lambda: services, input=typed)
 
 
-def test_a_paper_choice_is_recorded_and_shown(people: Sequence[str], choices: Any, clock: Any) -> None:
-    """An operator records by store key and sees the state and the history, as text and as JSON."""
-    told = ("--kind", "grant", "--purpose", "email_marketing", "--reference", "form-1")
+def test_a_paper_choice_is_recorded_and_shown(people: Sequence[str], choices: Any, clock: Any, tmp_path: Path) -> None:
+    """An operator records by store key, with the form's image, and sees state, history and evidence."""
+    image = tmp_path / "form.png"
+    image.write_bytes(b"a scanned form")
+    sha256 = hashlib.sha256(b"a scanned form").hexdigest()
+    bare = ("--kind", "grant", "--purpose", "email_marketing", "--reference", "form-1")
+    refused = run(choices, clock, "record", "--store-key", "1", *bare)
+    assert isinstance(refused.exception, InputRefused)
+    assert [fault.pointer for fault in refused.exception.faults] == ["/evidence/image_sha256"]
+    told = (*bare, "--image", str(image))
     recorded = run(choices, clock, "record", "--store-key", "1", *told, "--json")
     assert recorded.exit_code == 0, recorded.output
     event_id = json.loads(recorded.stdout)["event_ids"][0]
@@ -31,6 +44,14 @@ def test_a_paper_choice_is_recorded_and_shown(people: Sequence[str], choices: An
     assert shown["events"][0]["how"] == "paper"
     text = run(choices, clock, "show", "--data-subject", "ds_1")
     assert "grant  email_marketing" in text.stdout
+    of = ("evidence", "--data-subject", "ds_1", "--purpose", "email_marketing")
+    proved = json.loads(run(choices, clock, *of, "--json").stdout)
+    (step,) = proved["steps"]
+    assert (proved["status"], proved["rests_on"], step["receipt_id"]) == ("granted", event_id, event_id)
+    assert step["witness"] == {"image_sha256": sha256, "reference": "form-1"}
+    plain = run(choices, clock, *of).stdout
+    assert f"image_sha256: {sha256}" in plain
+    assert f"receipt: {event_id}" in plain
 
 
 def test_an_identifier_is_read_from_the_input_and_not_printed(people: Sequence[str], choices: Any, clock: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consent_gateway.consent.evidence import EXPANDABLE, check, expand
+from consent_gateway.consent.evidence import EXPANDABLE, LONGEST_PAUSE, check, expand
 from consent_gateway.errors import ConsentNotRaised, InputRefused
 from consent_gateway.vocabulary import ANY_PURPOSE, OPENING, EventKind, Evidence
 from tests.conftest import NOON
@@ -50,6 +50,26 @@ def test_a_reference_stands_in_where_nothing_can_be_shown(
 def test_nothing_stands_between_a_person_and_their_no(event: Any, kind: EventKind) -> None:
     """A restricting event needs channel, way and recorder, and nothing else."""
     check(event("ds_1", kind, evidence=Evidence("till", "spoken", "till")), NOON)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "kind", "given"),
+    [
+        ("/valid_until", EventKind.PAUSE, {"valid_until": None}),
+        ("/valid_until", EventKind.PAUSE, {"valid_until": NOON}),
+        ("/valid_until", EventKind.PAUSE, {"valid_until": NOON + LONGEST_PAUSE + timedelta(seconds=1)}),
+        ("/frequency", EventKind.FREQUENCY, {"frequency": None}),
+        ("/frequency", EventKind.FREQUENCY, {"frequency": "hourly"}),
+        ("/frequency", EventKind.GRANT, {"frequency": "daily"}),
+    ],
+)
+def test_a_pause_has_an_end_and_a_frequency_a_word(
+    event: Any, pointer: str, kind: EventKind, given: dict[str, Any]
+) -> None:
+    """A pause without end, or one that is an opt-out by another name, and a frequency nobody knows are refused."""
+    with pytest.raises(InputRefused) as refused:
+        check(event("ds_1", kind, **given), NOON)
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
 
 
 @pytest.mark.parametrize(

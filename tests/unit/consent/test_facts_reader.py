@@ -37,7 +37,7 @@ def test_facts_equal_the_projection(
         ledger.record_many(connection, made, now=NOON)
         directory.link(connection, "ds_1", MAIL, carry=carried)
         connection.execute(sa.update(PEOPLE).values(minor_born="2012-05-06"))
-        expected = ledger.state(connection, "ds_1").facts("ds_1", "DE", date(2012, 5, 6))
+        expected = ledger.state(connection, "ds_1").facts("ds_1", "FR", date(2012, 5, 6))
     known = reader.by_id("ds_1")
     assert known is not None
     assert known.facts == expected
@@ -52,7 +52,7 @@ def test_someone_without_events_has_bare_facts(
     """A person of whom nothing was recorded has a residence and no choices; an unknown id or index is nobody."""
     known = reader.by_id("ds_1")
     assert known is not None
-    assert known.facts == Facts(jurisdiction="DE", data_subject="ds_1")
+    assert known.facts == Facts(jurisdiction="FR", data_subject="ds_1")
     assert reader.by_id("ds_nobody") is None
     assert reader.by_index(MAIL[0], [MAIL[1]]) == reader.holder(MAIL[0], [MAIL[1]]) == (1, None)
 

@@ -102,12 +102,12 @@ ONLY_POSTGRESQL = pytest.mark.only_on("postgresql", reason="SQLite has no TRUNCA
     [
         "UPDATE consent_events SET kind = 'grant'",
         "DELETE FROM consent_events",
-        pytest.param("TRUNCATE consent_events", marks=ONLY_POSTGRESQL),
+        pytest.param("TRUNCATE consent_events CASCADE", marks=ONLY_POSTGRESQL),
         pytest.param("INSERT OR REPLACE INTO consent_events SELECT * FROM consent_events", marks=ONLY_SQLITE),
         pytest.param(
             """REPLACE INTO consent_events SELECT 'other', data_subject, position, purpose, kind, occurred_at,
             recorded_at, valid_until, channel, how, recorded_by, notice, notice_version,
-            notice_sha256, language, reference, conditions
+            notice_sha256, language, reference, conditions, frequency
             FROM consent_events""",
             marks=ONLY_SQLITE,
         ),

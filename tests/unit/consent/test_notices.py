@@ -1,5 +1,6 @@
 """Claims about notices in the consent room: the text that binds, the text then shown, and who may name which."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -91,6 +92,42 @@ def test_a_text_is_fixed_once_it_was_kept(gateway_engine: sa.Engine, clock: Stil
         changed.keep(connection, NOON)
     with gateway_engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(NOTICE_TEXTS)).scalar_one() == 4
+
+
+def test_any_changed_byte_of_a_kept_text_is_refused(gateway_engine: sa.Engine, notices: Notices) -> None:
+    """Over every byte of the row of a kept text: with one bit changed it is none, and its hash with one is nobody's."""
+    found = notices.find("privacy", "4", "en")
+    assert found is not None
+    one = NOTICE_TEXTS.c.sha256 == found.sha256
+    with gateway_engine.connect() as connection, connection.begin() as rolled_back:
+        notices.keep(connection, NOON)
+        document = str(connection.execute(sa.select(NOTICE_TEXTS.c.document).where(one)).scalar_one())
+        for at in range(len(document)):
+            changed = document[:at] + chr(ord(document[at]) ^ (1 << at % 5)) + document[at + 1 :]
+            connection.execute(sa.update(NOTICE_TEXTS).where(one).values(document=changed))
+            assert text_then(connection, found.sha256) is None, (at, changed)
+        connection.execute(sa.update(NOTICE_TEXTS).where(one).values(document=document))
+        assert text_then(connection, found.sha256) == found
+        for at in range(64):
+            other = found.sha256[:at] + ("0" if found.sha256[at] != "0" else "1") + found.sha256[at + 1 :]
+            assert text_then(connection, other) is None
+        rolled_back.rollback()
+
+
+def test_any_changed_letter_of_a_notice_is_another_text(gateway_engine: sa.Engine, clock: StillClock) -> None:
+    """Over every letter of a kept notice's texts: a policy that says it otherwise is refused at the start."""
+    with gateway_engine.begin() as connection:
+        Notices(notices_of(PRIVACY), clock).keep(connection, NOON)
+    at = PRIVACY.index("{title: t, what: w, off: o, kept: k}")
+    letters = [at + match.end() - 1 for match in re.finditer(r": [a-z]", PRIVACY[at : at + 36])]
+    assert len(letters) == 4
+    for letter in letters:
+        changed = PRIVACY[:letter] + "x" + PRIVACY[letter + 1 :]
+        with (
+            gateway_engine.begin() as connection,
+            pytest.raises(PolicyInvalid, match="version `4` in `en` was changed"),
+        ):
+            Notices(notices_of(changed), clock).keep(connection, NOON)
 
 
 def test_a_kept_text_that_was_tampered_with_is_not_shown(gateway_engine: sa.Engine, notices: Notices) -> None:

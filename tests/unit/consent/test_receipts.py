@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from consent_gateway.cli.consent import consent
 from consent_gateway.consent.choices import Choices, NewChoice
 from consent_gateway.consent.notices import Notices
-from consent_gateway.consent.receipt_verify import ReceiptInvalid, public_jwk, signed_file, verify_receipt
+from consent_gateway.consent.receipt_verify import (
+    ReceiptExpired,
+    ReceiptInvalid,
+    public_jwk,
+    signed_file,
+    verify_receipt,
+)
 from consent_gateway.consent.receipts import STATUSES, Receipts
 from consent_gateway.errors import NotFound
 from consent_gateway.people.directory import PersonRef
@@ -118,6 +124,42 @@ def test_any_changed_byte_is_refused() -> None:
             if changed != FILE:
                 with pytest.raises(ReceiptInvalid):
                     verify_receipt(changed, keys())
+
+
+@pytest.mark.usefixtures("people")
+def test_any_changed_byte_of_a_real_receipt_is_refused(choices: Choices, receipts: Receipts, caller: Caller) -> None:
+    """Over every byte of a receipt as it is issued: changed in any one bit, the file is refused."""
+    file = receipts.file(chosen(choices, caller, EventKind.GRANT))
+    told = verify_receipt(file, receipts.key_set)
+    assert told["dct:conformsTo"] == "ISO/IEC TS 27560:2023"
+    for at in range(len(file)):
+        with pytest.raises(ReceiptInvalid):
+            verify_receipt(file[:at] + bytes([file[at] ^ (1 << at % 8)]) + file[at + 1 :], receipts.key_set)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_receipt_of_what_is_over_is_refused_as_expired(
+    choices: Choices, receipts: Receipts, caller: Caller, tmp_path: Path
+) -> None:
+    """To the second: until its end a receipt is taken, from then on refused as genuine and over; without one, never."""
+    until = NOON + timedelta(days=30)
+    file = receipts.file(chosen(choices, caller, EventKind.GRANT, valid_until=until))
+    assert verify_receipt(file, receipts.key_set, until - timedelta(seconds=1))["cg:event"] == "grant"
+    for late in (until, until + timedelta(days=900)):
+        with pytest.raises(ReceiptExpired, match="genuine"):
+            verify_receipt(file, receipts.key_set, late)
+    for at in (0, len(file) // 2):  # a changed one is told as changed, whatever its time
+        with pytest.raises(ReceiptInvalid, match=r"changed|no receipt"):
+            verify_receipt(file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :], receipts.key_set, until)
+    endless = receipts.file(chosen(choices, caller, EventKind.WITHDRAW))
+    assert verify_receipt(endless, receipts.key_set, until + timedelta(days=9000))["cg:event"] == "withdraw"
+    path, keys_path = tmp_path / "receipt.json", tmp_path / "jwks.json"
+    path.write_bytes(file)
+    keys_path.write_text(json.dumps(receipts.key_set))
+    command = ["verify-receipt", str(path), "--keys", str(keys_path), "--json", "--at"]
+    late_run = CliRunner().invoke(consent, [*command, until.isoformat()])
+    assert (late_run.exit_code, json.loads(late_run.output)["ok"]) == (1, False)
+    assert CliRunner().invoke(consent, [*command, NOON.isoformat()]).exit_code == 0
 
 
 @given(st.integers(0, len(FILE) - 1), st.integers(0, 255))

@@ -172,12 +172,14 @@ def test_no_other_header_breaks_its_line() -> None:
 
 
 def test_every_language_says_the_same_with_the_same_places() -> None:
-    """Five languages, each with link, minutes and name filled and nothing left open."""
+    """Five languages, each with link, the way to end it, minutes and name filled and nothing left open."""
     words = wordings("sign_in")
     assert set(words) == set(LANGUAGES)
     for language, wording in words.items():
-        mail = new_mail("a@example.com", wording, language, NOON, link="https://x/?t={name}", minutes="10", name="C")
-        assert "https://x/?t={name}" in mail.text
+        link, not_me = "https://x/?t={name}", "https://x/not?t=1"
+        mail = new_mail("a@example.com", wording, language, NOON, link=link, not_me=not_me, minutes="10", name="C")
+        assert link in mail.text
+        assert not_me in mail.text
         assert "10" in mail.text
         assert "{minutes}" not in mail.text
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import sqlite3
 import stat
@@ -14,6 +15,7 @@ import pytest
 
 from consent_gateway.demo.calls import Call, send
 from consent_gateway.demo.clients import CLIENTS, TILL
+from consent_gateway.demo.listeners import Listeners
 from consent_gateway.demo.narration import Narrator
 from consent_gateway.demo.outside import Outside
 from consent_gateway.demo.serving import Serving
@@ -58,12 +60,21 @@ def serving(built: tuple[DemoState, dict[str, str]]) -> Iterator[Serving]:
     running.stop()
 
 
+class Silent(Listeners):
+    """Channels that hear nothing, and of which nobody waits to."""
+
+    def first(self, client_id: str, kind: str, since: int, seconds: float) -> None:
+        """Nothing, at once."""
+
+
 def _told(serving: Serving, built: tuple[DemoState, dict[str, str]]) -> tuple[Story, list[str]]:
     state, variables = built
     lines: list[str] = []
-    narrator = Narrator(lines.append, colour=False)
-    story = Story(serving.base, state.read_secrets(), narrator, SystemClock(), Outside(state, variables))
+    narrator, listeners = Narrator(lines.append, colour=False), Listeners(SystemClock())
+    outside = Outside(state, variables)
+    story = Story(serving.base, state.read_secrets(), narrator, SystemClock(), outside, listeners)
     story.tell()
+    listeners.close()
     return story, lines
 
 
@@ -112,6 +123,9 @@ def test_every_promise_of_the_story_is_kept_and_kept_again(
         assert story.broken == []
         printed = "\n".join(lines)
         assert "11. The log, checked from outside" in printed
+        assert re.search(r"newsletter +heard `withdraw` of email_marketing for ds_\w+, \d+\.\d\d s after", printed)
+        assert re.search(r"ad-platform +heard `erased` of everything for (?!ds_)\w+", printed)
+        assert "whsec_" not in printed
         assert not [secret for secret in built[0].read_secrets().values() if secret in printed]
         assert not [token for token in story.tokens.values() if token in printed]
 
@@ -123,7 +137,8 @@ def test_a_promise_that_is_not_kept_is_counted_and_printed(
     state, variables = built
     lines: list[str] = []
     secrets = dict.fromkeys(state.read_secrets(), "gw_cs_wrong")
-    story = Story(serving.base, secrets, Narrator(lines.append, colour=False), SystemClock(), Outside(state, variables))
+    narrator, outside = Narrator(lines.append, colour=False), Outside(state, variables)
+    story = Story(serving.base, secrets, narrator, SystemClock(), outside, Silent(SystemClock()))
     assert not story.tell()
     assert f"`{TILL}` gets a token" in story.broken
     assert sum("promised and did not happen" in line for line in lines) == len(story.broken)

@@ -18,8 +18,9 @@ from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.people.suppression import SuppressionTags, leave
 from consent_gateway.people.tables import IDENTIFIERS, PEOPLE
 from consent_gateway.ports import Page, StoredIdentity, StoredRecord
+from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.vocabulary import ANY_PURPOSE, EventKind, Evidence, Identifier, NewConsentEvent
-from tests.conftest import NOON, StillClock
+from tests.conftest import NOON, NoNames, StillClock
 
 TAGS = SuppressionTags(bytes(range(32)), "DE")
 
@@ -73,7 +74,7 @@ def service(engine: sa.Engine, store: Shelf, indexes: Any, clock: Any = None) ->
         catalogue=SimpleNamespace(fields=named, root=root),  # type: ignore[arg-type]
         indexes=indexes,
         tags=TAGS,
-        ledger=EnrolledLedger(),
+        ledger=EnrolledLedger(Outbox(NoNames(), (), StillClock()).announce_in),
         record_in=record_in,
         clock=clock or StillClock(),
     )

@@ -68,6 +68,32 @@ def test_check_tells_what_no_transform_can_do(
     assert "1 finding" in found.output
 
 
+@pytest.mark.parametrize(
+    ("transform", "data_type", "told"),
+    [
+        ("fpe.digits", "date", "15: `fpe.digits` does not fit a field of data type `date`; it reads string;"),
+        ("generalise.amount", "boolean", "15: `generalise.amount` does not fit a field of data type `boolean`;"),
+        ("date.shift", "date", None),
+        ("fpe.digits", "string", None),
+        ("pseudonym.value", "integer", None),
+        ("fpe.digits", "hstore", None),
+    ],
+)
+def test_check_compares_a_transform_with_the_data_type(
+    small: dict[str, str], small_directory: Path, transform: str, data_type: str, told: str | None
+) -> None:
+    """A field whose own transform makes nothing of its data type is found; a type that nobody knows is not judged."""
+    typed = f"fides_meta: {{data_type: {data_type}}}, meta: {{transforms: {{mask: {transform}}}}}"
+    row, own = "data_categories: [user.behavior]", 'transforms: {mask: {transform: constant, parameters: {value: "x"}}}'
+    old = f"- name: visits\n            {row}\n            meta: {{{own}}}"
+    assert old in small["catalogue.yaml"]
+    new = f"- {{name: visits, {row}, {typed}}}"
+    write(small_directory, {"catalogue.yaml": small["catalogue.yaml"].replace(old, new)})
+    found = run("check", small_directory)
+    assert found.exit_code == (told is not None)
+    assert told is None or f"{small_directory}/catalogue.yaml:{told}" in found.output
+
+
 def test_check_says_what_to_install(
     small: dict[str, str], small_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

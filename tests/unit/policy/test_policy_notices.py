@@ -1,13 +1,15 @@
 """Claims about notices as policy data: what stands, what is accepted on a day, and what a hash covers."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies, policies_from
 from consent_gateway.policy.checks import check_policies
-from consent_gateway.policy.notices import NoticeText, text_document, text_sha256
+from consent_gateway.policy.notices import ASKING, NoticeText, text_document, text_sha256
+from consent_gateway.preferences.standing import Standings, Way
+from consent_gateway.vocabulary import Facts
 from tests.unit.policy.test_shipped_policy import SHIPPED
 
 TEXTS = "texts: {de: {title: t, what: w, off: o, kept: k}}"
@@ -65,6 +67,38 @@ def test_a_choice_without_a_notice_is_found(small: dict[str, str]) -> None:
     assert any("no notice asks for `care`" in one.what for one in check_policies(policies_from(sources)))
     sources["notices/mail.yaml"] = MAIL
     assert not any("no notice" in one.what for one in check_policies(policies_from(sources)))
+
+
+def test_what_can_be_objected_to_needs_a_notice(small: dict[str, str]) -> None:
+    """A purpose on another ground, which an objection ends, is a finding where no notice could allow it again."""
+    sources = {**small, "notices/mail.yaml": MAIL}
+    path = next(name for name in sources if name.startswith("packs/") and "floor" not in name)
+    pack = sources[path].partition("pack: ")[2].split()[0]
+    rule = f'  - {{id: {pack}.interest, kind: legitimate_interest, purposes: [orders], source: "GDPR Art. 6(1)(f)"}}'
+    sources[path] = sources[path].rstrip("\n") + "\n" + rule + "\n"
+    found = [one for one in check_policies(policies_from(sources)) if "no notice asks for" in one.what]
+    assert [one.what for one in found] == [
+        "no notice asks for `orders`, which can be objected to, and must be allowed again by a yes"
+    ]
+
+
+def test_every_answer_of_the_page_has_a_notice_in_five_languages() -> None:
+    """Whatever the page offers an answer to, in any place at any age, a notice asks for in five languages."""
+    policies, now = load_policies(SHIPPED), datetime(2026, 11, 22, 12, tzinfo=UTC)
+    standings, notices = Standings(policies), policies.documents.notices
+    told = {key: one for one in notices.values() if one.kind in ASKING for key in one.purposes}
+    offered = set()
+    for place in policies.rulebook.program.places:
+        for born in (None, date(2014, 1, 1), date(2010, 1, 1)):
+            for one in standings.of(Facts(place, minor_born=born, parental_authorisation=True), now, gpc=False):
+                if one.way in (Way.CONSENT, Way.OPT_OUT, Way.OBJECTION):
+                    offered.add(one.purpose)
+    assert "fraud_prevention" in offered
+    assert offered <= set(told)
+    for purpose in offered:
+        current = told[purpose].current(now.date())
+        assert current is not None
+        assert set(current.texts) == {"en", "de", "fr", "es", "ar"}
 
 
 def test_a_comma_keeps_consents_and_a_meaning_ends_them(small: dict[str, str]) -> None:

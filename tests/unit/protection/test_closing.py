@@ -11,7 +11,9 @@ import sqlalchemy as sa
 
 from consent_gateway.database import open_engine
 from consent_gateway.errors import Conflict, InputRefused, KeysUnavailable, SettingsRefused
+from consent_gateway.migrate import downgrade, upgrade
 from consent_gateway.protection.file_provider import FileKeyProvider
+from consent_gateway.protection.hierarchy import shard_of
 from consent_gateway.protection.tables import EPOCHS, KEY_BACKUPS, KEY_JOBS, PERSON_KEYS, SHARD_KEYS
 from consent_gateway.protection.upkeep import KeyUpkeep
 from tests.conftest import StillClock
@@ -46,13 +48,13 @@ def test_closing_keeps_everybody_and_every_key(world: KeyWorld) -> None:
     assert (evidence.versions_before, evidence.versions_after) == ((1,), (2,))
     assert world.accounted == [evidence]
     ring.create("ds_new")
-    assert {row.epoch for row in world.rows(PERSON_KEYS)} == {2}
+    assert world.under() == {2}
 
 
 def test_nothing_of_the_old_epoch_stays(world: KeyWorld) -> None:
-    """The old epoch's key and its shards' keys are gone from the table, and every shard key is a fresh one."""
+    """Asked for every shard: the old epoch's key and its shards' keys are gone, and every shard key is a fresh one."""
     wrapped = {row.wrapped for row in (*world.rows(EPOCHS), *world.rows(SHARD_KEYS), *world.rows(PERSON_KEYS))}
-    world.close_epoch()
+    world.close_epoch(every_shard=True)
     old, new = sorted(world.rows(EPOCHS), key=lambda row: row.epoch)
     assert old.wrapped is None
     assert old.closed_at is not None
@@ -60,6 +62,77 @@ def test_nothing_of_the_old_epoch_stays(world: KeyWorld) -> None:
     after = {row.wrapped for row in (new, *world.rows(SHARD_KEYS), *world.rows(PERSON_KEYS))}
     assert not wrapped & after
     assert {row.epoch for row in world.rows(SHARD_KEYS)} == {2}
+
+
+def test_only_shards_that_lost_somebody_get_a_fresh_key(world: KeyWorld) -> None:
+    """A shard's key goes on, wrapped anew, as long as nobody under it is erased; then everyone in it is moved, once."""
+    lost = shard_of(PEOPLE[0])
+    keys, people = world.rows(SHARD_KEYS), {row.data_subject: row for row in world.rows(PERSON_KEYS)}
+    world.ring().destroy(PEOPLE[0])
+    world.close_epoch()
+    for row in world.rows(SHARD_KEYS):
+        assert (row.epoch, row.under, row.lost_at) == (2 if row.shard == lost else 1, 2, None)
+    assert not {row.wrapped for row in keys} & {row.wrapped for row in world.rows(SHARD_KEYS)}
+    after = {row.data_subject: row for row in world.rows(PERSON_KEYS)}
+    assert {one for one in PEOPLE if after[one] != people[one]} == {one for one in PEOPLE if shard_of(one) == lost}
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    world.close_epoch()
+    assert {row.data_subject: row for row in world.rows(PERSON_KEYS)} == after
+    assert world.under() == {3}
+
+
+def test_a_key_table_from_before_shards_went_on_is_carried_over(
+    empty_database: str, tmp_path: Path, clock: StillClock
+) -> None:
+    """Upgraded, everybody opens and every shard counts as having lost somebody, for nobody knows better; and a table
+    with a piece of work unfinished, or with shard keys that went on, is left alone.
+    """
+    engine = open_engine(empty_database, threads=1)
+    upgrade(engine, "keys")
+    engine.dispose()
+    world = KeyWorld(empty_database, tmp_path, clock, file_provider(tmp_path))
+    world.ring().create_many(PEOPLE)
+    downgrade(world.engine, "keys", "0002_providers")
+    upgrade(world.engine, "keys")
+    assert readable(world.ring(), PEOPLE) == set(PEOPLE)
+    assert all(row.lost_at is not None and row.under == row.epoch for row in world.rows(SHARD_KEYS))
+    world.close_epoch()
+    assert {row.epoch for row in world.rows(PERSON_KEYS)} == {2}
+
+    def cut(_step: str) -> None:
+        raise InterruptedError
+
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    with pytest.raises(InterruptedError):
+        world.close_epoch(cut)
+    downgrade(world.engine, "keys", "0002_providers")
+    with pytest.raises(RuntimeError, match="unfinished"):
+        upgrade(world.engine, "keys")
+    with world.engine.begin() as connection:  # as the version that began it finishes it
+        connection.execute(KEY_JOBS.update().values(finished_at=1))
+    upgrade(world.engine, "keys")
+    with world.engine.begin() as connection:
+        connection.execute(SHARD_KEYS.update().values(lost_at=None))
+    world.close_epoch()
+    with pytest.raises(RuntimeError, match="every-shard"):
+        downgrade(world.engine, "keys", "0002_providers")
+    world.dispose()
+
+
+def test_who_is_erased_while_a_closing_runs_counts_for_the_next(world: KeyWorld) -> None:
+    """Erased once the keys of all shards are under the next epoch, and the evidence names that one, not the closed."""
+    ring, epochs = world.ring(), []
+
+    def at(step: str) -> None:
+        if step == "opened":
+            epochs.append(ring.destroy(PEOPLE[0]).epoch)
+
+    assert (world.close_epoch(at).erased, epochs) == (0, [2])
+    assert ring.inventory().erased_since_closing == 1
+    world.clock.moment += timedelta(hours=1)  # type: ignore[attr-defined]
+    assert world.close_epoch().erased == 1
+    assert ring.inventory().erased_since_closing == 0
+    assert ring.destroy(PEOPLE[0]).epoch == 2, "the evidence stays that of the first call"
 
 
 def test_the_erased_stay_erased_and_are_counted(world: KeyWorld) -> None:
@@ -141,7 +214,7 @@ def test_a_key_that_does_not_open_stops_a_closing(world: KeyWorld) -> None:
     with world.engine.begin() as connection:
         connection.execute(damage)
     with pytest.raises(KeysUnavailable, match="`ds_7`"):
-        world.close_epoch()
+        world.close_epoch(every_shard=True)
     assert world.provider.versions() == (1, 2)
     assert readable(world.ring(), PEOPLE) == set(PEOPLE) - {"ds_7"}
     world.ring().destroy("ds_7")
@@ -320,12 +393,12 @@ def test_a_process_forgets_closed_epochs(world: KeyWorld, clock: StillClock) -> 
     """A second after a closing, at its next use of a key, a process holds no key of the closed epoch any more."""
     ring = world.ring()
     readable(ring, PEOPLE)
-    held = set(ring._opened)
+    held = {*ring._epochs.values(), *ring._shards.values()}
     assert held
     world.close_epoch()
     clock.moment += timedelta(seconds=1)
     ring.person_keys(PEOPLE[0])
-    assert not held & set(ring._opened)
+    assert not held & {*ring._epochs.values(), *ring._shards.values()}
 
 
 def test_whoever_read_before_a_closing_opens_after_it(world: KeyWorld) -> None:

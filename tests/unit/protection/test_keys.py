@@ -296,7 +296,8 @@ def test_forgetting_everything_reads_anew(keyring: KeyRing) -> None:
     """After forgetting everything the same keys come from the tables again."""
     before = keyring.create("ds_a"), keyring.domain_key("a", None)
     keyring.forget()
-    assert not keyring._opened
+    assert not keyring._epochs
+    assert not keyring._shards
     assert (keyring.person_keys("ds_a"), keyring.domain_key("a", None)) == before
 
 
