@@ -141,6 +141,12 @@ class ReidentificationRefused(GatewayError):
     code = "reidentification_refused"
 
 
+class ProofRefused(GatewayError):
+    """What was sent proves nobody; whether the person is known, and whether attempts are left, is not told."""
+
+    code = "proof_refused"
+
+
 class FieldsRefused(GatewayError):
     """A write named fields that have no basis for its purpose; `refused` gives the reason for each."""
 

@@ -17,7 +17,7 @@ The order matters. Keys destroyed first would leave a customer who can neither b
 store's rows are found by the store key, which step 1 cuts loose: plan and erase them before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,6 +41,9 @@ from consent_gateway.vocabulary import ANY_PURPOSE, EventKind, Evidence, NewCons
 
 STEPS = ("intending", "intended", "destroyed", "recording", "recorded")
 """Where an act may be cut short, in order: `intending` and `recording` are just before a commit."""
+
+Leave = Callable[[sa.Connection, str], None]
+"""Deletes what a room holds of a person, in the transaction that is passed in."""
 
 At = Callable[[str], None]
 _CHANNEL = "operator"
@@ -69,7 +72,10 @@ class Shredded:
 
 
 class Shredding:
-    """Carries erasures out. Safe to share between threads and to run in several processes at once."""
+    """Carries erasures out. Safe to share between threads and to run in several processes at once.
+
+    `leave` are what rooms above this one delete of a person, in the transaction in which the act begins.
+    """
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Shredding:
         tags: SuppressionTags,
         clock: Clock,
         announce_in: ledger.Announce,
+        leave: Sequence[Leave] = (),
         at: At = lambda _step: None,
     ) -> None:
         self._engine = engine
@@ -86,6 +93,7 @@ class Shredding:
         self._tags = tags
         self._clock = clock
         self._announce_in = announce_in
+        self._leave = tuple(leave)
         self._at = at
 
     def shred(self, data_subject: str, *, reference: str, by: str) -> Shredded:
@@ -140,7 +148,8 @@ class Shredding:
             record_in(connection, event_entry(event))
             self._announce_in(connection, [event])
         left = leave(connection, data_subject, self._tags)
-        leaving.end_all(connection, data_subject)
+        for each in (leaving.end_all, *self._leave):
+            each(connection, data_subject)
         shredding_id = new_id("shr", now)
         row = {
             "shredding_id": shredding_id,

@@ -172,7 +172,7 @@ def _scope(call: Mapping[str, Any]) -> str:
     scopes = [scope for way in call["security"] for scope in way.get("oauth2", ())]
     roles = [role for way in call["security"] if "officer" in way for role in way["officer"] or ("any",)]
     if roles:
-        return f"officer, role {_code(roles)}"
+        return (f"{_code(scopes)}, or " if scopes else "") + f"officer, role {_code(roles)}"
     return _code(scopes) if scopes else "none"
 
 

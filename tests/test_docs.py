@@ -18,6 +18,8 @@ from consent_gateway.policy.checks import check_policies
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.schemas import KINDS as RULE_KINDS
 from consent_gateway.policy.schemas import PurposeSchema
+from consent_gateway.rights.deadline_cases import faults_of, read_deadline_cases
+from consent_gateway.rights.regimes import Laws
 from consent_gateway.settings import PREFIX, VARIABLES
 from consent_gateway.vocabulary import ChoiceStatus, Effect, EventKind, Reason
 from consent_gateway.web.app import OPERATIONS
@@ -235,18 +237,24 @@ def test_the_example_catalogue_stands(tmp_path: Path) -> None:
 
 
 def test_the_example_policy_stands(tmp_path: Path) -> None:
-    """The purpose, house rule, recipient and pack of the how-to load with the shipped policy, its cases can be read."""
+    """The purpose, house rule, recipient and pack of the how-to load; its worked deadline holds."""
     policies = tmp_path / "policies"
     shutil.copytree(ROOT / "policies", policies)
-    purpose, _, rule, _, recipient, pack, steps = fences(DOCS / "how-to" / "write-a-policy.md", "yaml")
+    purpose, _, rule, _, clocks, deadlines, recipient, pack, steps = fences(
+        DOCS / "how-to" / "write-a-policy.md", "yaml"
+    )
     for name, addition in (("purposes.yaml", purpose), ("packs/house.yaml", rule), ("recipients.yaml", recipient)):
         with (policies / name).open("a", encoding="utf-8") as file:
             file.write(addition)
-    (policies / "packs" / "nz.yaml").write_text(f"{pack}{steps}", encoding="utf-8")
+    (policies / "packs" / "nz.yaml").write_text(f"{pack}{steps}{clocks.replace('EU_GDPR', 'NZ_ACT')}", encoding="utf-8")
     loaded = load_policies(policies)
     assert loaded.documents.packs["nz"].steps.double_opt_in[0].places == ("DE",)
     assert {"birthday_greeting"} <= set(loaded.purposes)
     assert {"survey_tool"} <= set(loaded.recipients)
+    (policies / "deadlines.yaml").write_text(deadlines, encoding="utf-8")
+    laws = Laws(loaded.documents.packs)
+    assert "NZ_ACT" in laws.regimes
+    assert [faults_of(laws, case) for case in read_deadline_cases([policies / "deadlines.yaml"])] == [[]]
 
 
 GUIDES = [page for page in WRITTEN if page.parent.name in ("tutorial", "how-to")]

@@ -44,6 +44,7 @@ class Scope(StrEnum):
     CONSENTS_WRITE = "consents:write"
     SIGNALS_WRITE = "signals:write"  # what a browser or a consent string says; it can only close
     CONSENTS_ADMINISTER = "consents:administer"  # acts of the company: lifting a restriction, holds, erasure
+    RIGHTS_REQUEST = "rights:request"  # take in what people ask for, prove who they are, see how far it is
     AUDIT_READ = "audit:read"
     CHANGES_READ = "changes:read"
     CHANGES_SUBSCRIBE = "changes:subscribe"  # webhooks of the client's own

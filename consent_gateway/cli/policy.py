@@ -1,6 +1,7 @@
 """Operator commands of the policy room: check, test, explain; prints, and ends with 1 where something fails."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,8 @@ from consent_gateway.policy.cases import Report, Result, run_cases
 from consent_gateway.policy.checks import check_obligations, check_policies
 from consent_gateway.policy.explain import Explanation, explain
 from consent_gateway.protection.registry import parameter_faults, type_fault
+from consent_gateway.rights.deadline_cases import DeadlineCase, faults_of, read_deadline_cases
+from consent_gateway.rights.regimes import Laws
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 _TODAY = click.option("--today", help="the day to decide on, as 2026-01-31; the present day if left out")
@@ -80,19 +83,45 @@ def test(paths: tuple[Path, ...], directory: Path, *, coverage: bool | None, tod
     try:
         policies = load_policies(directory)
         cases = read_cases(paths or (directory / "cases",))
+        deadlines = read_deadline_cases(paths or (directory / "cases",))
     except PolicyInvalid as error:
         _refuse(error, as_json=as_json)
     report = run_cases(policies, cases, day)
+    late = _late(policies, deadlines)
     demanded = not paths if coverage is None else coverage
-    click.echo(json.dumps(_report(report)) if as_json else _report_text(report, demanded=demanded))
-    if report.failures or not report.results or (demanded and report.unreached):
+    if as_json:
+        click.echo(json.dumps(_report(report, deadlines, late)))
+    else:
+        click.echo(_report_text(report, demanded=demanded))
+        _tell_deadlines(deadlines, late)
+    nothing = not report.results and not deadlines
+    if report.failures or late or nothing or (demanded and report.unreached):
         raise SystemExit(1)
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _late(policies: Policies, deadlines: Sequence[DeadlineCase]) -> list[tuple[DeadlineCase, Sequence[str]]]:
+    """The deadline cases that do not agree with the clocks, each with what differs."""
+    laws = Laws(policies.documents.packs)
+    return [(case, faults) for case in deadlines if (faults := faults_of(laws, case))]
+
+
+def _tell_deadlines(deadlines: Sequence[DeadlineCase], late: Sequence[tuple[DeadlineCase, Sequence[str]]]) -> None:
+    for case, faults in late:
+        click.echo(f"{case.path}:{case.line}: {case.id}")
+        for fault in faults:
+            click.echo(f"    {fault}")
+    if deadlines:
+        click.echo(f"{len(deadlines) - len(late)} of {len(deadlines)} deadline cases pass")
+
+
+def _report(
+    report: Report, deadlines: Sequence[DeadlineCase], late: Sequence[tuple[DeadlineCase, Sequence[str]]]
+) -> dict[str, Any]:
+    told = [{"id": one.id, "file": one.path, "line": one.line, "faults": list(faults)} for one, faults in late]
     return {
         "cases": len(report.results),
-        "failures": [_failure(result) for result in report.failures],
+        "deadlines": len(deadlines),
+        "failures": [*(_failure(result) for result in report.failures), *told],
         "rules": report.rules,
         "unreached": list(report.unreached),
     }

@@ -28,6 +28,7 @@ from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_encrypt
 LANGUAGES = ("en", "de", "fr", "es", "ar")
 _PLACES = {
     "sign_in": frozenset({"link", "minutes", "name", "not_me"}),
+    "rights_code": frozenset({"code", "minutes", "name"}),
     "confirm": frozenset({"link", "until", "name"}),
     "parent": frozenset({"link", "until", "name"}),
     "parent_done": frozenset({"link", "name"}),

@@ -37,7 +37,12 @@ CLIENTS = (
         _SERVES | {Scope.SIGNALS_WRITE},
         recipients=f"{COMPANY} courier ad_partner",
     ),
-    _client(CALL_CENTRE, "call_centre", "customer_support order_fulfilment", _SERVES | {Scope.CUSTOMERS_SEARCH}),
+    _client(
+        CALL_CENTRE,
+        "call_centre",
+        "customer_support order_fulfilment",
+        _SERVES | {Scope.CUSTOMERS_SEARCH, Scope.RIGHTS_REQUEST},
+    ),
     _client(NEWSLETTER, "email_marketing", "email_marketing service_messages", _EXPLAINS),
     _client(ANALYTICS, "analytics", "first_party_analytics service_improvement", _EXPLAINS),
     _client(ADS, "ad_platform", "targeted_ads", _READS, recipients="ad_partner"),

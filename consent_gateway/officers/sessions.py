@@ -25,7 +25,8 @@ from consent_gateway.officers.tables import OFFICER_SESSIONS, OFFICERS
 from consent_gateway.ports import Clock
 
 LIFE = timedelta(minutes=15)
-_FORM = re.compile(r"gw_of_[A-Za-z0-9_-]{43}")
+PREFIX = "gw_of_"
+_FORM = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _ABOUT = "sign-in"
 
 
@@ -73,7 +74,7 @@ class Sessions:
         if not self._challenges.is_ours(challenge, _ABOUT):
             raise _refused()
         asserted = self._party.asserted(credential, challenge)
-        token = f"gw_of_{secrets.token_urlsafe(32)}"
+        token = f"{PREFIX}{secrets.token_urlsafe(32)}"
         now = self._clock.now()
         try:
             with transaction(self._engine) as connection:

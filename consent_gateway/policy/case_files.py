@@ -3,7 +3,7 @@
 A case names its situation in words; `bits_of` turns the words into the facts they stand for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -78,6 +78,9 @@ _SWITCHES = MappingProxyType(
         "limit": BIT["limited"],
     }
 )
+DEADLINES = "deadlines"
+"""The key below which a case file holds examples of deadlines, which are read elsewhere."""
+
 CONTEXT = frozenset({*_SWITCHES, "age", "recipient_role", "as_of", "logged_in", "other"})
 
 
@@ -178,22 +181,27 @@ class _CaseSchema(Schema):
 
 
 def read_cases(paths: Iterable[Path]) -> tuple[Case, ...]:
-    """The cases of files and directories, in order. Raises `PolicyInvalid` with findings."""
+    """The decision cases of files and directories, in order. Raises `PolicyInvalid` with findings."""
     findings: list[Finding] = []
     cases: list[Case] = []
-    for path in paths:
-        files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
-        for file in files:
-            if not file.is_file():
-                raise PolicyInvalid(f"there is no case file `{file}`: name a file or directory that is there")
-            cases.extend(
-                _read_file(parse(str(file), file.read_text(encoding="utf-8"), findings, bare_words=True), findings)
-            )
+    for file in case_files(paths):
+        document = parse(str(file), file.read_text(encoding="utf-8"), findings, bare_words=True)
+        if not (isinstance(document.value, dict) and DEADLINES in document.value):
+            cases.extend(_read_file(document, findings))
     findings.extend(_repeated(cases))
     if findings:
         told = tuple(str(finding) for finding in findings)
         raise PolicyInvalid(f"the case files do not stand; first {told[0]}", told)
     return tuple(cases)
+
+
+def case_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files of files and directories, in order. Raises `PolicyInvalid` for one that is not there."""
+    for path in paths:
+        for file in sorted(path.rglob("*.yaml")) if path.is_dir() else [path]:
+            if not file.is_file():
+                raise PolicyInvalid(f"there is no case file `{file}`: name a file or directory that is there")
+            yield file
 
 
 def _repeated(cases: Iterable[Case]) -> Iterable[Finding]:

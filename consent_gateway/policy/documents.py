@@ -7,14 +7,15 @@ the compiler. `line` is where the thing stands in `path`.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 from consent_gateway.policy.access_texts import AccessTexts
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
+from consent_gateway.policy.legal_clocks import LegalClock
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
 from consent_gateway.policy.retention import Retention
+from consent_gateway.policy.rights_terms import RightsTerms
 from consent_gateway.policy.steps import Steps
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
 
@@ -155,7 +156,7 @@ class Pack:
     inherits: frozenset[str]  # which of `consent_months` and `implied_months` are not written, so come from `extends`
     reask_months: int | None
     signal_duty: SignalDuty | None
-    clocks: Mapping[str, Mapping[str, Any]]  # right -> acknowledge, respond, extension, calendar, source, note
+    clocks: Mapping[str, LegalClock]  # by right
     sensitive: tuple[str, ...]
     rules: tuple[Rule, ...]
     path: str
@@ -187,6 +188,7 @@ class Documents:
     reidentification: Reidentification = field(default_factory=Reidentification)
     retention: Retention = field(default_factory=Retention)
     access_texts: AccessTexts = field(default_factory=AccessTexts)
+    rights: tuple[RightsTerms, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

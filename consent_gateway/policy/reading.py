@@ -21,9 +21,11 @@ from consent_gateway.policy.documents import (
     Transform,
 )
 from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.legal_clocks import read_clocks
 from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
 from consent_gateway.policy.retention import read_retention
+from consent_gateway.policy.rights_terms import read_rights_terms
 from consent_gateway.policy.schemas import (
     CategoriesSchema,
     ChannelsSchema,
@@ -38,7 +40,7 @@ from consent_gateway.policy.source import Document, Place
 from consent_gateway.policy.steps import read_steps
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("access", "reidentification", "retention")
+OPTIONAL = ("access", "reidentification", "retention", "rights")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -61,6 +63,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         reidentification=read_reidentification(named["reidentification"], findings),
         retention=read_retention(named["retention"], findings),
         access_texts=read_access_texts(named["access"], findings),
+        rights=read_rights_terms(named["rights"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 
@@ -173,7 +176,7 @@ def _pack(given: dict[str, Any], document: Document, findings: list[Finding]) ->
         inherits=frozenset({"consent_months", "implied_months"} - set(written)),
         reask_months=given["reask_months"],
         signal_duty=SignalDuty(**given["signal_duty"]) if given["signal_duty"] else None,
-        clocks=MappingProxyType(given["clocks"]),
+        clocks=read_clocks(given, document, findings),
         sensitive=given["sensitive"],
         rules=tuple(rules),
         path=document.path,

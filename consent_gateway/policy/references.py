@@ -15,6 +15,7 @@ from consent_gateway.policy.ir import REASON_RANK
 from consent_gateway.policy.notices import notice_faults
 from consent_gateway.policy.reidentification import unknown_words
 from consent_gateway.policy.retention import retention_faults
+from consent_gateway.policy.rights_terms import unknown_of
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.vocabulary import COMPANY, Effect
 
@@ -53,8 +54,9 @@ class ReferenceCheck:
         for pack in self._documents.packs.values():
             self._pack(pack)
         self._overlaps()
-        self._reidentification()
         self._retention()
+        self._clocks()
+        self._terms()
 
     def _fault(self, path: str, line: int, what: str, mend: str) -> None:
         self._findings.append(Finding(path, line, what, mend))
@@ -71,12 +73,13 @@ class ReferenceCheck:
             self._known(purpose.categories, self._documents.categories, "category", path, purpose.line)
         self._findings.extend(notice_faults(self._documents.notices, self._documents.purposes))
 
-    def _reidentification(self) -> None:
+    def _terms(self) -> None:
         documents = self._documents
         recipients = {COMPANY: None, **documents.recipients}
         self._findings.extend(
             unknown_words(documents.reidentification, documents.channels, documents.purposes, recipients)
         )
+        self._findings.extend(unknown_of(documents.rights, documents.channels, documents.categories))
 
     def _retention(self) -> None:
         documents, catalogue = self._documents, self._documents.catalogue
@@ -202,6 +205,18 @@ class ReferenceCheck:
                     if _overlap(pack, other):
                         what = f"`{code}` is under `{other.id}` ({other.path}) on the same days as under `{pack.id}`"
                         self._fault(pack.path, pack.line, what, "name the place in one pack, or end one before")
+
+    def _clocks(self) -> None:
+        named: dict[tuple[str, str], list[Pack]] = {}
+        for pack in self._documents.packs.values():
+            for right, clock in pack.clocks.items():
+                for other in named.get((clock.regime, right), ()):
+                    if _overlap(pack, other):
+                        what = (
+                            f"`{right}` of `{clock.regime}` has a clock in `{other.id}` ({other.path}) on the same days"
+                        )
+                        self._fault(pack.path, pack.line, what, "give the regime another name, or end one pack before")
+                named.setdefault((clock.regime, right), []).append(pack)
 
 
 def _overlap(one: Pack, other: Pack) -> bool:

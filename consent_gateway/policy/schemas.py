@@ -179,17 +179,6 @@ class SignalDutySchema(Schema):
     source = Text(required=True)
 
 
-class ClockSchema(Schema):
-    """How long an answer to one right may take; periods are ISO 8601, or business days."""
-
-    acknowledge = fields.Raw(load_default=None)
-    respond = fields.Raw(required=True)
-    extension = fields.Raw(load_default=None)
-    calendar = fields.Raw(load_default=None)
-    source = Text(required=True)
-    note = Text(load_default="")
-
-
 class Number(fields.Field[int]):
     """A whole number of days or minutes, from 1 to a longest."""
 
@@ -254,11 +243,12 @@ class PackSchema(Schema):
     reask_months = Months(load_default=None, allow_none=True)
     signal_duty = fields.Nested(SignalDutySchema, load_default=None, allow_none=True)
     steps = fields.Nested(StepsSchema, load_default=None)
-    clocks = fields.Dict(keys=fields.String(), values=fields.Nested(ClockSchema), load_default=dict)
+    clock_terms = fields.Dict(keys=fields.String(), load_default=None, allow_none=True)
+    clocks = fields.Dict(keys=fields.String(), values=fields.Dict(keys=fields.String()), load_default=dict)
     sensitive = Words(load_default=())
     source = Text()
     note = Text()
-    # Each rule is read by itself afterwards, so that one fault does not hide the others.
+    # Each rule and clock is read by itself afterwards, so that one fault does not hide the others.
     rules = fields.List(fields.Dict(keys=fields.String()), required=True)
 
 

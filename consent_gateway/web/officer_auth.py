@@ -4,7 +4,7 @@ from flask import Request
 
 from consent_gateway.errors import OfficerNotPermitted, SignInStale
 from consent_gateway.officers.registry import Role
-from consent_gateway.officers.sessions import Sessions, SignedIn
+from consent_gateway.officers.sessions import PREFIX, Sessions, SignedIn
 from consent_gateway.ports import Clock
 from consent_gateway.web.auth import TokenRefused, bearer
 
@@ -34,3 +34,9 @@ def authenticate_officer(
     if fresh_seconds is not None and (clock.now() - officer.auth_time).total_seconds() > fresh_seconds:
         raise Stale(fresh_seconds)
     return officer
+
+
+def bearer_of_officer(request: Request) -> bool:
+    """Whether the call came with a token of the form that officers get; looks nothing up."""
+    _scheme, _, token = (request.environ.get("HTTP_AUTHORIZATION") or "").partition(" ")
+    return bool(token.strip().startswith(PREFIX))

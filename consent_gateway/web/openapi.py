@@ -13,7 +13,16 @@ from consent_gateway.callers.registry import Scope
 from consent_gateway.customer_desk import SESSION_COOKIE
 from consent_gateway.web import answer_schemas
 from consent_gateway.web.fields import Anything, Moment, Names, Scalar
-from consent_gateway.web.operations import HTML, IDEMPOTENCY_HEADER, JSON, CustomerAuth, OfficerAuth, Operation, Visitor
+from consent_gateway.web.operations import (
+    HTML,
+    IDEMPOTENCY_HEADER,
+    JSON,
+    CustomerAuth,
+    EitherAuth,
+    OfficerAuth,
+    Operation,
+    Visitor,
+)
 from consent_gateway.web.problems import PROBLEM_TYPE, ProblemKind, kind_named, kind_of
 
 _SCALARS = ["string", "number", "boolean", "null"]
@@ -56,7 +65,9 @@ def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
     """Every kind of problem the operation may answer, by status and code."""
     codes = {"internal", "invalid_request"}
     causes: set[type[errors.GatewayError]] = set(op.raises)
-    if isinstance(op.auth, Scope):
+    if isinstance(op.auth, EitherAuth):
+        causes |= {errors.OfficerNotPermitted}
+    if isinstance(op.auth, Scope | EitherAuth):
         causes |= {errors.Unauthenticated, errors.CallerNotPermitted}
         causes |= {errors.DatabaseUnavailable, errors.IssuerUnavailable}
     if isinstance(op.auth, OfficerAuth):
@@ -99,6 +110,8 @@ def _operation(op: Operation) -> dict[str, Any]:
 
 
 def _operation_security(op: Operation) -> list[dict[str, list[str]]]:
+    if isinstance(op.auth, EitherAuth):
+        return [{"oauth2": [op.auth.scope.value]}, {"officer": [op.auth.role.value]}]
     if isinstance(op.auth, Scope):
         return [{"oauth2": [op.auth.value]}]
     if isinstance(op.auth, OfficerAuth):

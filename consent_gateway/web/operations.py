@@ -29,7 +29,7 @@ from consent_gateway.web import bodies
 from consent_gateway.web.customer import browser
 from consent_gateway.web.customer.browser import Visit
 from consent_gateway.web.fields import ID
-from consent_gateway.web.officer_auth import authenticate_officer
+from consent_gateway.web.officer_auth import authenticate_officer, bearer_of_officer
 from consent_gateway.web.preferences.showing import show_problem
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
@@ -65,6 +65,14 @@ class OfficerAuth:
 
     role: Role | None = None
     fresh_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EitherAuth:
+    """A caller whose token carries the scope, or a signed-in officer who holds the role."""
+
+    scope: Scope
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class Operation:
     path: str
     summary: str
     description: str
-    auth: Scope | Public | OfficerAuth | CustomerAuth
+    auth: Scope | Public | OfficerAuth | CustomerAuth | EitherAuth
     answers: tuple[Answer, ...]
     handler: Handler
     body: type[Schema] | None = None
@@ -207,12 +215,13 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
         request = request_ctx.request  # once: the proxy looks the context up at every use
         caller, officer, visit = None, None, None
         g.page = partial(show_problem, services.preferences, request) if op.is_page else None
-        if isinstance(op.auth, Scope):
-            caller = site.door.caller(request, op.auth)
+        auth = _chosen(op.auth, request)
+        if isinstance(auth, Scope):
+            caller = site.door.caller(request, auth)
             g.client_id = caller.client_id
-        elif isinstance(op.auth, OfficerAuth):
+        elif isinstance(auth, OfficerAuth):
             officer = authenticate_officer(
-                services.desk.sessions, services.clock, request, op.auth.role, op.auth.fresh_seconds
+                services.desk.sessions, services.clock, request, auth.role, auth.fresh_seconds
             )
             g.client_id = officer.officer_id
         elif is_browsed:
@@ -233,6 +242,13 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
         return response
 
     return view
+
+
+def _chosen(auth: Scope | Public | OfficerAuth | CustomerAuth | EitherAuth, request: Request) -> object:
+    """Which of two kinds of authentication a call came with: an officer's token says so by its first letters."""
+    if not isinstance(auth, EitherAuth):
+        return auth
+    return OfficerAuth(auth.role) if bearer_of_officer(request) else auth.scope
 
 
 def _visit(request: Request, op: Operation, services: Services) -> Visit:
@@ -264,7 +280,7 @@ def _once(op: Operation, call: Call, key: str) -> Response:
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
         fault = FieldFault(IDEMPOTENCY_HEADER, "must be 1 to 255 printable ASCII characters")
         raise InputRefused("the idempotency key is malformed", (fault,))
-    store, client_id = call.services.idempotency, call.caller.client_id
+    store, client_id = call.services.idempotency, str(g.client_id)
     condition = call.request.headers.get("If-Match")
     identity = orjson.dumps(
         [op.method, call.request.path, condition, call.body], default=_identity, option=orjson.OPT_SORT_KEYS

@@ -133,6 +133,13 @@ KINDS: tuple[ProblemKind, ...] = (
         "Ask the operator to extend the client's registration, or ask for the scope when getting the token.",
     ),
     ProblemKind(
+        "proof_refused",
+        403,
+        "Identity is not proved",
+        "What was sent does not prove that the request is the person's own: wrong, too late, or one attempt too many.",
+        "Ask the person again, or let an officer see proof. The answer is the same whether the person is known or not.",
+    ),
+    ProblemKind(
         "fields_refused",
         403,
         "Fields have no basis for this purpose",

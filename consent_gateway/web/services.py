@@ -25,6 +25,7 @@ from consent_gateway.preferences.visits import Visits
 from consent_gateway.propagation.destinations import Destinations
 from consent_gateway.propagation.feed import Feed
 from consent_gateway.proxy_settings import CertificateProxies
+from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import Searches
 from consent_gateway.vocabulary import Caller
 from consent_gateway.writes import Writes
@@ -150,6 +151,11 @@ class Services(Protocol):
     @property
     def desk(self) -> Desk:
         """What officers work with."""
+        ...
+
+    @property
+    def rights(self) -> RightsRoom:
+        """What people ask for, and the work on it."""
         ...
 
     @property

@@ -18,6 +18,7 @@ from consent_gateway.rights.certificate import Certificates
 from consent_gateway.rights.erasure import At, Erasing
 from consent_gateway.rights.erasure_closing import Closing
 from consent_gateway.rights.erasure_records import Sealer
+from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.retention import RetentionRun
 from consent_gateway.rights.scan import Scan
 from consent_gateway.rights.scan_values import Opened
@@ -104,7 +105,12 @@ def _closing(
     parts: Parts, settings: Settings, scan: Scan, certificates: Certificates, announce_in: Announce
 ) -> Closing:
     shredding = Shredding(
-        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+        engine=parts.engine,
+        keyring=parts.keyring,
+        tags=parts.tags,
+        clock=parts.clock,
+        announce_in=announce_in,
+        leave=(forget_details,),
     )
     return Closing(
         engine=parts.engine,

@@ -47,6 +47,8 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.proxy_settings import CertificateProxies
+from consent_gateway.rights.leaving import forget_details
+from consent_gateway.rights.room import RightsRoom
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings
@@ -54,6 +56,7 @@ from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
+from consent_gateway.wiring.requests import open_rights
 from consent_gateway.wiring.rights import ErasureDesk, open_erasure_desk
 from consent_gateway.writes import Writes
 
@@ -97,6 +100,7 @@ class Services:
     health: Health
     desk: Desk
     customers: CustomerDesk
+    rights: RightsRoom
     choosing: Choosing
     preferences: PreferenceCentre
     visits: Visits
@@ -152,6 +156,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
+        rights=open_rights(parts, settings, choices),
         choosing=_steps(parts, settings, choices, notices, customers),
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward),
         visits=SessionVisits(customers.sessions),
@@ -195,7 +200,12 @@ def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
 
 def _shredding(parts: Parts, announce_in: Announce) -> Shredding:
     return Shredding(
-        engine=parts.engine, keyring=parts.keyring, tags=parts.tags, clock=parts.clock, announce_in=announce_in
+        engine=parts.engine,
+        keyring=parts.keyring,
+        tags=parts.tags,
+        clock=parts.clock,
+        announce_in=announce_in,
+        leave=(forget_details,),
     )
 
 

@@ -72,6 +72,7 @@ def open_background(settings: Settings) -> Background:
         *services.desk.purges,
         *services.customers.purges,
         *services.erasure_desk.purges,
+        *services.rights.purges,
     )
     deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
     rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *purges)

@@ -222,6 +222,13 @@ def use_well(call: Calls) -> str:
     call("POST", "/v1/decisions", {"identifier": mail(KANARIE["email"]), "purpose": "email_marketing"}, NEWSLETTER)
     persons = [{"identifier": mail(value)} for value in (KANARIE["email"], STRANGER)]
     call("POST", "/v1/decisions/batch", {"purpose": "email_marketing", "persons": persons}, NEWSLETTER)
+    ask = {"identifier": mail(KANARIE["email"]), "jurisdiction": "DE", "text": CHILDREN["support_notes", "note"]}
+    asked = call("POST", "/v1/rights-requests", ask | {"right": "correct"}, headers={"Idempotency-Key": "one-right"})
+    points = {"method": "points", "points": {name: KANARIE[name] for name in ("last_name", "postcode")}}
+    proved = call("POST", f"/v1/rights-requests/{asked.body['id']}/verify", points)
+    assert (proved.status, proved.body["request"]["state"]) == (200, "in_progress")
+    call("GET", f"/v1/rights-requests/{asked.body['id']}")
+    call("POST", "/v1/rights-requests", ask | {"right": "object"})
     for path in ("/readyz", "/healthz", "/openapi.json"):
         call("GET", path, client=None)
     return person
@@ -271,6 +278,14 @@ def use_badly(call: Calls, person: str) -> None:
             headers={header: email},
         )
     call("GET", f"/v1/decisions/{email}")
+    asked = call("POST", "/v1/rights-requests", {"identifier": mail(STRANGER), "right": "access", "jurisdiction": "DE"})
+    path = f"/v1/rights-requests/{asked.body['id']}/verify"
+    shown = {name: KANARIE[name] for name in ("last_name", "postcode", "birth_date")}
+    assert call("POST", path, {"method": "points", "points": shown, "declaration": "d-1"}).status == 403
+    call("POST", path, {"method": "points", "points": {"last_name": email * 9}, "declaration": email})
+    call("POST", path, {"method": "code", "code": email})
+    call("POST", "/v1/rights-requests", {"identifier": mail(email), "right": email, "jurisdiction": email})
+    call("POST", "/v1/rights-requests", {"identifier": mail(email), "right": "access", "calendar": email})
     bearer = {"Authorization": f"Bearer {BAD_TOKEN}", "Content-Type": "application/json"}
     call.raw("POST", lookup, json.dumps({"identifier": mail(email)}).encode(), bearer)
     good = {"Authorization": f"Bearer {call.tokens[CALL_CENTRE]}"}

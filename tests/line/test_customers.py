@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from consent_gateway.demo.cast import CAST
+from consent_gateway.errors import ProofRefused
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.rights.intake import NewRequest
+from consent_gateway.rights.requests import By, Via
 from consent_gateway.vocabulary import ChoiceStatus, Identifier
 from consent_gateway.web.app import create_app
 from consent_gateway.wiring import Services, open_services
@@ -65,3 +68,35 @@ def test_one_click_binds_and_the_log_says_by_what_link(services: Services) -> No
     event = services.choices.history(ANNA)[-1].event
     assert event.evidence.reference == made.get_json()["link_id"]
     assert event.evidence.recorded_by == "unsubscribe_link"
+
+
+def test_anna_proves_a_request_by_mail_and_by_what_the_store_holds(services: Services) -> None:
+    """A mailed code, and data points against the retailer's own row, prove two requests, and no stranger's."""
+    anna, rights, by = CAST[0], services.rights, By(client="web-shop", channel="web_shop")
+
+    def ask(right: str, address: str = anna.email) -> str:
+        person = PersonRef(identifier=Identifier("email", address))
+        new = NewRequest(right, person, Via.API, services.clock.now(), "web_shop", jurisdiction="DE")
+        return rights.intake.receive(new, by).request_id
+
+    by_code, by_points, stranger = ask("access"), ask("portability"), ask("access", "nobody@example.net")
+    for asked in (stranger, by_code):
+        rights.proofs.send_code(asked, by)
+    services.customers.post.send_due()
+    outbox = services.customers.outbox
+    assert outbox is not None
+    (mail,) = outbox.newest()
+    (code,) = re.findall(r"^(\d{8})\s*$", mail.text, re.MULTILINE)
+    assert rights.proofs.by_code(by_code, code, by).standing.proved
+    points = {"last_name": anna.last_name, "birth_date": anna.birth_date, "street": anna.street}
+    assert rights.proofs.by_points(by_points, points, "declaration-1", by).standing.proved
+    for attempt in (
+        lambda: rights.proofs.by_code(stranger, code, by),
+        lambda: rights.proofs.by_points(stranger, points, "declaration-1", by),
+    ):
+        with pytest.raises(ProofRefused):
+            attempt()
+    known = services.choices.state(ANNA)
+    assert not known.facts.restricted
+    ask("restrict")
+    assert services.choices.state(ANNA).facts.restricted

@@ -113,8 +113,12 @@ def test_the_ledger_is_bound_to_the_log(line: Line) -> None:
         pass
     assert line.services.choices.unbound() == []
     guards = {
-        "sqlite": ["DROP TRIGGER consent_events_never_updated", "DROP TRIGGER consent_events_never_deleted"],
-        "postgresql": ["ALTER TABLE consent_events DISABLE TRIGGER USER"],
+        "sqlite": [
+            "PRAGMA defer_foreign_keys = ON",
+            "DROP TRIGGER consent_events_never_updated",
+            "DROP TRIGGER consent_events_never_deleted",
+        ],
+        "postgresql": ["ALTER TABLE consent_events DISABLE TRIGGER ALL"],
     }[line.services.engine.dialect.name]
     changes = [
         "UPDATE consent_events SET kind = 'grant' WHERE kind = 'withdraw' AND how = 'import'",

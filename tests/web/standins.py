@@ -59,6 +59,7 @@ from consent_gateway.propagation.feed import Feed
 from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.propagation.posting import Poster
 from consent_gateway.proxy_settings import CertificateProxies
+from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
@@ -80,6 +81,7 @@ from consent_gateway.vocabulary import (
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 from tests.conftest import ROOT, NoNames
+from tests.rights_world import open_room
 from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
@@ -448,6 +450,7 @@ class StandIns:
     health: MemoryHealth
     desk: Any
     customers: CustomerDesk
+    rights: RightsRoom
     mailer: KeptMail
     choosing: Any
     outward: Any
@@ -538,6 +541,7 @@ def stand_ins(
         health=MemoryHealth(),
         desk=_desk(engine, clock),
         customers=customers,
+        rights=open_room(engine, held, clock, choices),
         mailer=mailer,
         choosing=_choosing(choices, customers),
         outward=_outward(engine, clock),

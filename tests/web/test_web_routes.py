@@ -18,7 +18,7 @@ from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import OPERATIONS
 from consent_gateway.web.app import PAGES as CUSTOMER_PAGES
 from consent_gateway.web.auth import TokenMissing
-from consent_gateway.web.operations import CustomerAuth, OfficerAuth, Public
+from consent_gateway.web.operations import CustomerAuth, EitherAuth, OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
 from tests.officers import Officer, Passkey
@@ -59,6 +59,8 @@ ROUTES = [
     "GET /v1/decisions/{decision_id}",
     "GET /v1/receipts/{event_id}",
     "GET /v1/reidentifications/{request_id}",
+    "GET /v1/rights-requests",
+    "GET /v1/rights-requests/{request_id}",
     "GET /v1/webhooks",
     "PATCH /v1/customers/{data_subject}",
     "POST /confirm",
@@ -95,6 +97,15 @@ ROUTES = [
     "POST /v1/reidentifications/{request_id}/approve/options",
     "POST /v1/reidentifications/{request_id}/deny",
     "POST /v1/reidentifications/{request_id}/reveal",
+    "POST /v1/rights-requests",
+    "POST /v1/rights-requests/{request_id}/acknowledge",
+    "POST /v1/rights-requests/{request_id}/approve",
+    "POST /v1/rights-requests/{request_id}/cancel",
+    "POST /v1/rights-requests/{request_id}/deny",
+    "POST /v1/rights-requests/{request_id}/execute",
+    "POST /v1/rights-requests/{request_id}/extend",
+    "POST /v1/rights-requests/{request_id}/hold",
+    "POST /v1/rights-requests/{request_id}/verify",
     "POST /v1/signals",
     "POST /v1/signals/lookup",
     "POST /v1/unsubscribe-links",
@@ -165,7 +176,7 @@ def test_public_routes_are_those_listed_here_and_say_why() -> None:
     public = {f"{op.method} {op.path}": op.auth for op in OPERATIONS if isinstance(op.auth, Public)}
     assert set(public) == PUBLIC
     assert all(auth.why for auth in public.values())
-    assert all(isinstance(op.auth, Scope | Public | OfficerAuth | CustomerAuth) for op in OPERATIONS)
+    assert all(isinstance(op.auth, Scope | Public | OfficerAuth | CustomerAuth | EitherAuth) for op in OPERATIONS)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC | CUSTOMER])
@@ -226,6 +237,20 @@ def test_every_route_that_wants_a_fresh_sign_in_refuses_an_old_one(
     assert 'error="insufficient_user_authentication"' in answer.headers["WWW-Authenticate"]
 
 
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if isinstance(op.auth, EitherAuth)], ids=lambda op: op.name)
+def test_a_route_for_both_asks_each_for_their_own(http: FlaskClient, services: StandIns, op: Any) -> None:
+    """A client without the scope and an officer without the role are each refused, by its name."""
+    path = re.sub(r"{[^}]+}", "rq_01jd80000000000000000000ad", op.path)
+    client = services.token("web-shop", *(set(Scope) - {op.auth.scope}))
+    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {client}"})
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "caller_not_permitted")
+    assert op.auth.scope.value in answer.get_json()["detail"]
+    officer = signed_in(http, services, *(set(Role) - {op.auth.role}))
+    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {officer}"})
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
+    assert op.auth.role.value in answer.get_json()["detail"]
+
+
 def signed_in(http: FlaskClient, services: StandIns, *roles: Role) -> str:
     """The token of a fresh officer with these roles."""
 
@@ -251,6 +276,8 @@ def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
         security = document["paths"][op.path][op.method.lower()]["security"]
         if isinstance(op.auth, Scope):
             assert security == [{"oauth2": [op.auth.value]}]
+        elif isinstance(op.auth, EitherAuth):
+            assert security == [{"oauth2": [op.auth.scope.value]}, {"officer": [op.auth.role.value]}]
         elif isinstance(op.auth, OfficerAuth):
             assert security == [{"officer": [op.auth.role.value] if op.auth.role else []}]
         elif isinstance(op.auth, CustomerAuth):

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017_erasures"
-down_revision = "0014_page"
+down_revision = "0015_rights"
 
 
 def upgrade() -> None:

@@ -7,6 +7,7 @@ import pytest
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies, policies_from
 from consent_gateway.policy.expand import EXPANSIONS
+from consent_gateway.policy.legal_clocks import Period, Unit
 from consent_gateway.policy.source import parse
 from tests.unit.policy.conftest import SMALL, with_rules, write
 
@@ -251,13 +252,15 @@ def test_a_pack_carries_what_other_rooms_read(small: dict[str, str]) -> None:
     small["packs/aa.yaml"] = small["packs/aa.yaml"].replace(
         "consent_months: 24",
         "reask_months: 6\nsignal_duty: {required: true, since: 2021-01-01, source: s}\n"
+        'clock_terms: {regime: AA_LAW, utc_offset: "+01:00"}\n'
         "clocks:\n  access: {respond: P1M, extension: P2M, source: s}",
     )
     pack = policies_from(small).documents.packs["aa"]
     assert pack.reask_months == 6
     assert pack.signal_duty is not None
     assert pack.signal_duty.required
-    assert pack.clocks["access"]["respond"] == "P1M"
+    assert pack.clocks["access"].respond == Period(1, Unit.MONTHS)
+    assert pack.clocks["access"].regime == "AA_LAW"
 
 
 def test_booleans_are_true_and_false_alone() -> None:
@@ -290,3 +293,81 @@ def test_the_rule_text_is_the_file_s_own(small: dict[str, str]) -> None:
     assert rulebook.rule("gateway.unknown-purpose").pack == "gateway"
     with pytest.raises(KeyError):
         rulebook.rule("floor.three")
+
+
+CLOCKS = 'clock_terms: {regime: AA_LAW, utc_offset: "+01:00"}\nclocks:\n  access: {respond: P1M, source: s}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "planted", "told"),
+    [
+        ("access:", "acces:", "unknown right `acces`; did you mean `access`?"),
+        ("P1M", "1 month", "`1 month` is not such a period; write `P1M` or `P45D` or `{business_days: 10}`"),
+        ("P1M", "PT72H", "`PT72H` is not such a period"),
+        ("respond: P1M, ", "", "the clock has no period; write one of `confirm`"),
+        ("P1M", "P1M, extension: P45D", "`extension` must be counted as `respond` is"),
+        ("P1M", "P1M, reask: true", "`reask` needs to know how long; add `reask_months` to the pack"),
+        ("P1M", "P1M, pauses: sometimes", "Must be one of: never, until_answer, through_answer"),
+        ('"+01:00"', "+1", "`1` is no offset from UTC"),
+        (CLOCKS.splitlines()[0], "", "the clocks have no terms; add `clock_terms"),
+    ],
+)
+def test_a_clock_that_cannot_stand_is_told(small: dict[str, str], text: str, planted: str, told: str) -> None:
+    """Unknown rights, periods in words, missing times: each is a finding with its mend, and nothing loads."""
+    clocks = CLOCKS.replace(text, planted)
+    small["packs/aa.yaml"] = small["packs/aa.yaml"].replace("consent_months: 24\n", f"consent_months: 24\n{clocks}")
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(small)
+    assert any(told.casefold() in finding.casefold() for finding in refused.value.findings), refused.value.findings
+
+
+def test_two_packs_with_one_clock_on_the_same_days_are_told(small: dict[str, str]) -> None:
+    """Which of two clocks of one law held could not be said."""
+    small["packs/aa.yaml"] = small["packs/aa.yaml"].replace("consent_months: 24\n", f"consent_months: 24\n{CLOCKS}")
+    other = small["packs/aa.yaml"].replace("pack: aa", "pack: zz").replace("id: aa.", "id: zz.")
+    small["packs/zz.yaml"] = other.replace("[DE, FR]", "[AT]").replace(", FR: 15", "")
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(small)
+    assert any("`access` of `AA_LAW` has a clock in `aa`" in finding for finding in refused.value.findings)
+
+
+RIGHTS = """\
+terms:
+  - effective_from: 2026-11-01
+    source: s
+    channel: web
+    prove_days: 45
+    fresh_minutes: 15
+    code_minutes: 15
+    most_codes: 3
+    most_attempts: 5
+    most_attempts_a_day: 10
+    points: [user.contact.email]
+    proofs: [{rights: [access], ways: [code, points], points: 1, source: s}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "planted", "told"),
+    [
+        ("web", "wed", "unknown channel `wed`"),
+        ("[user.contact.email]", "[user.contact.mail]", "unknown category `user.contact.mail`"),
+        ("[code, points]", "[none, code]", "these are no ways of proof"),
+        ("[access]", "[acces]", "unknown right `acces`"),
+        ("points: 1, ", "", "`points` is missing where points are a way"),
+        ("prove_days: 45", "prove_days: 0", "write a whole number from 1 to 365"),
+        ("[access]", "[access, access]", "the right `access` stands twice"),
+    ],
+)
+def test_terms_of_requests_that_cannot_stand_are_told(
+    small: dict[str, str], text: str, planted: str, told: str
+) -> None:
+    """What rights.yaml names must be known, and its numbers must be such."""
+    channel = next(iter(policies_from(small).channels))
+    stands = RIGHTS.replace("channel: web", f"channel: {channel}")
+    small["rights.yaml"] = stands
+    assert policies_from(small).documents.rights[0].most_attempts == 5
+    small["rights.yaml"] = (RIGHTS if text == "web" else stands).replace(text, planted)
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(small)
+    assert any(told.casefold() in finding.casefold() for finding in refused.value.findings), refused.value.findings

@@ -213,7 +213,7 @@ def test_a_failing_transform_stops_the_answer_and_quotes_nothing(performer: Perf
         performer.perform(unwritable, decided, SCOPE)
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None
-    broken: Any = {"a": type("Odd", (str,), {"split": None, "casefold": None})("canary")}
+    broken: Any = {"a": type("Odd", (str,), {"split": None, "casefold": None, "lower": None})("canary")}
     with pytest.raises(ProtectionRefused, match=r"`pseudonym.value` failed on `a`"):
         performer.perform(broken, decided, SCOPE)
 

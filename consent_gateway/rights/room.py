@@ -1,0 +1,25 @@
+"""The rights room put together, as other rooms get it; decides nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consent_gateway.rights.handling import Handling
+from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.proofs import Proofs
+from consent_gateway.rights.regimes import Laws
+
+
+@dataclass(frozen=True, slots=True)
+class RightsRoom:
+    """Requests from their coming in to their end. `channel` is that of what officers enter."""
+
+    laws: Laws
+    intake: Intake
+    proofs: Proofs
+    handling: Handling
+    channel: str
+
+    @property
+    def purges(self) -> tuple[Callable[[], int], ...]:
+        """What the background worker deletes when its time is over."""
+        return (self.proofs.purge, self.handling.purge)

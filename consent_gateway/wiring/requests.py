@@ -1,0 +1,65 @@
+"""Builds the rights room out of the process's parts; the place where executors are given to it; decides nothing."""
+
+from collections.abc import Mapping
+
+from consent_gateway.consent.choices import Choices
+from consent_gateway.customers.mail import MailQueue, wordings
+from consent_gateway.policy.rights_terms import terms_on
+from consent_gateway.rights.effects import Effects
+from consent_gateway.rights.execution import Executor
+from consent_gateway.rights.handling import Handling
+from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.proofs import Mailing, Proofs
+from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.requests import Book
+from consent_gateway.rights.room import RightsRoom
+from consent_gateway.rights.sealed import Seal
+from consent_gateway.settings import Settings
+from consent_gateway.wiring.parts import Parts
+
+_NO_CHANNEL = "privacy_desk"
+
+
+def open_rights(
+    parts: Parts, settings: Settings, choices: Choices, executors: Mapping[str, Executor] | None = None
+) -> RightsRoom:
+    """The rights room of one process. `executors` carry out rights by name."""
+    documents = parts.policies.documents
+    laws = Laws(documents.packs)
+    book = Book(laws)
+    effects = Effects(choices, documents.purposes)
+    seal = Seal(parts.keyring.service_key("rights-requests"))
+    terms = terms_on(documents.rights, parts.clock.now().date())
+    chosen = settings.customers
+    mailing = Mailing(MailQueue(parts.keyring.service_key("customer-mail")), wordings("rights_code"), chosen.mail_name)
+    return RightsRoom(
+        laws=laws,
+        intake=Intake(
+            engine=parts.engine,
+            clock=parts.clock,
+            book=book,
+            laws=laws,
+            terms=documents.rights,
+            facts=parts.facts,
+            indexes=parts.indexes,
+            tags=parts.tags,
+            effects=effects,
+            seal=seal,
+        ),
+        proofs=Proofs(
+            engine=parts.engine,
+            clock=parts.clock,
+            book=book,
+            terms=documents.rights,
+            store=parts.store,
+            catalogue=documents.catalogue,
+            effects=effects,
+            seal=seal,
+            key=parts.keyring.service_key("rights-codes"),
+            mailing=None if chosen.mail == "none" else mailing,
+        ),
+        handling=Handling(
+            engine=parts.engine, clock=parts.clock, book=book, effects=effects, seal=seal, executors=executors or {}
+        ),
+        channel=_NO_CHANNEL if terms is None else terms.channel,
+    )
