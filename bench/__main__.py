@@ -24,6 +24,7 @@ from bench.fields import COLUMNS, PURPOSE
 from bench.load import Load, run
 from bench.page import page_costs
 from bench.protection import protection_costs
+from bench.rights import rights_costs
 from bench.servers import bare_server
 from bench.steps import step_costs
 from tests.deployment import Deployment, deploy, free_port, running, start_postgresql
@@ -62,6 +63,8 @@ def main() -> None:
         print(line)
     for line in _evidence((2_000, 8_000) if given.quick else (25_000, 100_000)):
         print(line)
+    for line in _rights():
+        print(line)
 
 
 def _closings(people: int) -> Iterator[str]:
@@ -78,6 +81,17 @@ def _evidence(sizes: tuple[int, ...]) -> Iterator[str]:
         with _postgresql(Path(folder)) as admin:
             url = admin.set(database="gateway").render_as_string(hide_password=False)
             yield from evidence_costs("PostgreSQL", url, sizes)
+
+
+def _rights() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="cg-bench-") as folder:
+        sa.create_engine(f"sqlite:///{folder}/store.db").connect().close()
+        yield from rights_costs("SQLite", f"sqlite:///{folder}/gateway.db", f"sqlite:///{folder}/store.db")
+        with _postgresql(Path(folder)) as admin:
+            gateway, store = (
+                admin.set(database=one).render_as_string(hide_password=False) for one in ("gateway", "store")
+            )
+            yield from rights_costs("PostgreSQL", gateway, store)
 
 
 def _databases(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""Contracts for what really varies: CustomerStore, KeyProvider, EventSink, Clock; no implementation lives here.
+"""Contracts for what really varies: stores, KeyProvider, EventSink, Clock; no implementation lives here.
 
 Each contract is a Protocol whose docstrings say order, absence, retries and errors.
 `conformance` holds the suites that the author of an implementation runs.
@@ -93,6 +93,169 @@ class CustomerStore(Protocol):
 
     def faults(self) -> Sequence[str]:
         """What in the catalogue the store does not have, each with its mend; empty if all is there."""
+        ...
+
+
+class ColumnKind(StrEnum):
+    """What a column holds, as far as emptying it and searching it needs to know."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    TIME = "time"
+    TRUTH = "truth"
+    BYTES = "bytes"
+    JSON = "json"
+    OTHER = "other"
+
+
+class Fill(StrEnum):
+    """What is written over a value: null, the type's blank, a blank no other row has, or the mark of a deletion."""
+
+    NULL = "null"
+    BLANK = "blank"
+    UNIQUE = "unique"
+    MARK = "mark"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreColumn:
+    """One column as the store has it. `unique` is True where two rows may not hold the same value."""
+
+    name: str
+    kind: ColumnKind
+    nullable: bool
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReference:
+    """A foreign key the store enforces: `columns` of this table hold `to_columns` of the other."""
+
+    columns: tuple[str, ...]
+    table: str
+    to_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTable:
+    """One table as the store has it. `key` tells its rows apart; all its columns where nothing else does."""
+
+    name: str
+    columns: Mapping[str, StoreColumn]
+    key: tuple[str, ...]
+    references: tuple[StoreReference, ...] = ()
+
+
+StoreKey = tuple[JsonValue, ...]
+"""The values of a row's key, in the order of `StoreTable.key`, in their JSON form."""
+
+
+BYTES_FORM = "\0b64:"
+"""Begins the JSON form of bytes in a `StoreRow`; base64 follows. No text of a database but SQLite begins like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRow:
+    """One row, every column in its JSON form; `...` for a value that has none."""
+
+    key: StoreKey
+    values: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChange:
+    """What is done to rows of one table: `fills` by column, or deletion where there are none.
+
+    `values` are written as they stand, where a catalogue names what a column takes in place of a value. `mark` makes
+    unique blanks of this change differ from those of any other, and is the same whenever the change is repeated.
+    """
+
+    table: str
+    keys: tuple[StoreKey, ...]
+    fills: Mapping[str, Fill]
+    values: Mapping[str, JsonValue]
+    mark: str
+    deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChanged:
+    """How many rows there were, and what the store refused: the column, or `*` for a deletion, and its error code."""
+
+    rows: int
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHits:
+    """Rows of one column that hold something looked for. `more` says that there are others than `keys`."""
+
+    table: str
+    column: str
+    keys: tuple[StoreKey, ...]
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Needles:
+    """What is looked for, as three regular expressions that Python and PostgreSQL read alike; empty for none.
+
+    `texts` is for text in lower case, `bare` for bytes shown as text in lower case without their zeros (octal for what
+    is not ASCII, as PostgreSQL's `escape`), `digits` for the digits of a value alone. `words` are the texts that one of
+    `texts` and `bare` must hold, for a search that is faster at plain texts. Personal: never logged.
+    """
+
+    texts: str = ""
+    bare: str = ""
+    digits: str = ""
+    words: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Needles(…)"
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.digits)
+
+
+class ErasableStore(Protocol):
+    """The whole of one database of the retailer's, table by table, for an erasure and for what proves it.
+
+    It sees declared and undeclared tables alike, knows no person and no catalogue, and decides nothing. Raises
+    `StoreUnavailable` for every failure of the store itself; a change that the store's own constraints refuse is no
+    failure but told in `StoreChanged`.
+    """
+
+    def shape(self) -> Mapping[str, StoreTable]:
+        """Every table of the database, by name; looked at anew at each call."""
+        ...
+
+    def find(self, table: str, columns: Sequence[str], wanted: Sequence[StoreKey]) -> Sequence[StoreRow]:
+        """All rows whose `columns` together hold one of `wanted`; a null is never found."""
+        ...
+
+    def older(self, table: str, column: str, than: str, limit: int, offset: int) -> Sequence[StoreRow]:
+        """A page of the rows whose column holds a day before `than` (ISO 8601), the oldest first."""
+        ...
+
+    def held(self, table: str, column: str, values: Sequence[JsonValue]) -> Mapping[JsonValue, int]:
+        """How many rows hold each of these values in the column."""
+        ...
+
+    def apply(self, change: StoreChange) -> StoreChanged:
+        """Carry the change out in one transaction; doing it again changes nothing more. What it deletes or writes
+        over is not left readable in the database's file, as far as the database allows it.
+        """
+        ...
+
+    def holding(self, tables: Mapping[str, Sequence[str]], needles: Needles) -> Sequence[str]:
+        """Of these tables, by name with the columns that count, those in which `search` may find something.
+
+        It may name one in which nothing is found, and never leaves one out in which something is.
+        """
+        ...
+
+    def search(self, table: str, columns: Sequence[str], needles: Needles, most: int) -> Sequence[StoreHits]:
+        """Where in these columns of a table one of the needles stands; up to `most` rows of each column by key."""
         ...
 
 

@@ -4,7 +4,6 @@ Every variable starts with `CONSENT_GATEWAY_`. Where a value is secret, the same
 may name a file that holds it, so that it need not stand in the environment.
 """
 
-import ipaddress
 import os
 import re
 import stat
@@ -26,10 +25,7 @@ from consent_gateway.customer_settings import (
 )
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.log_settings import LOG_VARIABLES, LogSettings, read_log_settings
-
-_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
-_NO_CERTIFICATE_IN = {"authorization", "dpop", "host", "cookie", "content-type", "content-length"}
-
+from consent_gateway.proxy_settings import CertificateProxies, read_proxies
 
 VARIABLES: tuple[Variable, ...] = (
     Variable("STATE_DIR", "var/gateway", "directory of everything the gateway keeps on disk; made with mode 0700"),
@@ -96,6 +92,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("WEBHOOK_PRIVATE_HOSTS", "none", "those of them that may lie in a private net, each in full"),
     Variable("WEBHOOK_TIMEOUT_MS", "10000", "longest wait for a webhook's whole answer, 500 to 30000"),
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
+    Variable("SCAN_SECONDS", "600", "longest look through one table of the store after an erasure, 10 to 86400"),
+    Variable("EXPORT_FOLDERS", "none", "folders, separated by `:`, in which exports may lie, looked through too"),
     *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
 )
@@ -114,14 +112,6 @@ class KeySource:
     region: str | None = None
     deletion_days: int = 7
     timeout_ms: int = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateProxies:
-    """The TLS proxies that may tell which certificate a client showed, and the header they do it in."""
-
-    header: str
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +141,8 @@ class Settings:
     certificate_proxies: CertificateProxies | None
     phone_region: str
     store_timeout_ms: int
+    scan_seconds: int
+    export_folders: tuple[Path, ...]
     lookups_per_minute: int
     misses_per_minute: int
     customers: CustomerSettings
@@ -191,9 +183,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         token_seconds=given.number("TOKEN_SECONDS", 600, 60, 3600),
         token_cache_seconds=given.number("TOKEN_CACHE_SECONDS", 30, 0, 60),
         issuers_file=given.path("ISSUERS_FILE"),
-        certificate_proxies=_proxies(given.optional("CLIENT_CERT_HEADER"), given.optional("TRUSTED_PROXIES")),
+        certificate_proxies=read_proxies(given.optional("CLIENT_CERT_HEADER"), given.optional("TRUSTED_PROXIES")),
         phone_region=given.text("PHONE_REGION", "DE"),
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
+        scan_seconds=given.number("SCAN_SECONDS", 600, 10, 86_400),
+        export_folders=tuple(map(Path, filter(None, (given.optional("EXPORT_FOLDERS") or "").split(":")))),
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),
@@ -337,26 +331,6 @@ def _key_server(url: str) -> str:
             f"{PREFIX}KEY_SERVER is http and not on loopback: keys and token would travel in the clear; use https"
         )
     return url.rstrip("/")
-
-
-def _proxies(header: str | None, proxies: str | None) -> CertificateProxies | None:
-    if (header is None) is not (proxies is None):
-        raise SettingsRefused(
-            f"{PREFIX}CLIENT_CERT_HEADER and {PREFIX}TRUSTED_PROXIES belong together: set both or neither"
-        )
-    if header is None or proxies is None:
-        return None
-    if _HEADER.fullmatch(header) is None or header.lower() in _NO_CERTIFICATE_IN:
-        raise SettingsRefused(f"{PREFIX}CLIENT_CERT_HEADER must name a header of its own, such as `Client-Cert`")
-    try:
-        networks = tuple(ipaddress.ip_network(each.strip()) for each in proxies.split(","))
-    except ValueError as error:
-        raise SettingsRefused(
-            f"{PREFIX}TRUSTED_PROXIES must be addresses or networks, such as `10.0.0.7, 10.1.0.0/28`"
-        ) from error
-    if any(network.prefixlen == 0 for network in networks):
-        raise SettingsRefused(f"{PREFIX}TRUSTED_PROXIES names every address there is: name the proxies alone")
-    return CertificateProxies(header, networks)
 
 
 def _refuse_unsafe(settings: Settings) -> None:

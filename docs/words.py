@@ -37,6 +37,7 @@ FIELD_MEMBERS: Mapping[str, str] = MappingProxyType(
         "mirrors_consent": "the purpose whose choice it copies; closed to writes for good",
         "search": "of an identity: the parts of it by which people may be searched, as `[last4]`; each tells something",
         "transforms": "how an effect is carried out for this field, where it differs from `transforms.yaml`",
+        "erased_as": "what an erasure writes into the column where it takes neither null nor a blank",
     }
 )
 

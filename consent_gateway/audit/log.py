@@ -141,6 +141,31 @@ class AuditLog:
         with self._reading() as connection:
             return page(connection, which, before=before, limit=limit)
 
+    def about(self, data_subject: str) -> Iterator[dict[str, Any]]:
+        """Every entry about one person, the sealed ones first and oldest first, then those that wait."""
+        with self._reading() as connection:
+            # What waits is read first: an entry that is sealed meanwhile comes twice, and never not at all.
+            waiting = [opened(leaf) for leaf in self._waiting(connection)]
+            seen: set[str] = set()
+            for found in every_entry(connection, EntryFilter(data_subject=data_subject)):
+                entry = found.entry
+                seen.add(entry["id"])
+                yield entry
+        for entry in waiting:
+            if entry.get("data_subject") == data_subject and entry["id"] not in seen:
+                yield entry
+
+    def _waiting(self, connection: sa.Connection) -> Iterator[bytes]:
+        for leaf in connection.execute(sa.select(AUDIT_QUEUE.c.entry).order_by(AUDIT_QUEUE.c.n)).scalars():
+            yield bytes(leaf)
+        if self._state_dir is not None:
+            sealed = {row.writer: row.sealed for row in connection.execute(sa.select(AUDIT_WRITERS))}
+            for file in writer_files(audit_folder(self._state_dir)):
+                after = sealed.get(file.writer, 0)
+                while rows := file.rows(after, PAGE):
+                    yield from (bytes(leaf) for _, leaf in rows)
+                    after += len(rows)
+
     def checkpoint(self) -> str:
         """The newest signed checkpoint. Raises `NotFound` before the first."""
         with self._reading() as connection:

@@ -2,13 +2,13 @@
 
 import click
 
-from consent_gateway.cli import rights_requests
+from consent_gateway.cli import rights_access, rights_erasure, rights_requests
 
 
 @click.group()
 def rights() -> None:
-    """Requests of the people concerned: legal clocks, the queue."""
+    """Requests of the people concerned: legal clocks, the queue, access, erasure, retention."""
 
 
-for _command in rights_requests.COMMANDS:
+for _command in (*rights_requests.COMMANDS, *rights_erasure.COMMANDS, *rights_access.COMMANDS):
     rights.add_command(_command)

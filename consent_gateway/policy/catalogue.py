@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.schemas import BETWEEN, KeyClass, Text, Word, Words
@@ -18,6 +18,7 @@ from consent_gateway.policy.source import Document, Place
 from consent_gateway.vocabulary import SEARCH_MODES, Effect, Obligation
 
 ATTRIBUTES = ("country", "region", "birth_date", "member")
+STRATEGIES = ("delete", "soft_delete", "overwrite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,13 @@ class Field:
     primary_key: bool = False
     mirrors_consent: str | None = None
     transforms: Mapping[Effect, Obligation] = field(default_factory=lambda: MappingProxyType({}))
+    erased_as: str | int | None = None  # what an erasure writes where the column takes neither null nor a blank
     line: int = 1
+
+    @property
+    def personal(self) -> bool:
+        """Whether it holds data about a person, by its categories."""
+        return any(each == "user" or each.startswith("user.") for each in self.categories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Collection:
     reference: Reference | None
     order_by: str
     line: int = 1
+    strategy: str = "delete"  # how an erasure takes a row away that nothing keeps
+    mark: str | None = None  # of `soft_delete`: the column that says that the row is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,11 @@ class _TransformsField(fields.Field[Any]):
         return {effect.deserialize(word): _TransformField().deserialize(entry) for word, entry in given.items()}
 
 
+def _erasable(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValidationError("this must be a text or a whole number; write `XX`")
+
+
 class FieldMetaSchema(Schema):
     """What stands under `meta` of a field; ours, so a key that is not known is a fault."""
 
@@ -131,6 +145,7 @@ class FieldMetaSchema(Schema):
     mirrors_consent = fields.String(load_default=None, allow_none=True)
     search = Words(load_default=(), allow_none=True)
     transforms = _TransformsField(load_default=dict)
+    erased_as = fields.Raw(load_default=None, allow_none=True, validate=_erasable)
 
 
 class _FieldSchema(_Open):
@@ -146,6 +161,8 @@ class _CollectionMetaSchema(Schema):
     order_by = fields.String(load_default=None, allow_none=True)
     root = fields.Boolean(load_default=False, truthy={True}, falsy={False})
     table = fields.String(load_default=None, allow_none=True)
+    erasure = Word("strategy", {word: word for word in STRATEGIES}, load_default="delete")
+    mark = fields.String(load_default=None, allow_none=True)
 
 
 class _CollectionSchema(_Open):
@@ -204,6 +221,7 @@ class _Build:
             primary_key=bool(fides["primary_key"]),
             mirrors_consent=meta["mirrors_consent"],
             transforms=MappingProxyType(meta["transforms"]),
+            erased_as=meta["erased_as"],
             line=self.document.line(place),
         )
 
@@ -234,8 +252,19 @@ class _Build:
         order_by = meta["order_by"] or key
         if order_by not in names:
             self.fault(place, f"`{name}` is ordered by `{order_by}`, which it does not hold", "name one of its fields")
+        if (meta["erasure"] == "soft_delete") != (meta["mark"] is not None):
+            what = f"`{name}` needs `mark`, a column, with `erasure: soft_delete` and only there"
+            self.fault(place, what, "name the column that says that a row is gone")
         return Collection(
-            name, meta["table"] or name, columns, key, self.reference(given, place), order_by, self.document.line(place)
+            name=name,
+            table=meta["table"] or name,
+            fields=columns,
+            primary_key=key,
+            reference=self.reference(given, place),
+            order_by=order_by,
+            line=self.document.line(place),
+            strategy=meta["erasure"],
+            mark=meta["mark"],
         )
 
     def reference(self, given: dict[str, Any], place: Place) -> Reference | None:

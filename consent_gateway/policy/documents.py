@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from consent_gateway.policy.access_texts import AccessTexts
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.legal_clocks import LegalClock
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
+from consent_gateway.policy.retention import Retention
 from consent_gateway.policy.rights_terms import RightsTerms
 from consent_gateway.policy.steps import Steps
 from consent_gateway.vocabulary import Effect, Obligation, Reason, RecipientRole
@@ -184,6 +186,8 @@ class Documents:
     packs: Mapping[str, Pack]
     catalogue: Catalogue
     reidentification: Reidentification = field(default_factory=Reidentification)
+    retention: Retention = field(default_factory=Retention)
+    access_texts: AccessTexts = field(default_factory=AccessTexts)
     rights: tuple[RightsTerms, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
+from consent_gateway.policy.access_texts import read_access_texts
 from consent_gateway.policy.catalogue import Catalogue, Collection, obligation, read_catalogue
 from consent_gateway.policy.documents import (
     Ages,
@@ -23,6 +24,7 @@ from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.legal_clocks import read_clocks
 from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
+from consent_gateway.policy.retention import read_retention
 from consent_gateway.policy.rights_terms import read_rights_terms
 from consent_gateway.policy.schemas import (
     CategoriesSchema,
@@ -38,7 +40,7 @@ from consent_gateway.policy.source import Document, Place
 from consent_gateway.policy.steps import read_steps
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("reidentification", "rights")
+OPTIONAL = ("access", "reidentification", "retention", "rights")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -59,6 +61,8 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         packs=_packs([document for path, document in parsed.items() if path.startswith("packs/")], findings),
         catalogue=(read_catalogue(catalogue, findings) if catalogue else None) or NOTHING,
         reidentification=read_reidentification(named["reidentification"], findings),
+        retention=read_retention(named["retention"], findings),
+        access_texts=read_access_texts(named["access"], findings),
         rights=read_rights_terms(named["rights"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )

@@ -14,6 +14,7 @@ from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import REASON_RANK
 from consent_gateway.policy.notices import notice_faults
 from consent_gateway.policy.reidentification import unknown_words
+from consent_gateway.policy.retention import retention_faults
 from consent_gateway.policy.rights_terms import unknown_of
 from consent_gateway.policy.schemas import BETWEEN
 from consent_gateway.vocabulary import COMPANY, Effect
@@ -53,6 +54,7 @@ class ReferenceCheck:
         for pack in self._documents.packs.values():
             self._pack(pack)
         self._overlaps()
+        self._retention()
         self._clocks()
         self._terms()
 
@@ -78,6 +80,14 @@ class ReferenceCheck:
             unknown_words(documents.reidentification, documents.channels, documents.purposes, recipients)
         )
         self._findings.extend(unknown_of(documents.rights, documents.channels, documents.categories))
+
+    def _retention(self) -> None:
+        documents, catalogue = self._documents, self._documents.catalogue
+        self._findings.extend(
+            retention_faults(
+                documents.retention, documents.purposes, documents.categories, catalogue.collections, catalogue.fields
+            )
+        )
 
     def _recipients(self) -> None:
         for recipient in self._documents.recipients.values():

@@ -107,6 +107,10 @@ class PersonKeys:
         """The key of what random tokens hold about this person; it dies with their data key."""
         return expand(self.data_key, bind("token.rand/1", self.tenant, self.data_subject))
 
+    def package_key(self, package_id: str) -> bytes:
+        """The key of one access package of this person's; it dies with their data key."""
+        return expand(self.data_key, bind("access-package/1", self.tenant, self.data_subject, package_id))
+
 
 @dataclass(frozen=True, slots=True)
 class DestroyedKey:

@@ -16,7 +16,7 @@ from flask import Flask, Request
 from flask import request as current_request
 
 from consent_gateway.errors import InputRefused
-from consent_gateway.settings import CertificateProxies
+from consent_gateway.proxy_settings import CertificateProxies
 
 _LONGEST = 16_384
 _PEM = b"-----BEGIN CERTIFICATE-----"

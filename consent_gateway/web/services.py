@@ -25,9 +25,9 @@ from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visits
 from consent_gateway.propagation.destinations import Destinations
 from consent_gateway.propagation.feed import Feed
+from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import Searches
-from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import Caller
 from consent_gateway.writes import Writes
 

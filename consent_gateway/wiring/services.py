@@ -49,16 +49,18 @@ from consent_gateway.preferences.visits import Visits
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
-from consent_gateway.settings import CertificateProxies, Settings
+from consent_gateway.settings import Settings
 from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
 from consent_gateway.wiring.requests import open_rights
+from consent_gateway.wiring.rights import ErasureDesk, open_erasure_desk
 from consent_gateway.writes import Writes
 
 
@@ -89,6 +91,7 @@ class Services:
     suppressions: SuppressionList
     shredding: Shredding
     erasures: Erasures
+    erasure_desk: ErasureDesk
     outward: Outward
     domain_keys: DomainKeys
     registry: Registry
@@ -115,6 +118,7 @@ class Services:
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
+        self.erasure_desk.close()
         close_parts(self)
 
 
@@ -148,6 +152,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
         shredding=_shredding(parts, outward.outbox.announce_in),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
+        erasure_desk=open_erasure_desk(parts, settings, outward.outbox.announce_in),
         outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),

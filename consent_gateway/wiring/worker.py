@@ -78,10 +78,11 @@ def open_background(settings: Settings) -> Background:
         lambda: purge_parting_names(services.engine, services.clock.now()),
         *services.desk.purges,
         *services.customers.purges,
+        *services.erasure_desk.purges,
         *services.rights.purges,
     )
     deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
-    rounds = (services.shredding.resume, *purges)
+    rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *purges)
     evidence = open_rounds(settings, services, open_signer(settings.log_key_file, settings.log_origin))
     return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, evidence)
 

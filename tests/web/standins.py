@@ -63,9 +63,9 @@ from consent_gateway.propagation.envelope import Envelopes
 from consent_gateway.propagation.feed import Feed
 from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.propagation.posting import Poster
+from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import SearchAnswer, SearchQuery
-from consent_gateway.settings import CertificateProxies
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
     COMPANY,

@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from werkzeug.test import TestResponse
 
 from consent_gateway.callers.registry import Bound
-from consent_gateway.settings import CertificateProxies
+from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.web.app import create_app
 from tests.peers.oidc_peer import proof
 from tests.web.standins import ADA_EMAIL, ISSUER, StandIns, stand_ins
