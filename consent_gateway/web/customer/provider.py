@@ -2,7 +2,7 @@
 
 Authorization code flow with PKCE (S256), state, nonce, an exact issuer, and the issuer parameter of RFC 9207. Authlib
 writes and reads the protocol's messages; exchanges go through the bounded fetcher, and the ID token through the one
-verifier of this house (ADR 17).
+verifier of this house (ADR 19).
 """
 
 import hmac
