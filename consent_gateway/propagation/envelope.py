@@ -62,6 +62,7 @@ class Envelopes:
             "opens": event.kind in OPENING,
             "occurred_at": shown(event.occurred_at),
             "valid_until": None if event.valid_until is None else shown(event.valid_until),
+            "frequency": event.frequency,
         }
         if audience.is_company:
             data |= {"channel": event.evidence.channel, "position": committed.position}

@@ -7,7 +7,7 @@ from marshmallow import fields, validate
 from consent_gateway.propagation.changes import TOLD_WITHIN
 from consent_gateway.propagation.envelope import TYPE
 from consent_gateway.propagation.feed import LONGEST_WAIT, MOST
-from consent_gateway.vocabulary import PERSON_WIDE, EventKind
+from consent_gateway.vocabulary import FREQUENCIES, PERSON_WIDE, EventKind
 from consent_gateway.web.fields import Moment, Names, Text, key, purpose_key
 from consent_gateway.web.schemas import Strict
 
@@ -44,6 +44,7 @@ class ChoiceDataSchema(Strict):
     opens = fields.Boolean(required=True)
     occurred_at = Moment(required=True)
     valid_until = Moment(required=True, allow_none=True)
+    frequency = fields.String(required=True, allow_none=True, validate=validate.OneOf(FREQUENCIES))
     channel = fields.String()
     position = fields.Integer()
 

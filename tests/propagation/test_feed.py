@@ -3,16 +3,20 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from consent_gateway.consent import ledger
 from consent_gateway.errors import CallerNotPermitted, Conflict, InputRefused, KeysDestroyed, TooManyRequests
 from consent_gateway.propagation.changes import Audience
 from consent_gateway.propagation.destinations import audience_of
 from consent_gateway.propagation.feed import LATEST, STREAM_LIFE, Feed
 from consent_gateway.propagation.outbox import PARTING_LIFE, purge_parting_names
 from consent_gateway.vocabulary import COMPANY, Caller, EventKind
-from tests.propagation.world import COMPANY_EMAIL, KEY, PlainNames, World, receiving
+from tests.conftest import NOON
+from tests.propagation.world import COMPANY_EMAIL, KEY, PlainNames, World, make_event, receiving
 
 GRANT, WITHDRAW = EventKind.GRANT, EventKind.WITHDRAW
 ADS = Audience(frozenset({"targeted_ads"}), "ad_partner")
@@ -131,6 +135,22 @@ def test_two_recipients_hear_of_one_person_under_nothing_they_share(world: World
     for document in (ads, sale):
         assert not {"channel", "position"} & set(document["data"])  # type: ignore[call-overload]
         assert str(document["time"]).endswith(":00Z")
+
+
+def test_how_often_and_until_when_reach_the_channels(world: World) -> None:
+    """What a person said of how often, and until when they paused, is in the event, for the company and outside."""
+    events = [
+        replace(make_event("ds_a", EventKind.FREQUENCY, purpose), frequency="monthly")
+        for purpose in ("email_marketing", "data_sale")
+    ]
+    events.append(replace(make_event("ds_a", EventKind.PAUSE), valid_until=NOON + timedelta(days=30)))
+    with world.engine.begin() as connection:
+        world.outbox.announce_in(connection, ledger.record_many(connection, events, now=NOON))
+    often, pause = (one["data"] for one in feed(world).page("shop", COMPANY_EMAIL, None, 10).changes)
+    (outside,) = (one["data"] for one in feed(world).page("broker", SALE, None, 10).changes)
+    assert (often["frequency"], outside["frequency"], pause["frequency"]) == ("monthly", "monthly", None)  # type: ignore[index]
+    assert pause["valid_until"] == "2026-12-22T12:00:00Z"  # type: ignore[index]
+    assert not any(one["opens"] for one in (often, outside, pause))  # type: ignore[index]
 
 
 def test_a_recipient_is_told_of_an_erasure_under_its_own_name(world: World) -> None:
