@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from consent_gateway.consent.choices import WRITE_SCOPE, Choices, NewChoice
+from consent_gateway.consent.step_check import GRANTS
+from consent_gateway.customers.confirming import Confirming, Wish
 from consent_gateway.errors import (
     CallerNotPermitted,
     Conflict,
+    ConsentNotRaised,
     FieldFault,
     InputRefused,
     KeysUnavailable,
@@ -25,6 +28,7 @@ from consent_gateway.errors import (
 from consent_gateway.ids import new_id
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy import Policies
+from consent_gateway.policy.step_book import StepBook
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.answers import Mark, permission, refusal
 from consent_gateway.preferences.notices import PageNotices, ShownNotice
@@ -40,6 +44,7 @@ LONGEST_TOKEN = 2_000
 USED = "form:answered"
 """Under which an answered form is remembered; no client id has a colon."""
 
+HOW = "web_form"
 _SEAL = bind("consent-form/1")
 
 
@@ -84,6 +89,14 @@ class IssuedForm:
         return f"IssuedForm(form={self.form!r}, token=<withheld>)"
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an answer came to. `by_mail`: it is a request, which counts once its person confirms it by mail."""
+
+    event_id: str
+    by_mail: bool
+
+
 class ConsentForms:
     """Makes, opens and answers forms. Safe to share between threads.
 
@@ -96,6 +109,7 @@ class ConsentForms:
         *,
         key: bytes,
         choices: Choices,
+        confirming: Confirming,
         policies: Policies,
         notices: PageNotices,
         use: Callable[[str, str, datetime], bool],
@@ -107,6 +121,8 @@ class ConsentForms:
         self.origins = tuple(origins)
         self._key = key
         self._choices = choices
+        self._confirming = confirming
+        self._book = StepBook(policies)
         self._askable = frozenset(key for key, purpose in policies.purposes.items() if "choice" in purpose.groups)
         self._standings = Standings(policies)
         self._notices = notices
@@ -155,30 +171,47 @@ class ConsentForms:
             raise _over()
         return form, shown
 
-    def answer(self, token: str, mark: Mark, *, confirmed: bool) -> str | None:
-        """Record the answer; the event's id. None where the person once opted out and must confirm: nothing is used up.
+    def answer(self, token: str, mark: Mark, *, confirmed: bool) -> Answered | None:
+        """Record the answer. None where the person once opted out and must press again: that they ask is recorded then.
 
         Raises `NotFound` as `open` does, `Conflict` for a form that was answered, and for a yes by an identifier that
-        several people share; and what `Choices.record` raises.
+        several people share; `ConsentNotRaised` for a yes that a mailbox must confirm of somebody who was not named by
+        theirs, and then the form is not used up; and what `Choices.record` and `Confirming.ask` raise.
         """
         form, _shown = self.open(token)
-        kind = self._kind(form, mark)
+        facts = self._facts(form)
+        kind, caller = self._kind(form, mark, facts), _as_caller(form)
         if kind is EventKind.OPT_IN_AGAIN and not confirmed:
+            self._choices.record(caller, self._choice(form, EventKind.REQUEST))
             return None
+        by_mail = kind in GRANTS and self._is_by_mail(form, facts)
         if not self._use(USED, form.form_id, form.expires_at):
             raise Conflict("the form was answered already")
-        choice = NewChoice(
+        if by_mail:
+            wish = Wish(form.person, form.purpose, kind, HOW, form.notice, form.notice_version, form.language)
+            return Answered(self._confirming.ask(caller, wish).event_id, by_mail=True)
+        return Answered(self._choices.record(caller, self._choice(form, kind)).event_ids[0], by_mail=False)
+
+    def _choice(self, form: ConsentForm, kind: EventKind) -> NewChoice:
+        return NewChoice(
             person=form.person,
             kind=kind,
             occurred_at=self._clock.now(),
-            how="web_form",
+            how=HOW,
             purpose=form.purpose,
             notice=form.notice,
             notice_version=form.notice_version,
             language=form.language,
             reference=form.form_id,
         )
-        return self._choices.record(_as_caller(form), choice).event_ids[0]
+
+    def _is_by_mail(self, form: ConsentForm, facts: Facts) -> bool:
+        """Whether a yes on a form counts there only once its mailbox confirmed it (double opt-in)."""
+        if self._book.double_opt_in(facts.jurisdiction, form.purpose, HOW, self._clock.now().date()) is None:
+            return False
+        if form.person.identifier is None or form.person.identifier.kind != "email":
+            raise ConsentNotRaised("this yes is confirmed by mail: make the form for the person's mail address")
+        return True
 
     def hear(self, token: str, *, gpc: bool) -> None:
         """Remember the signal that the visitor's browser sent with the answer, whatever the answer is."""
@@ -186,12 +219,14 @@ class ConsentForms:
             form, _shown = self.open(token)
             self._remember_signal(_as_caller(form), form.person)
 
-    def _kind(self, form: ConsentForm, mark: Mark) -> EventKind:
-        """The event that says the answer, under the law of the place of whoever is asked, where they are known."""
+    def _facts(self, form: ConsentForm) -> Facts:
         try:
-            facts = self._choices.state(form.person).facts
+            return self._choices.state(form.person).facts
         except NotFound:
-            facts = Facts(jurisdiction=None)  # somebody new: a plain yes or no is kept for the person who will be
+            return Facts(jurisdiction=None)  # somebody new: a plain yes or no is kept for the person who will be
+
+    def _kind(self, form: ConsentForm, mark: Mark, facts: Facts) -> EventKind:
+        """The event that says the answer, under the law of the place of whoever is asked, where they are known."""
         standing = self._standings.one(form.purpose, facts, self._clock.now(), gpc=False)
         return permission(standing) if mark is Mark.ALLOW else refusal(standing)
 

@@ -3,6 +3,7 @@
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.callers.replay import ReplayStore
 from consent_gateway.callers.transactions import reading
+from consent_gateway.choosing import Choosing
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.hearing import Hearing
 from consent_gateway.consent.notices import Notices
@@ -21,7 +22,13 @@ from consent_gateway.wiring.parts import Parts
 
 
 def open_preferences(
-    parts: Parts, settings: Settings, choices: Choices, notices: Notices, hearing: Hearing, outward: Outward
+    parts: Parts,
+    settings: Settings,
+    choices: Choices,
+    notices: Notices,
+    hearing: Hearing,
+    outward: Outward,
+    choosing: Choosing,
 ) -> PreferenceCentre:
     """The preference centre of one process. Raises `PolicyInvalid` for a brand or words that do not stand."""
     brand = read_brand(settings.policies)
@@ -34,6 +41,7 @@ def open_preferences(
     forms = ConsentForms(
         key=parts.keyring.service_key("consent-forms"),
         choices=choices,
+        confirming=choosing.confirming,
         policies=parts.policies,
         notices=page_notices,
         use=ReplayStore(parts.engine, parts.clock).use,

@@ -126,7 +126,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
     outward, notices, customers = open_outward(parts, settings), _kept_notices(parts), _customers(parts, settings)
-    choices, hearing = _choosing(parts, notices, outward.outbox.announce_in)
+    choices, hearing, choosing = _choosing(parts, settings, notices, customers, outward.outbox.announce_in)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
         settings=settings,
@@ -166,8 +166,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         desk=_desk(parts, settings),
         customers=customers,
         rights=open_rights(parts, settings, choices),
-        choosing=_steps(parts, settings, choices, notices, customers),
-        preferences=open_preferences(parts, settings, choices, notices, hearing, outward),
+        choosing=choosing,
+        preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,
         issuer=settings.issuer,
@@ -298,7 +298,9 @@ def _searches(parts: Parts, gateway: Gateway) -> Searches:
     )
 
 
-def _choosing(parts: Parts, notices: Notices, announce_in: Announce) -> tuple[Choices, Hearing]:
+def _choosing(
+    parts: Parts, settings: Settings, notices: Notices, customers: CustomerDesk, announce_in: Announce
+) -> tuple[Choices, Hearing, Choosing]:
     purposes = parts.policies.purposes
     choices = Choices(
         engine=parts.engine,
@@ -313,12 +315,12 @@ def _choosing(parts: Parts, notices: Notices, announce_in: Announce) -> tuple[Ch
         notices=notices,
         steps=StepCheck(StepBook(parts.policies)),
     )
-    return choices, Hearing(choices=choices, policies=parts.policies, clock=parts.clock)
-
-
-def _steps(parts: Parts, settings: Settings, choices: Choices, notices: Notices, customers: CustomerDesk) -> Choosing:
-    receipts = _receipts(parts, settings)
-    return open_choosing(parts.engine, parts.policies, settings, choices, notices, receipts, customers, parts.clock)
+    hearing, receipts = Hearing(choices=choices, policies=parts.policies, clock=parts.clock), _receipts(parts, settings)
+    return (
+        choices,
+        hearing,
+        open_choosing(parts.engine, parts.policies, settings, choices, notices, receipts, customers, parts.clock),
+    )
 
 
 def _receipts(parts: Parts, settings: Settings) -> Receipts:

@@ -58,6 +58,7 @@ def test_a_comma_holds_and_a_meaning_asks_again(line: Line, later: tuple[Service
     services, clock = later
     person = PersonRef(data_subject=_newcomer(line))
     caller = replace(line.caller(PURPOSE), scopes=ALL | {"consents:write"})
+    said: dict[EventKind, NewChoice] = {}
 
     def reason() -> Reason:
         query = DecideQuery(person, PURPOSE, ("first_name",))
@@ -70,8 +71,16 @@ def test_a_comma_holds_and_a_meaning_asks_again(line: Line, later: tuple[Service
         shown = services.notices.current(PURPOSE, language)
         assert shown.language == language
         choice = NewChoice(
-            person, kind, clock.now(), "app_form", PURPOSE, None, shown.notice_id, shown.version, shown.language
+            person=person,
+            kind=kind,
+            occurred_at=clock.now(),
+            how="app_form",
+            purpose=PURPOSE,
+            notice=shown.notice_id,
+            notice_version=shown.version,
+            language=shown.language,
         )
+        said[kind] = choice
         event_id = services.choices.record(caller, choice).event_ids[0]
         kept = services.receipts.evidence(event_id)[1]
         assert kept == shown
@@ -91,11 +100,8 @@ def test_a_comma_holds_and_a_meaning_asks_again(line: Line, later: tuple[Service
     assert may_ask()
     assert say(EventKind.GRANT) == MEANING != first
     assert (reason(), may_ask()) == (Reason.CONSENT, False)
-    unknown = NewChoice(
-        person, EventKind.GRANT, clock.now(), "app_form", PURPOSE, None, "recommendations", "99", language
-    )
-    with pytest.raises(ConsentNotRaised):
-        services.choices.record(caller, unknown)
+    with pytest.raises(ConsentNotRaised, match="version"):
+        services.choices.record(caller, replace(said[EventKind.GRANT], notice_version="99"))
 
 
 def _newcomer(line: Line) -> str:

@@ -55,6 +55,22 @@ def asked(box: Mailbox, email: str, place: str = "DE", **different: Any) -> tupl
     return person, box.token(), answer.get_json()["confirmation_id"]
 
 
+def test_a_yes_on_a_form_in_the_shops_page_counts_once_its_mailbox_confirmed_it(box: Mailbox) -> None:
+    """In Germany the frame says that a mail is on its way; the yes opens nothing until the mailed link is used."""
+    person = box.newcomer("DE", "frame@example.com")
+    asking = {"identifier": {"kind": "email", "value": "frame@example.com"}, "purpose": "email_marketing"}
+    made = box.call("POST", "/v1/consent-forms", {**asking, "language": "de"}).get_json()
+    token = made["url"].partition("?t=")[2]
+    answer = box.application.test_client().post(
+        "/consent-form", data={"t": token, "answer": "allow"}, base_url=ISSUER, headers=OURS
+    )
+    assert (answer.status_code, "by=mail" in answer.location) == (303, True)
+    assert box.kinds(person) == [EventKind.REQUEST]
+    assert box.reason(person) is Reason.NOT_YET_GIVEN
+    assert box.press(CONFIRM, box.token()).status_code in {200, 303}
+    assert box.reason(person) is Reason.CONSENT
+
+
 def test_what_is_only_asked_for_grants_nothing(box: Mailbox) -> None:
     """In Germany a form's yes is refused and a request opens nothing; the link used, the next decision is open."""
     person = box.newcomer("DE", "step@example.com")

@@ -38,20 +38,22 @@ def answer(call: PageCall) -> Response:
             raise FormRefused("the form says neither yes nor no")
         confirmed = request.form.get("confirmed") == "yes"
         call.centre.forms.hear(token, gpc=call.gpc)
-        event_id = call.centre.forms.answer(token, Mark(marks[0]), confirmed=confirmed)
+        answered = call.centre.forms.answer(token, Mark(marks[0]), confirmed=confirmed)
     except GatewayError as error:
         return _refused(call, error)
-    if event_id is None:
+    if answered is None:
         return _asked(call, token, once_more=True)
-    return see_other(call.words, f"{FORM}/saved", receipt=event_id)
+    told = {"by": "mail"} if answered.by_mail else {"receipt": answered.event_id}
+    return see_other(call.words, f"{FORM}/saved", **told)
 
 
 @page("GET", f"{FORM}/saved", auth=Public("it tells what the visitor just did, and nothing of anyone"))
 def saved(call: PageCall) -> Response:
-    """Say that the answer is saved, with its receipt's number."""
+    """Say that the answer is saved, with its receipt's number, or that a mail is on its way by which it counts."""
     let_frame(call.request.environ, call.centre.forms.origins)
     receipt = call.request.args.get("receipt", "")
-    return show(call.centre, call.words, "form_saved", receipt=receipt if IS_ID(receipt) else None)
+    by_mail = call.request.args.get("by") == "mail"
+    return show(call.centre, call.words, "form_saved", receipt=receipt if IS_ID(receipt) else None, by_mail=by_mail)
 
 
 def _asked(call: PageCall, token: str, *, once_more: bool) -> Response:
