@@ -149,8 +149,7 @@ class Erasing:
                 record_in(connection, entry(planned, by, "plan", "planned", now, **counts_of(planned.fields)))
                 self._at("planning")
         except sa.exc.IntegrityError:  # the same request at the same moment
-            known = self._of_request(request_id)
-            if known is None:
+            if (known := self._of_request(request_id)) is None:
                 raise
             return known
         self._at("planned")
