@@ -119,8 +119,7 @@ class Erasing:
         `Conflict` where another erasure of the person is open.
         """
         refuse_no_reference(request_id)
-        earlier = self._of_request(request_id)
-        if earlier is not None:
+        if (earlier := self._of_request(request_id)) is not None:
             return earlier
         now = self._clock.now()
         personal, _hold = self._planned(data_subject, tuple(known_by), None)
