@@ -16,8 +16,8 @@ from consent_gateway.rights.requests import By, Request
 from consent_gateway.rights.states import IN_REVIEW
 from consent_gateway.rights.states import State as Stage
 
-KINDS: Mapping[str, str] = MappingProxyType({"access": ACCESS, "know": ACCESS, "portability": PORTABILITY})
-"""Rights that a package answers, and its kind."""
+KINDS: Mapping[str, str] = MappingProxyType({"access": ACCESS, "portability": PORTABILITY})
+"""Rights that a package answers, and its kind. `know` is none: its proof is enough for categories, not for values."""
 
 
 class ErasesPerson:
@@ -41,7 +41,7 @@ class ErasesPerson:
 
 
 class MakesPackage:
-    """Answers access, know and portability with a package; `execute` and `withdraw` are an `Executor`'s."""
+    """Answers access and portability with a package; `execute` and `withdraw` are an `Executor`'s."""
 
     def __init__(self, packages: Packages) -> None:
         self._packages = packages

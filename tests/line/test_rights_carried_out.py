@@ -44,13 +44,13 @@ def ask(line: Line) -> Ask:
     return asked
 
 
-def approved(line: Line, ask: Ask, key: int, right: str, days_ago: int = 0) -> str:
+def approved(line: Line, ask: Ask, key: int, right: str, days_ago: int = 0, place: str = "DE") -> str:
     """The path of a letter's request, proved and approved."""
     email = line.store("SELECT email FROM customers WHERE customer_id = :key", key=key)
     letter = {
         "identifier": {"kind": "email", "value": email},
         "right": right,
-        "jurisdiction": "DE",
+        "jurisdiction": place,
         "via": "post",
         "language": "de",
         "received_at": (line.services.clock.now() - timedelta(days=days_ago, hours=1)).isoformat(),
@@ -99,6 +99,16 @@ def test_a_refused_request_leaves_no_package(line: Line, ask: Ask) -> None:
     ask("GET", f"{path}/package", status=404)
     ask("POST", f"{path}/release", {}, 409)
     assert line.scalar("SELECT count(*) FROM access_packages WHERE request_id = :id", id=path[1:]) == 0
+
+
+def test_a_request_to_know_gets_no_values(line: Line, ask: Ask) -> None:
+    """11 CCR 7062(b): proved for categories alone it makes no package; an officer answers it and says so."""
+    path = approved(line, ask, 18, "know", place="US-CA")
+    ask("POST", f"{path}/execute", {}, 409)
+    assert line.scalar("SELECT count(*) FROM access_packages WHERE request_id = :id", id=path[1:]) == 0
+    done = ask("POST", f"{path}/execute", {"done": True, "reference": "letter-18"})
+    assert done["state"] == "fulfilled"
+    ask("POST", f"{path}/release", {}, 404)
 
 
 def test_who_is_shredded_leaves_no_package(line: Line, ask: Ask) -> None:
