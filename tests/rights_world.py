@@ -57,6 +57,7 @@ class KeptWork:
     outcome: Outcome = field(default_factory=lambda: Outcome(complete=True, reference="crt_1"))
     failing: BaseException | None = None
     done: list[Work] = field(default_factory=list)
+    withdrawn: list[tuple[str, str]] = field(default_factory=list)
 
     def execute(self, work: Work) -> Outcome:
         """As `Executor.execute`."""
@@ -65,6 +66,10 @@ class KeptWork:
             failing, self.failing = self.failing, None
             raise failing
         return self.outcome
+
+    def withdraw(self, request_id: str, by: str) -> None:
+        """As `Executor.withdraw`."""
+        self.withdrawn.append((request_id, by))
 
 
 def open_room(

@@ -218,6 +218,21 @@ class Packages:
             record_in(connection, _entry(_as_dict(row), None, "fetch_package", "fetched", now))
         return files_of(document)
 
+    def of_request(self, request_id: str) -> Package:
+        """The package of a request. Raises `NotFound`, for one that is over too."""
+        made = self._of_request(request_id, ACCESS) or self._of_request(request_id, PORTABILITY)
+        if made is None:
+            raise NotFound("nothing was made for this request, or its time is over")
+        return made
+
+    def withdraw(self, request_id: str, *, by: str) -> None:
+        """Delete what was made for a request that is refused or withdrawn."""
+        columns, now = ACCESS_PACKAGES.c, self._clock.now()
+        with transaction(self._engine) as connection:
+            for row in (*self._rows(connection, request_id, ACCESS), *self._rows(connection, request_id, PORTABILITY)):
+                connection.execute(sa.delete(ACCESS_PACKAGES).where(columns.package_id == row.package_id))
+                record_in(connection, _entry(_as_dict(row), by, "withdraw_package", "deleted", now))
+
     def find(self, package_id: str) -> Package:
         """One package. Raises `NotFound`, for one that is over too."""
         return _package(self._present(package_id))

@@ -103,19 +103,26 @@ class Erasing:
         self._opened = opened
         self._at = at
 
-    def plan(self, data_subject: str, *, request_id: str, by: str, known_by: Sequence[Identifier] = ()) -> Erasure:
+    def plan(
+        self,
+        data_subject: str,
+        *,
+        request_id: str,
+        by: str,
+        known_by: Sequence[Identifier] = (),
+        asked_at: datetime | None = None,
+    ) -> Erasure:
         """Plan an erasure and say that one is pending; the same request again gives the same erasure.
 
-        `known_by` are identifiers that the request brought, proved to be the person's. Raises `NotFound`,
-        `InputRefused` for a malformed request id, `Conflict` where another erasure of the person is open.
+        `known_by` are identifiers that the request brought, proved to be the person's. They may take it back
+        for a time from `asked_at`, or else from now. Raises `NotFound`, `InputRefused` for a malformed request id,
+        `Conflict` where another erasure of the person is open.
         """
         refuse_no_reference(request_id)
-        earlier = self._of_request(request_id)
-        if earlier is not None:
+        if (earlier := self._of_request(request_id)) is not None:
             return earlier
         now = self._clock.now()
         personal, _hold = self._planned(data_subject, tuple(known_by), None)
-        terms = self._policies.documents.retention.on(now.date())
         row = {
             "erasure_id": new_id("era", now),
             "data_subject": data_subject,
@@ -125,7 +132,7 @@ class Erasing:
             "run": 1,
             "revision": self._policies.revision,
             "planned_at": to_micros(now),
-            "not_before": to_micros(now + (after(now.date(), terms.undo) - now.date())),
+            "not_before": to_micros(self._not_before(now, asked_at or now)),
             "fields": fields_text(personal.plan.fields),
             "leftovers": "[]",
         }
@@ -141,12 +148,17 @@ class Erasing:
                 record_in(connection, entry(planned, by, "plan", "planned", now, **counts_of(planned.fields)))
                 self._at("planning")
         except sa.exc.IntegrityError:  # the same request at the same moment
-            known = self._of_request(request_id)
-            if known is None:
+            if (known := self._of_request(request_id)) is None:
                 raise
             return known
         self._at("planned")
         return planned
+
+    def withdraw(self, request_id: str, *, by: str) -> None:
+        """Take back the erasure of a request, if there is one that is to come. Raises `Conflict` once it has begun."""
+        erasure = self._of_request(request_id)
+        if erasure is not None and erasure.state is not State.CANCELLED:
+            self.cancel(erasure.erasure_id, by=by)
 
     def cancel(self, erasure_id: str, *, by: str) -> Erasure:
         """Take an erasure back that has not begun. Raises `NotFound`, and `Conflict` once it has."""
@@ -219,6 +231,10 @@ class Erasing:
         """One erasure. Raises `NotFound`."""
         with reading(self._engine) as connection:
             return erasure_of(find_row(connection, erasure_id))
+
+    def _not_before(self, now: datetime, asked_at: datetime) -> datetime:
+        terms, asked = self._policies.documents.retention.on(now.date()), min(asked_at, now)
+        return asked + (after(asked.date(), terms.undo) - asked.date())
 
     def _of_request(self, request_id: str) -> Erasure | None:
         with reading(self._engine) as connection:

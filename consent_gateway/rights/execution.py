@@ -15,15 +15,21 @@ class Work:
     jurisdiction: str
     received_at: datetime
     officer: str
+    language: str | None = None
+    waived: bool = False  # the person waived the time in which an erasure can be taken back
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went. `reference` is the id of a package or certificate; `leftovers` name what stayed, as field names."""
+    """How it went. `reference` is the id of a package or an erasure; `leftovers` name what stayed: fields and places.
+
+    What `waits` is made and not yet given: somebody looks at it and releases it first.
+    """
 
     complete: bool
     reference: str | None = None
     leftovers: tuple[str, ...] = ()
+    waits: bool = False
 
 
 class Executor(Protocol):
@@ -31,4 +37,8 @@ class Executor(Protocol):
 
     def execute(self, work: Work) -> Outcome:
         """Do it; returns when it is durable. Any `GatewayError` means that it is to be asked again."""
+        ...
+
+    def withdraw(self, request_id: str, by: str) -> None:
+        """Take back what was prepared for a request that is refused or withdrawn; `Conflict` where it is too late."""
         ...

@@ -15,10 +15,10 @@ from consent_gateway.rights.execution import Executor, Outcome, Work
 from consent_gateway.rights.leaving import forget_expired
 from consent_gateway.rights.requests import Book, By, Request
 from consent_gateway.rights.sealed import Details, Seal
-from consent_gateway.rights.states import Act, DenialGround, HoldGround, State
+from consent_gateway.rights.states import Act, DenialGround, HoldGround, State, step
 
 BY_HAND = frozenset({"correct", "complaint_ack", "opt_out_admt", "know"})
-"""Rights that an officer may answer without an executor, saying what was done."""
+"""Rights that an officer may answer without the executor, saying what was done."""
 
 LEASE = timedelta(minutes=15)
 MOST_QUEUED = 500
@@ -130,39 +130,43 @@ class Handling:
 
     def deny(self, request_id: str, ground: DenialGround, by: By) -> Request:
         """Refuse a request, with the ground; reads that a pending erasure had closed open again."""
+        self._take_back(request_id, Act.DENY, by, ground.value)
         return self._reopened(self._step(request_id, Act.DENY, by, ground=ground.value))
 
     def cancel(self, request_id: str, by: By) -> Request:
         """Withdraw a request, as its person wishes."""
+        self._take_back(request_id, Act.CANCEL, by)
         return self._reopened(self._step(request_id, Act.CANCEL, by))
 
-    def execute(self, request_id: str, by: By, done: Outcome | None = None) -> Request:
+    def execute(self, request_id: str, by: By, done: Outcome | None = None, *, waived: bool = False) -> Request:
         """Carry out an approved request: by its executor, or as an officer says it was `done`.
 
-        What was killed on the way is taken up again here once its lease is over, and done once. Raises `Conflict`
-        where it may not be or is being done, and what the executor raises; the request can be executed again then.
+        `waived` says that the person waived the time in which they could take an erasure back. What was killed on the
+        way is taken up again here once its lease is over, and done once. Raises `Conflict` where it may not be or is
+        being done, and what the executor raises; the request can be executed again then.
         """
         with reading(self._engine) as connection:
             right = self._book.first_of(connection, request_id).right
-        executor = self._executors.get(right)
+        executor = None if done is not None and right in BY_HAND else self._executors.get(right)
         if executor is None and (done is None or right not in BY_HAND):
             raise Conflict(f"nothing here carries out `{right}`: say what was done, or let the operator add it")
         request = self._started(request_id, by)
         if request.right == "delete":
             self._pending(request, pending=True)
         try:
-            outcome = done if executor is None and done is not None else self._run(executor, request, by)
+            outcome = done if executor is None and done is not None else self._run(executor, request, by, waived=waived)
         except GatewayError:
             self._step(request_id, Act.FAIL, by, change=lambda _request, _now: {"lease_until": None})
             raise
         told = {"reference": outcome.reference, "leftovers": list(outcome.leftovers)}
-        act = Act.FINISH if outcome.complete else Act.FINISH_PARTLY
+        act = Act.PRESENT if outcome.waits else Act.FINISH if outcome.complete else Act.FINISH_PARTLY
         words = {"leftovers": str(len(outcome.leftovers))}
         if outcome.reference is not None:
             words["outcome"] = outcome.reference
-        return self._step(request_id, act, by, change=lambda _request, _now: {"outcome": told}, **words)
+        change: dict[str, object] = {"outcome": told, "lease_until": None}
+        return self._step(request_id, act, by, change=lambda _request, _now: change, **words)
 
-    def _run(self, executor: Executor | None, request: Request, by: By) -> Outcome:
+    def _run(self, executor: Executor | None, request: Request, by: By, *, waived: bool) -> Outcome:
         if executor is None or request.data_subject is None:
             raise Conflict("nobody is known by whom this could be carried out: let an officer say whose request it is")
         return executor.execute(
@@ -173,6 +177,8 @@ class Handling:
                 jurisdiction=request.jurisdiction,
                 received_at=request.received_at,
                 officer=by.officer or "",
+                language=request.language,
+                waived=waived,
             )
         )
 
@@ -205,6 +211,15 @@ class Handling:
                 more = None if change is None else change(request, now)
                 return self._book.take(connection, request, act, by, now, ground=ground, change=more, **detail)
         raise Conflict(f"a request that is {expired.state} cannot be changed by `{act}`")
+
+    def _take_back(self, request_id: str, act: Act, by: By, ground: str | None = None) -> None:
+        """Undo what was prepared, before the step: where that is too late, the step is not taken either."""
+        with reading(self._engine) as connection:
+            request = self._book.first_of(connection, request_id)
+        step(request.standing, act, self.today, ground)
+        executor = self._executors.get(request.right)
+        if executor is not None:
+            executor.withdraw(request.request_id, by.officer or by.client or "")
 
     def _reopened(self, request: Request) -> Request:
         """Open what a proved erasure request had closed, where the erasure is not to be."""

@@ -5,13 +5,15 @@ The requests themselves stay: that they came and how they were answered is to be
 
 import sqlalchemy as sa
 
+from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
 from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_REQUESTS
 
 _T = RIGHTS_REQUESTS.c
 
 
 def forget_details(connection: sa.Connection, data_subject: str) -> None:
-    """Delete identifier and words of all requests of an erased person, and the codes that wait."""
+    """Delete identifier and words of all requests of an erased person, codes that wait, and their packages."""
+    connection.execute(sa.delete(ACCESS_PACKAGES).where(ACCESS_PACKAGES.c.data_subject == data_subject))
     _forget(connection, _T.data_subject == data_subject)
 
 

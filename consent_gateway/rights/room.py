@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consent_gateway.rights.carrying import Handing
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
 from consent_gateway.rights.proofs import Proofs
@@ -11,13 +12,17 @@ from consent_gateway.rights.regimes import Laws
 
 @dataclass(frozen=True, slots=True)
 class RightsRoom:
-    """Requests from their coming in to their end. `channel` is that of what officers enter."""
+    """Requests from their coming in to their end. `channel` is that of what officers enter.
+
+    `handing` is what they do with packages; None where none are made.
+    """
 
     laws: Laws
     intake: Intake
     proofs: Proofs
     handling: Handling
     channel: str
+    handing: Handing | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:

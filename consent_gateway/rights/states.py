@@ -40,6 +40,7 @@ class Act(StrEnum):
     EXTEND = "extend"
     APPROVE = "approve"  # what is about to be released or erased was looked at
     START = "start"  # the work itself begins: nothing else may happen until it ends
+    PRESENT = "present"  # what it made waits to be looked at and released; the answer is owed still
     FAIL = "fail"  # it ended without an outcome and can be started again
     FINISH = "finish"
     FINISH_PARTLY = "finish_partly"
@@ -90,7 +91,7 @@ _ENDS: Mapping[Act, frozenset[State]] = MappingProxyType(
 def _work(state: State) -> dict[Act, frozenset[State]]:
     same = frozenset({state})
     done = {Act.FINISH: frozenset({_F}), Act.FINISH_PARTLY: frozenset({_SOME})}
-    return {Act.START: same, Act.FAIL: same, **done}
+    return {Act.START: same, Act.PRESENT: same, Act.FAIL: same, **done}
 
 
 TABLE: Mapping[State, Mapping[Act, frozenset[State]]] = MappingProxyType(
@@ -136,7 +137,7 @@ OPEN = frozenset({_R, _P, _H, _I, _E})
 """States in which an answer is still owed."""
 
 IN_REVIEW = frozenset({_I, _E})
-_OF_WORK = frozenset({Act.FAIL, Act.FINISH, Act.FINISH_PARTLY})
+_OF_WORK = frozenset({Act.PRESENT, Act.FAIL, Act.FINISH, Act.FINISH_PARTLY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ def _start(standing: Standing, _day: date, _ground: str | None) -> Standing:
     return replace(standing, running=True)
 
 
-def _fail(standing: Standing, _day: date, _ground: str | None) -> Standing:
+def _stop(standing: Standing, _day: date, _ground: str | None) -> Standing:
     return replace(standing, running=False)
 
 
@@ -278,7 +279,8 @@ _CHANGES = MappingProxyType(
         Act.EXTEND: _extend,
         Act.APPROVE: _approve,
         Act.START: _start,
-        Act.FAIL: _fail,
+        Act.PRESENT: _stop,
+        Act.FAIL: _stop,
         Act.FINISH: _finish,
         Act.FINISH_PARTLY: _finish_partly,
         Act.DENY: _deny,

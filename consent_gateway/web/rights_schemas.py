@@ -76,6 +76,28 @@ class ExecuteSchema(Strict):
 
     done = fields.Boolean(truthy={True}, falsy={False}, metadata={"description": "True: whole. False: in part."})
     reference = _reference(metadata={"description": "Of what was done elsewhere."})
+    waived = fields.Boolean(
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "The person waived the time in which they can take an erasure back."},
+    )
+
+
+class ReleaseSchema(Strict):
+    """Which fields of the package are left out, since they are about others."""
+
+    blank = fields.List(fields.String(validate=validate.Length(1, 128)), load_default=list)
+
+
+class PackageSchema(Strict):
+    """The package of a request, for an officer's eyes."""
+
+    package_id = fields.String(required=True, data_key="id")
+    kind = fields.String(required=True)
+    state = fields.String(required=True)
+    expires_at = Moment(required=True)
+    document = fields.Dict(required=True, metadata={"description": "As in the file `data.json`."})
 
 
 class QueueQuerySchema(Strict):
@@ -143,6 +165,13 @@ class QueueSchema(Strict):
 
     today = fields.Date(required=True)
     requests = fields.List(fields.Nested(QueuedSchema), required=True)
+
+
+class ReleasedSchema(Strict):
+    """The link's secret, told this once, and the request as it stands."""
+
+    secret = fields.String(required=True)
+    request = fields.Nested(RightsRequestSchema, required=True)
 
 
 class ProvedSchema(Strict):

@@ -1,10 +1,9 @@
-"""Builds the rights room out of the process's parts; the place where executors are given to it; decides nothing."""
-
-from collections.abc import Mapping
+"""Builds the rights room out of the process's parts, with those who carry rights out; decides nothing."""
 
 from consent_gateway.consent.choices import Choices
 from consent_gateway.customers.mail import MailQueue, wordings
 from consent_gateway.policy.rights_terms import terms_on
+from consent_gateway.rights.carrying import KINDS, ErasesPerson, Handing, MakesPackage
 from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor
 from consent_gateway.rights.handling import Handling
@@ -16,14 +15,13 @@ from consent_gateway.rights.room import RightsRoom
 from consent_gateway.rights.sealed import Seal
 from consent_gateway.settings import Settings
 from consent_gateway.wiring.parts import Parts
+from consent_gateway.wiring.rights import ErasureDesk
 
 _NO_CHANNEL = "privacy_desk"
 
 
-def open_rights(
-    parts: Parts, settings: Settings, choices: Choices, executors: Mapping[str, Executor] | None = None
-) -> RightsRoom:
-    """The rights room of one process. `executors` carry out rights by name."""
+def open_rights(parts: Parts, settings: Settings, choices: Choices, desk: ErasureDesk) -> RightsRoom:
+    """The rights room of one process. `desk` carries out erasures and makes packages."""
     documents = parts.policies.documents
     laws = Laws(documents.packs)
     book = Book(laws)
@@ -32,6 +30,11 @@ def open_rights(
     terms = terms_on(documents.rights, parts.clock.now().date())
     chosen = settings.customers
     mailing = Mailing(MailQueue(parts.keyring.service_key("customer-mail")), wordings("rights_code"), chosen.mail_name)
+    makes = MakesPackage(desk.packages)
+    executors: dict[str, Executor] = {"delete": ErasesPerson(desk.erasing), **dict.fromkeys(KINDS, makes)}
+    handling = Handling(
+        engine=parts.engine, clock=parts.clock, book=book, effects=effects, seal=seal, executors=executors
+    )
     return RightsRoom(
         laws=laws,
         intake=Intake(
@@ -58,8 +61,7 @@ def open_rights(
             key=parts.keyring.service_key("rights-codes"),
             mailing=None if chosen.mail == "none" else mailing,
         ),
-        handling=Handling(
-            engine=parts.engine, clock=parts.clock, book=book, effects=effects, seal=seal, executors=executors or {}
-        ),
+        handling=handling,
         channel=_NO_CHANNEL if terms is None else terms.channel,
+        handing=Handing(handling, desk.packages),
     )

@@ -4,6 +4,7 @@ from flask import Response
 
 from consent_gateway.errors import Conflict, InputRefused, KeysUnavailable, NotFound, StoreUnavailable, Suppressed
 from consent_gateway.officers.registry import Role
+from consent_gateway.rights.carrying import Handing
 from consent_gateway.rights.execution import Outcome
 from consent_gateway.rights.handling import ExtensionReason
 from consent_gateway.rights.states import DenialGround, HoldGround
@@ -110,12 +111,51 @@ def deny_right(call: Call) -> Response:
 def execute_right(call: Call) -> Response:
     """Carry out an approved request. Killed on the way, it can be asked for again and does nothing twice.
 
-    Where the gateway does not carry a right out itself, `done` says that an officer did.
+    An erasure waits for as long as its person may take it back. A package waits to be released, and its request with
+    it. Where the gateway does not carry a right out itself, `done` says that an officer did.
     """
     body = call.body
     done = Outcome(body["done"], body.get("reference")) if "done" in body else None
-    handling = call.services.rights.handling
-    return json_answer(document(call, handling.execute(call.path["request_id"], by_of(call), done)))
+    handling, request_id = call.services.rights.handling, call.path["request_id"]
+    return json_answer(document(call, handling.execute(request_id, by_of(call), done, waived=body["waived"])))
+
+
+@operation(
+    "GET",
+    "/v1/rights-requests/{request_id}/package",
+    auth=_OFFICER,
+    answers=(Answer(200, "The package.", schemas.PackageSchema),),
+    raises=(NotFound, KeysUnavailable),
+)
+def review_package(call: Call) -> Response:
+    """Look at what was made for a request before it is released. Each look is recorded."""
+    made, document = _handing(call).review(call.path["request_id"], call.officer.officer_id)
+    shown = {"id": made.package_id, "kind": made.kind, "state": made.state, "expires_at": made.expires_at}
+    return json_answer({**shown, "document": document})
+
+
+@operation(
+    "POST",
+    "/v1/rights-requests/{request_id}/release",
+    auth=_OFFICER,
+    body=schemas.ReleaseSchema,
+    answers=(Answer(200, "The package is released.", schemas.ReleasedSchema),),
+    raises=(*_RAISES, InputRefused, StoreUnavailable, KeysUnavailable),
+)
+def release_package(call: Call) -> Response:
+    """Release a package, without the fields in `blank`; its request is fulfilled.
+
+    `secret` opens it once for the person, and is told once. Released again, the one before is over.
+    """
+    secret, request = _handing(call).release(call.path["request_id"], by_of(call), call.body["blank"])
+    return json_answer({"secret": secret, "request": document(call, request)})
+
+
+def _handing(call: Call) -> Handing:
+    handing = call.services.rights.handing
+    if handing is None:
+        raise NotFound("no packages are made here")
+    return handing
 
 
 OPERATIONS = (
@@ -126,4 +166,6 @@ OPERATIONS = (
     approve_right,
     deny_right,
     execute_right,
+    review_package,
+    release_package,
 )

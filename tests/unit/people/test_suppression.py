@@ -30,6 +30,7 @@ from consent_gateway.people.tables import (
     SHARED_IDENTIFIERS,
     SUPPRESSIONS,
 )
+from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
 from consent_gateway.vocabulary import Identifier
 from tests.conftest import NOON, StillClock
 
@@ -119,8 +120,11 @@ def test_every_table_that_names_a_person_is_emptied_or_stays_for_a_reason(
     emptied = {IDENTIFIERS.name, SHARED_IDENTIFIERS.name, FIELD_PROVENANCE.name, SEARCH_INDEXES.name}
     stays = {"people", "consent_events", "person_state", "purpose_state", "audit_log", "shreddings"}
     stays |= {"rights_requests"}  # for as long as the law says; what is personal in them goes by the act
+    stays |= {"erasures"}  # the proof of the erasure; what is sealed in it goes when nothing is left to do
+    # How far a destination has heard, by number: the erasure itself is still to reach it, and that it did is proof.
+    stays |= {"changes_set_aside", "changes_heard"}
     naming = {table.name for table in METADATA.tables.values() if "data_subject" in table.c}
-    ended = {table.name for table in leaving.OF_A_PERSON}  # by the act of erasure
+    ended = {table.name for table in leaving.OF_A_PERSON} | {ACCESS_PACKAGES.name}  # by the act of erasure
     assert naming == emptied | stays | ended
     one, other = known.enrol("1", MAIL, PHONE), known.enrol("2", PHONE)
     known.leave(one)

@@ -38,7 +38,7 @@ OFFICER = (
     (Act.DENY, DenialGround.UNFOUNDED),
 )
 PERSON = ((Act.PROVE, None), (Act.CANCEL, None))
-WORKER = ((Act.FINISH, None), (Act.FINISH_PARTLY, None), (Act.FAIL, None), (Act.EXPIRE, None))
+WORKER = tuple((act, None) for act in (Act.FINISH, Act.FINISH_PARTLY, Act.PRESENT, Act.FAIL, Act.EXPIRE))
 ACTORS = {"officer one": OFFICER, "officer two": OFFICER, "person": PERSON, "worker": WORKER}
 ANYTHING = tuple(dict.fromkeys((*OFFICER, *PERSON, *WORKER)))
 
@@ -186,7 +186,9 @@ def test_nothing_is_done_that_may_not_be(explored: tuple[set[Standing], list, in
             assert before.proved
             assert before.approved
         if before.running:
-            assert act in (Act.FINISH, Act.FINISH_PARTLY, Act.FAIL)
+            assert act in (Act.FINISH, Act.FINISH_PARTLY, Act.PRESENT, Act.FAIL)
+        if act is Act.PRESENT:
+            assert after.open is before.open
         if act is Act.EXTEND:
             assert not before.extended
         if before.state not in OPEN:

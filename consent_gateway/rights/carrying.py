@@ -1,0 +1,96 @@
+"""Carries out approved requests by the erasures and packages of this room; plans, erases and makes nothing itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from consent_gateway.errors import Conflict
+from consent_gateway.rights.access import RELEASED, Package, Packages
+from consent_gateway.rights.access_document import ACCESS, PORTABILITY
+from consent_gateway.rights.erasure import Erasing
+from consent_gateway.rights.erasure_records import Erasure, State
+from consent_gateway.rights.execution import Outcome, Work
+from consent_gateway.rights.handling import Handling
+from consent_gateway.rights.requests import By, Request
+from consent_gateway.rights.states import IN_REVIEW
+from consent_gateway.rights.states import State as Stage
+
+KINDS: Mapping[str, str] = MappingProxyType({"access": ACCESS, "portability": PORTABILITY})
+"""Rights that a package answers, and its kind. `know` is none: its proof is enough for categories, not for values."""
+
+
+class ErasesPerson:
+    """Answers `delete` with an erasure; `execute` and `withdraw` are an `Executor`'s."""
+
+    def __init__(self, erasing: Erasing) -> None:
+        self._erasing = erasing
+
+    def execute(self, work: Work) -> Outcome:
+        """Erase, go on with what was cut short, or look again at what was left. `Conflict` before its time."""
+        erasing, by = self._erasing, work.officer
+        known = erasing.plan(work.data_subject, request_id=work.request_id, by=by, asked_at=work.received_at)
+        # What a law keeps is not tried again: its time is for the schedules. What was left may be mended by now.
+        if known.state is State.PARTIALLY_ERASED and known.leftovers:
+            return _told(erasing.look_again(known.erasure_id, by=by))
+        return _told(erasing.execute(known.erasure_id, by=by, at_once=work.waived))
+
+    def withdraw(self, request_id: str, by: str) -> None:
+        """Take the planned erasure back. Raises `Conflict` once it has begun."""
+        self._erasing.withdraw(request_id, by=by)
+
+
+class MakesPackage:
+    """Answers access and portability with a package; `execute` and `withdraw` are an `Executor`'s."""
+
+    def __init__(self, packages: Packages) -> None:
+        self._packages = packages
+
+    def execute(self, work: Work) -> Outcome:
+        """Make the package once; the right is carried out when it is released."""
+        made = self._packages.make(
+            work.data_subject,
+            request_id=work.request_id,
+            by=work.officer,
+            kind=KINDS[work.right],
+            language=work.language or "en",
+        )
+        return Outcome(complete=True, reference=made.package_id, waits=made.state != RELEASED)
+
+    def withdraw(self, request_id: str, by: str) -> None:
+        """Delete the package."""
+        self._packages.withdraw(request_id, by=by)
+
+
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """What officers do with the package of a request: look at it, and release it."""
+
+    handling: Handling
+    packages: Packages
+
+    def review(self, request_id: str, by: str) -> tuple[Package, dict[str, Any]]:
+        """The package and what is in it, recorded. Raises `NotFound`, `KeysUnavailable`."""
+        made = self.packages.of_request(self.handling.read(request_id).request_id)
+        return made, self.packages.review(made.package_id, by=by)
+
+    def release(self, request_id: str, by: By, blank: Sequence[str]) -> tuple[str, Request]:
+        """The secret of the single-use link, told this once, and the request, which is fulfilled by it.
+
+        Released again, it has a new link and the one before is over. Raises `NotFound`, `InputRefused`, and `Conflict`
+        for a request that is not approved, or is being worked on.
+        """
+        request = self.handling.read(request_id)
+        standing = request.standing
+        done = standing.state is Stage.FULFILLED
+        if standing.running or not (done or (standing.approved and standing.state in IN_REVIEW)):
+            raise Conflict("nothing of this request can be released now: have it proved, approved and executed first")
+        made = self.packages.of_request(request.request_id)
+        secret = self.packages.release(made.package_id, by=by.officer or "", blank=blank)
+        return secret, request if done else self.handling.execute(request.request_id, by)
+
+
+def _told(erasure: Erasure) -> Outcome:
+    kept = {one.field for one in erasure.fields if one.kept}
+    left = {one.where for one in erasure.leftovers}
+    return Outcome(erasure.state is State.ERASED, erasure.erasure_id, tuple(sorted(kept | left)))

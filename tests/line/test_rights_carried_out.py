@@ -1,0 +1,165 @@
+"""Requests carried through to their end over HTTP: each kind is answered by what was made or erased, and not before."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from consent_gateway.errors import Conflict, NotFound
+from consent_gateway.officers.registry import Role
+from consent_gateway.rights.erasure_records import State
+from consent_gateway.web.app import create_app
+from tests.line.conftest import Line
+from tests.line.test_store_erasures import person, without_orders
+from tests.officers import Officer, Passkey
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def ask(line: Line) -> Ask:
+    """Sends one call of a signed-in officer, and expects its status."""
+    http: FlaskClient = create_app(line.services).test_client()
+
+    class Sent:
+        def __init__(self, answer: Any) -> None:
+            self.status, self.body = answer.status_code, answer.get_json()
+
+    def send(method: str, path: str, body: Any = None, token: str | None = None) -> Sent:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return Sent(http.open(path, method=method, json=body, headers=headers))
+
+    officer = Officer(send, Passkey(line.services.issuer))
+    assert officer.enrol(line.services.desk.officers.add("desk", (Role.OFFICER,))[1]).status == 201
+    assert officer.sign_in().status == 201
+
+    def asked(method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        answer = send(method, f"/v1/rights-requests{path}", body, officer.token)
+        assert answer.status == status, answer.body
+        return answer.body
+
+    return asked
+
+
+def approved(line: Line, ask: Ask, key: int, right: str, days_ago: int = 0, place: str = "DE") -> str:
+    """The path of a letter's request, proved and approved."""
+    email = line.store("SELECT email FROM customers WHERE customer_id = :key", key=key)
+    letter = {
+        "identifier": {"kind": "email", "value": email},
+        "right": right,
+        "jurisdiction": place,
+        "via": "post",
+        "language": "de",
+        "received_at": (line.services.clock.now() - timedelta(days=days_ago, hours=1)).isoformat(),
+    }
+    path = f"/{ask('POST', '', letter, 201)['id']}"
+    ask("POST", f"{path}/execute", {}, 409)
+    ask("POST", f"{path}/verify", {"method": "seen", "reference": "desk-1", "data_subject": person(line, key)})
+    ask("POST", f"{path}/approve")
+    return path
+
+
+@pytest.mark.parametrize(("right", "kind", "key"), [("access", "access", 11), ("portability", "portability", 12)])
+def test_a_package_answers_its_request_when_it_is_released(
+    line: Line, ask: Ask, right: str, kind: str, key: int
+) -> None:
+    """Made, the answer is still owed; reviewed and released, the request is fulfilled and the link opens once."""
+    path, someone = approved(line, ask, key, right), person(line, key)
+    ask("GET", f"{path}/package", status=404)
+    ask("POST", f"{path}/release", {}, 404)
+    made = ask("POST", f"{path}/execute", {})
+    assert (made["state"], made["running"], made["answered_at"]) == ("in_progress", False, None)
+    assert ask("POST", f"{path}/execute", {})["outcome"] == made["outcome"]
+    seen = ask("GET", f"{path}/package")
+    assert (seen["id"], seen["kind"], seen["state"]) == (made["outcome"]["reference"], kind, "to_review")
+    assert seen["document"]["language"] == "de"
+    assert ("accesses" in seen["document"]) is (kind == "access")
+    ask("POST", f"{path}/release", {"blank": ["no_such_field"]}, 400)
+    released = ask("POST", f"{path}/release", {"blank": ["city"]})
+    assert released["request"]["state"] == "fulfilled"
+    assert released["request"]["outcome"]["reference"] == seen["id"]
+    again = ask("POST", f"{path}/release", {})["secret"]
+    packages = line.services.erasure_desk.packages
+    with pytest.raises(NotFound):
+        packages.fetch(released["secret"], someone)
+    told = json.loads(packages.fetch(again, someone)["data.json"])
+    assert next(one for one in told["fields"] if one["field"] == "city")["values"][0]["value"] is None
+    with pytest.raises(NotFound):
+        packages.fetch(again, someone)
+
+
+def test_a_refused_request_leaves_no_package(line: Line, ask: Ask) -> None:
+    """What was made goes with the request that is refused, and nothing of it can be released."""
+    path = approved(line, ask, 13, "access")
+    ask("POST", f"{path}/execute", {})
+    ask("POST", f"{path}/deny", {"ground": "rights_of_others"})
+    ask("GET", f"{path}/package", status=404)
+    ask("POST", f"{path}/release", {}, 409)
+    assert line.scalar("SELECT count(*) FROM access_packages WHERE request_id = :id", id=path[1:]) == 0
+
+
+def test_a_request_to_know_gets_no_values(line: Line, ask: Ask) -> None:
+    """11 CCR 7062(b): proved for categories alone it makes no package; an officer answers it and says so."""
+    path = approved(line, ask, 18, "know", place="US-CA")
+    ask("POST", f"{path}/execute", {}, 409)
+    assert line.scalar("SELECT count(*) FROM access_packages WHERE request_id = :id", id=path[1:]) == 0
+    done = ask("POST", f"{path}/execute", {"done": True, "reference": "letter-18"})
+    assert done["state"] == "fulfilled"
+    ask("POST", f"{path}/release", {}, 404)
+
+
+def test_who_is_shredded_leaves_no_package(line: Line, ask: Ask) -> None:
+    """The act that destroys the keys deletes what was made for the person too."""
+    path, someone = approved(line, ask, 17, "access"), person(line, 17)
+    ask("POST", f"{path}/execute", {})
+    line.services.shredding.shred(someone, reference="case-17", by="operator")
+    assert line.scalar("SELECT count(*) FROM access_packages WHERE data_subject = :who", who=someone) == 0
+    ask("GET", f"{path}/package", status=404)
+    ask("POST", f"{path}/release", {}, 404)
+
+
+def test_an_erasure_that_leaves_nothing_fulfils_its_request(line: Line, ask: Ask) -> None:
+    """Asked for longer ago than it can be taken back, it is done at once; the certificate is of this request."""
+    someone = without_orders(line, 41)
+    path = approved(line, ask, 41, "delete", days_ago=5)
+    done = ask("POST", f"{path}/execute", {})
+    assert (done["state"], done["outcome"]["leftovers"]) == ("fulfilled", [])
+    erasure = line.services.erasure_desk.erasing.find(done["outcome"]["reference"])
+    assert (erasure.state, erasure.data_subject, erasure.request_id) == (State.ERASED, someone, path[1:])
+    assert erasure.certificate is not None
+    assert line.store("SELECT count(*) FROM customers WHERE customer_id = 41") == 0
+    ask("POST", f"{path}/execute", {}, 409)
+
+
+def test_what_a_law_keeps_is_named_and_can_be_asked_again(line: Line, ask: Ask) -> None:
+    """Too early it is refused and stays open; waived it is done in part, says what is kept, and repeats as it was."""
+    path = approved(line, ask, 14, "delete")
+    ask("POST", f"{path}/execute", {}, 409)
+    assert ask("GET", path)["state"] == "in_progress"
+    done = ask("POST", f"{path}/execute", {"waived": True})
+    assert done["state"] == "partially_fulfilled"
+    assert "orders.total_cents" in done["outcome"]["leftovers"]
+    again = ask("POST", f"{path}/execute", {})
+    assert (again["state"], again["outcome"]) == ("partially_fulfilled", done["outcome"])
+
+
+def test_an_erasure_is_taken_back_with_its_request_until_it_begins(line: Line, ask: Ask) -> None:
+    """Cancelled in time, the erasure can never run and reads open; begun, the request can no longer be withdrawn."""
+    path, someone = approved(line, ask, 15, "delete"), person(line, 15)
+    ask("POST", f"{path}/execute", {}, 409)
+    erasing = line.services.erasure_desk.erasing
+    planned = erasing.plan(someone, request_id=path[1:], by="officer")
+    assert planned.state is State.PLANNED
+    assert ask("POST", f"{path}/cancel")["state"] == "cancelled"
+    with pytest.raises(Conflict):
+        erasing.execute(planned.erasure_id, by="officer", at_once=True)
+    assert not line.scalar("SELECT erasure_pending FROM person_state WHERE data_subject = :who", who=someone)
+    path = approved(line, ask, 16, "delete")
+    begun = erasing.plan(person(line, 16), request_id=path[1:], by="officer")
+    erasing.execute(begun.erasure_id, by="officer", at_once=True)
+    ask("POST", f"{path}/cancel", status=409)
+    ask("POST", f"{path}/deny", {"ground": "abusive"}, 409)
+    assert ask("POST", f"{path}/execute", {})["state"] == "partially_fulfilled"
