@@ -64,8 +64,8 @@ class Outside:
         export, key = self._state.exported_log, self._state.public_key
         if export.exists():
             shutil.rmtree(export)
-        database = f"sqlite:///{self._variables['CONSENT_GATEWAY_STATE_DIR']}/gateway.db"
-        asked = ["audit", "export", str(export), "--vkey", str(key), "--database", database]
+        state = self._variables["CONSENT_GATEWAY_STATE_DIR"]
+        asked = ["audit", "export", str(export), "--state", state, "--database", f"sqlite:///{state}/gateway.db"]
         exported = _ran("consent-gateway " + shlex.join(asked), ["-m", "consent_gateway", *asked])
         # The verifier is one file that imports nothing of ours: an auditor may bring a copy from elsewhere.
         verifier = Path(str(verify.__file__))

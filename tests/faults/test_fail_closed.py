@@ -71,7 +71,7 @@ def test_unwritable_audit_answers_503_everywhere(deployment: Deployment) -> None
         while len(writer_files(deployment)) < len(served.workers()):  # until every worker has its file
             with ThreadPoolExecutor(16) as threads:
                 assert {reply.status for reply in threads.map(lambda call: served.call(*call), calls[:1] * 16)} == {200}
-            if not deployment.settings.is_sqlite:
+            if not deployment.settings.database_url.startswith("sqlite"):
                 break
         before = _choices(deployment)
         make_audit_unwritable(deployment)
