@@ -9,6 +9,7 @@ Times are stored as BIGINT microseconds since 1970 UTC: exact, and equal on SQLi
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +38,7 @@ KEY_METADATA = sa.MetaData(naming_convention=_NAMING)
 
 STATEMENT_SECONDS = 2  # no statement of a request may hold its thread longer
 TRANSACTIONS = 16  # changes one process carries out at once; the next waits for one of them
+_SQLITE_LOOKS_EVERY = 0.11  # seconds; its busy handler sleeps 0.1 at most, https://sqlite.org/c3ref/busy_timeout.html
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -127,6 +129,16 @@ def _open_sqlite(target: sa.URL, threads: int) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def let_others_write(engine: Engine) -> None:
+    """Rest between two transactions of a bulk run, so that a single writer gets its turn.
+
+    Those who wait for SQLite's lock only look for it again every so often, and would miss each short moment of an
+    import that takes it page after page. PostgreSQL locks rows and needs none of this.
+    """
+    if engine.dialect.name == "sqlite":
+        time.sleep(_SQLITE_LOOKS_EVERY)
 
 
 def refuse_unless_durable(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from consent_gateway.consent.bound import batch_entry
 from consent_gateway.consent.evidence import check, expand
 from consent_gateway.consent.lines import Line, read_line
 from consent_gateway.consent.tables import CONSENT_EVENTS, PERSON_STATE
-from consent_gateway.database import DRIVER_ERRORS, to_micros
+from consent_gateway.database import DRIVER_ERRORS, let_others_write, to_micros
 from consent_gateway.errors import ConsentNotRaised, DatabaseUnavailable, GatewayError, InputRefused, Suppressed
 from consent_gateway.people.blind_index import BlindIndex, Indexed
 from consent_gateway.people.directory import by_store_keys, find, pre_register
@@ -129,6 +129,7 @@ class Importer:
                 tally.refuse(number, refusal)
             tally.lines += len(batch)
             progress(tally.lines)
+            let_others_write(self._engine)
         return tally.report()
 
     def _read(self, batch: Sequence[Mapping[str, object]], tally: _Tally, now: datetime) -> list[_Read]:

@@ -15,7 +15,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, let_others_write
 from consent_gateway.errors import (
     DatabaseUnavailable,
     FieldFault,
@@ -165,6 +165,7 @@ class Enrolment:
             report = self._page(read, report, unreadable)
             after = rows[-1].store_key
             progress(report.read, total)
+            let_others_write(self._engine)
 
     def newcomer(self, values: Mapping[str, JsonValue]) -> Newcomer:
         """Residence and minority as the values of a new record, by field name, say them."""
