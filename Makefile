@@ -40,7 +40,7 @@ unit: $(INSTALLED) $(PEERS) ## all tests, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 soak: $(INSTALLED) ## the long forms: a million decisions, 500 kills, long races
-	SOAK=1 HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/faults tests/properties
+	SOAK=1 HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/faults tests/properties tests/erasing
 
 bench: $(INSTALLED) ## gated reads against a bare endpoint, side by side, on both databases
 	$(BIN)/python -m bench
