@@ -199,6 +199,20 @@ class Packages:
             record_in(connection, _entry(_as_dict(row), by, "release_package", "released", now, **detail))
         return secret
 
+    def link(self, request_id: str, data_subject: str) -> str:
+        """A fresh single-use secret for the person whose released package it is; the one before is over.
+
+        Raises `NotFound` for what is not theirs, not released or over.
+        """
+        columns, secret = ACCESS_PACKAGES.c, secrets.token_urlsafe(32)
+        theirs = (columns.request_id == request_id, columns.data_subject == data_subject)
+        alive = (columns.state == RELEASED, columns.expires_at > to_micros(self._clock.now()))
+        with transaction(self._engine) as connection:
+            changed = sa.update(ACCESS_PACKAGES).where(*theirs, *alive).values(link_hash=self._hashed(secret))
+            if connection.execute(changed).rowcount != 1:
+                raise NotFound("there is no such package, or its time is over")
+        return secret
+
     def fetch(self, secret: str, data_subject: str) -> dict[str, bytes]:
         """The files, once, to the person who is signed in; the link is used up. Raises `NotFound` for anything else.
 

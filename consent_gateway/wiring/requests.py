@@ -8,6 +8,7 @@ from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Mailing, Proofs
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.requests import Book
@@ -35,33 +36,47 @@ def open_rights(parts: Parts, settings: Settings, choices: Choices, desk: Erasur
     handling = Handling(
         engine=parts.engine, clock=parts.clock, book=book, effects=effects, seal=seal, executors=executors
     )
+    intake = Intake(
+        engine=parts.engine,
+        clock=parts.clock,
+        book=book,
+        laws=laws,
+        terms=documents.rights,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        tags=parts.tags,
+        effects=effects,
+        seal=seal,
+    )
+    proofs = Proofs(
+        engine=parts.engine,
+        clock=parts.clock,
+        book=book,
+        terms=documents.rights,
+        store=parts.store,
+        catalogue=documents.catalogue,
+        effects=effects,
+        seal=seal,
+        key=parts.keyring.service_key("rights-codes"),
+        mailing=None if chosen.mail == "none" else mailing,
+    )
     return RightsRoom(
         laws=laws,
-        intake=Intake(
+        intake=intake,
+        proofs=proofs,
+        handling=handling,
+        channel=_NO_CHANNEL if terms is None else terms.channel,
+        handing=Handing(handling, desk.packages),
+        own=OwnRequests(
             engine=parts.engine,
             clock=parts.clock,
             book=book,
             laws=laws,
             terms=documents.rights,
             facts=parts.facts,
-            indexes=parts.indexes,
-            tags=parts.tags,
-            effects=effects,
-            seal=seal,
+            intake=intake,
+            proofs=proofs,
+            handling=handling,
+            packages=desk.packages,
         ),
-        proofs=Proofs(
-            engine=parts.engine,
-            clock=parts.clock,
-            book=book,
-            terms=documents.rights,
-            store=parts.store,
-            catalogue=documents.catalogue,
-            effects=effects,
-            seal=seal,
-            key=parts.keyring.service_key("rights-codes"),
-            mailing=None if chosen.mail == "none" else mailing,
-        ),
-        handling=handling,
-        channel=_NO_CHANNEL if terms is None else terms.channel,
-        handing=Handing(handling, desk.packages),
     )

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class CookieVisit:
     session_id: str
     data_subject: str
     purpose: str | None = None
+    assurance: Assurance = Assurance.ACCOUNT
+    signed_in_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class CookieVisits:

@@ -54,7 +54,11 @@ ROUTES = [
     "GET /preferences/confirm",
     "GET /preferences/history",
     "GET /preferences/logo.svg",
+    "GET /preferences/package",
     "GET /preferences/receipts/{item}",
+    "GET /preferences/receipts/{item}/signed",
+    "GET /preferences/requests",
+    "GET /preferences/requests/{item}",
     "GET /preferences/style.css",
     "GET /preferences/uses",
     "POST /consent-form",
@@ -66,6 +70,11 @@ ROUTES = [
     "POST /preferences/no-sale",
     "POST /preferences/none",
     "POST /preferences/object",
+    "POST /preferences/package",
+    "POST /preferences/requests",
+    "POST /preferences/requests/download",
+    "POST /preferences/requests/prove",
+    "POST /preferences/requests/withdraw",
 ]
 
 
