@@ -21,7 +21,7 @@ from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake, NewRequest
 from consent_gateway.rights.proofs import Proofs, SignedIn, way_of
 from consent_gateway.rights.regimes import Laws
-from consent_gateway.rights.requests import Book, By, Request, Via
+from consent_gateway.rights.requests import By, Request, Via
 from consent_gateway.rights.states import State
 
 STARTED_HERE = ("access", "know", "portability", "correct", "delete", "restrict")
@@ -57,7 +57,6 @@ class OwnRequests:
         *,
         engine: sa.Engine,
         clock: Clock,
-        book: Book,
         laws: Laws,
         terms: Sequence[RightsTerms],
         facts: FactsReader,
@@ -68,7 +67,7 @@ class OwnRequests:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._book = book
+        self._book = handling.book
         self._laws = laws
         self._terms = tuple(terms)
         self._facts = facts
