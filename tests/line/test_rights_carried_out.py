@@ -1,6 +1,5 @@
 """Requests carried through to their end over HTTP: each kind is answered by what was made or erased, and not before."""
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -85,7 +84,7 @@ def test_a_package_answers_its_request_when_it_is_released(
     packages = line.services.erasure_desk.packages
     with pytest.raises(NotFound):
         packages.fetch(released["secret"], someone)
-    told = json.loads(packages.fetch(again, someone)["data.json"])
+    told = packages.fetch(again, someone)
     assert next(one for one in told["fields"] if one["field"] == "city")["values"][0]["value"] is None
     with pytest.raises(NotFound):
         packages.fetch(again, someone)
