@@ -52,17 +52,17 @@ class Source:
         while True:
             statement = sa.select(log.leaf_index, log.entry).where(log.leaf_index > after, *fit)
             rows = self.connection.execute(statement.order_by(log.leaf_index).limit(PAGE)).all()
-            for row in rows:
-                after = row.leaf_index
-                yield after, readable(raw(row.entry))
             read += len(rows)
-            if len(rows) < PAGE:
-                return
-            if self.most is not None and read >= self.most:
+            if self.most is not None and read > self.most:
                 raise InputRefused(
                     f"the period holds more than {self.most} entries: name a shorter one, or make the report with"
                     " the command `consent-gateway report`"
                 )
+            for row in rows:
+                after = row.leaf_index
+                yield after, readable(raw(row.entry))
+            if len(rows) < PAGE:
+                return
 
     def rows(self, statement: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         """The rows of a statement, streamed."""
