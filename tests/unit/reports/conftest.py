@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -354,13 +354,16 @@ def _log(made: Company, dice: random.Random) -> None:
         )
     for n in range(8):
         words = {"schedule": ("visits", "devices")[n % 2], "step": "delete", "rows": str(n)}
-        at = NOON - timedelta(days=n)
-        entries.append(Entry(f"ret_{n}", EntryKind.ERASURE, at, action="retention", outcome="intended", detail=words))
+        intent = Entry(
+            f"ret_{n}",
+            EntryKind.ERASURE,
+            NOON - timedelta(days=n),
+            action="retention",
+            outcome="intended",
+            detail=words,
+        )
+        entries.append(intent)
         if n != 3:
             outcome = "refused" if n == 4 else "done"
-            entries.append(
-                Entry(
-                    f"ret_{n}d", EntryKind.ERASURE, at, action="retention", outcome=outcome, reference=f"ret_{n}", detail=words
-                )
-            )  # fmt: skip
+            entries.append(replace(intent, entry_id=f"ret_{n}d", outcome=outcome, reference=intent.entry_id))
     made.recorder.record_all(entries)
