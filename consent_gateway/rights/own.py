@@ -7,6 +7,7 @@ is fresh; an older one starts a request all the same, for the law's time begins 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -138,8 +139,8 @@ class OwnRequests:
         """Call a request off. Raises `NotFound`, and `Conflict` once it is carried out or being so."""
         self._handling.cancel(self._own(data_subject, request_id).request_id, By(channel=channel))
 
-    def fetch(self, visit: SignedIn, request_id: str) -> dict[str, bytes] | None:
-        """The files made for a request, by a link made and used up at once; None where the sign-in is too old.
+    def fetch(self, visit: SignedIn, request_id: str) -> dict[str, Any] | None:
+        """The document made for a request, by a link made and used up at once; None where the sign-in is too old.
 
         Raises `NotFound` for what is not theirs, not released or over.
         """
@@ -148,8 +149,8 @@ class OwnRequests:
             return None
         return self._packages.fetch(self._packages.link(request_id, visit.data_subject), visit.data_subject)
 
-    def fetch_by_link(self, visit: SignedIn, secret: str) -> dict[str, bytes] | None:
-        """The files behind a link that somebody sent them, once. As `fetch`."""
+    def fetch_by_link(self, visit: SignedIn, secret: str) -> dict[str, Any] | None:
+        """The document behind a link that somebody sent them, once. As `fetch`."""
         return self._packages.fetch(secret, visit.data_subject) if self.is_fresh(visit) else None
 
     def _own(self, data_subject: str, request_id: str) -> Request:
