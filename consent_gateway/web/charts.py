@@ -1,38 +1,40 @@
-"""Bar charts as plain SVG: shapes and numbers alone, coloured by the stylesheet; the page puts a table beside each.
+"""Charts as plain SVG: shapes and numbers alone, coloured by the stylesheet; the page puts a table beside each.
 
-Every bar carries its number and its label as text, so nothing is told by colour or length alone.
+Every bar that is longer than nothing carries its number as text, so nothing is told by colour or length alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_ROW, _BAR, _FROM, _WIDE = 26, 16, 190, 360
+_ROW, _BAR, _FROM, _WIDE = 26, 16, 240, 300
+_COLUMN, _HIGH, _HEAD, _FOOT = 20, 120, 18, 22
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: its label and number, and where it stands. All lengths are in the units of the chart."""
+    """One bar: its label and number, where it stands, how big it is. All lengths are in the units of the chart.
+
+    A label that is not `shown` stands in the table alone.
+    """
 
     label: str
     number: int
+    x: int
     y: int
     width: int
+    height: int
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart ready for its template. `name` makes its ids."""
+    """A chart ready for its template. `name` makes its ids; its bars lie, or stand where `upright`."""
 
     name: str
     bars: tuple[Bar, ...]
-    start: int = _FROM
-    thick: int = _BAR
-    width: int = _FROM + _WIDE + 60
-
-    @property
-    def height(self) -> int:
-        """How high it is."""
-        return max(1, len(self.bars)) * _ROW
+    width: int
+    height: int
+    upright: bool = False
 
     @property
     def total(self) -> int:
@@ -41,12 +43,28 @@ class Chart:
 
 
 def bars(name: str, values: Sequence[tuple[str, int]]) -> Chart:
-    """A chart of these labels and numbers, in their order; the longest bar fills the width, and nothing is a hair."""
+    """Lying bars of these labels and numbers, in their order; the longest fills the width, and none is a hair."""
     most = max((number for _label, number in values), default=0)
-    return Chart(
-        name,
-        tuple(
-            Bar(label, number, at * _ROW, 0 if not most or not number else max(2, round(number * _WIDE / most)))
-            for at, (label, number) in enumerate(values)
-        ),
+    lying = tuple(
+        Bar(label, number, _FROM, at * _ROW, _length(number, most, _WIDE), _BAR)
+        for at, (label, number) in enumerate(values)
     )
+    return Chart(name, lying, _FROM + _WIDE + 60, max(1, len(values)) * _ROW)
+
+
+def columns(name: str, values: Sequence[tuple[str, int]], every: int = 7) -> Chart:
+    """Standing bars of these labels and numbers; every so many bars have their label, counted from the last."""
+    most = max((number for _label, number in values), default=0)
+    standing = []
+    for at, (label, number) in enumerate(values):
+        height = _length(number, most, _HIGH)
+        shown = (len(values) - 1 - at) % every == 0
+        standing.append(
+            Bar(label, number, _COLUMN // 2 + at * _COLUMN, _HEAD + _HIGH - height, _COLUMN - 6, height, shown)
+        )
+    width = (len(values) + 2) * _COLUMN
+    return Chart(name, tuple(standing), width, _HEAD + _HIGH + _FOOT, upright=True)
+
+
+def _length(number: int, most: int, whole: int) -> int:
+    return 0 if not most or not number else max(2, round(number * whole / most))

@@ -1,4 +1,4 @@
-"""The console served for a browser: a real deployment with decisions, requests, deliveries, and an officer of each role."""
+"""The console served for a browser: a real deployment with decisions and requests, and an officer of each role."""
 
 import threading
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from werkzeug.serving import make_server
 
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.audit.verification import Verification
-from consent_gateway.console.sessions import Way
 from consent_gateway.consent.choices import NewChoice
+from consent_gateway.console.sessions import Way
 from consent_gateway.demo.cast import CAST
 from consent_gateway.line import ReadQuery
 from consent_gateway.officers.registry import Role

@@ -1,6 +1,16 @@
 """Every page and form of the console in one list; a test goes through all of them, with every role."""
 
-from consent_gateway.web.console import files, finding, people, policies, requests, signing, watching, working
+from consent_gateway.web.console import (
+    files,
+    finding,
+    people,
+    policies,
+    reporting,
+    requests,
+    signing,
+    watching,
+    working,
+)
 from consent_gateway.web.console.routes import Page
 
 PAGES: tuple[Page, ...] = (
@@ -10,6 +20,7 @@ PAGES: tuple[Page, ...] = (
     *finding.PAGES,
     *people.PAGES,
     *policies.PAGES,
+    *reporting.PAGES,
     *signing.PAGES,
     *files.PAGES,
 )

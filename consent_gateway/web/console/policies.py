@@ -31,7 +31,8 @@ def policies(call: PageCall) -> Response:
 def revision(call: PageCall) -> Response:
     """The documents of one revision as they stood."""
     asked = _revision(call, "revision")
-    return call.show("revision", revision=asked, files=call.console.revisions.files(asked))
+    wanted = call.request.args.get("path", "")
+    return call.show("revision", revision=asked, files=call.console.revisions.files(asked), wanted=wanted)
 
 
 @page("GET", f"{POLICIES}/changes", Doing.SEE_POLICIES)
@@ -44,7 +45,8 @@ def changes(call: PageCall) -> Response:
 @page("GET", f"{POLICIES}/cases", Doing.SEE_POLICIES)
 def cases(call: PageCall) -> Response:
     """The written cases, what the policy in force says to each, and the rules that no case reaches."""
-    return call.show("cases", report=call.console.revisions.cases())
+    wanted = call.request.args.get("file", "")
+    return call.show("cases", report=call.console.revisions.cases(), wanted=wanted)
 
 
 def _revision(call: PageCall, name: str) -> str:

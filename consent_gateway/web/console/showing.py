@@ -22,6 +22,7 @@ _TABS: tuple[tuple[str, str, Doing], ...] = (
     (f"{HOME}/decisions", "Decisions", Doing.SEE_DECISIONS),
     (f"{HOME}/people", "People", Doing.SEE_PEOPLE),
     (f"{HOME}/policies", "Policies", Doing.SEE_POLICIES),
+    (f"{HOME}/reports", "Reports", Doing.SEE_REPORTS),
     (f"{HOME}/log", "Log", Doing.SEE_LOG),
     (f"{HOME}/recipients", "Recipients", Doing.SEE_RECIPIENTS),
     (f"{HOME}/keys", "Keys", Doing.SEE_KEYS),

@@ -8,7 +8,7 @@ from consent_gateway.console.overview import BUCKETS
 from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import NotFound
 from consent_gateway.settings import VARIABLES
-from consent_gateway.web.charts import bars
+from consent_gateway.web.charts import bars, columns
 from consent_gateway.web.console.routes import PageCall, page
 from consent_gateway.web.console.showing import HOME, see_other
 
@@ -27,7 +27,7 @@ def overview(call: PageCall) -> Response:
         told=told,
         buckets=[name for name, _last in BUCKETS],
         due_chart=bars("due", [(_DUE[name], told.due[name]) for name, _last in BUCKETS]),
-        withdrawal_chart=bars("withdrawals", days),
+        withdrawal_chart=columns("withdrawals", days),
         denial_chart=bars("denials", denials),
         due_words=_DUE,
     )
