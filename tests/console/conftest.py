@@ -41,6 +41,7 @@ def opened(world: World, chromium: Browser) -> Iterator[Open]:  # noqa: F811 - t
             viewport={"width": width, "height": 900},
             color_scheme=scheme,
             java_script_enabled=scripts,
+            **more,
         )
         contexts.append(context)
         if name is not None:

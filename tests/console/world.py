@@ -16,6 +16,7 @@ from consent_gateway.audit.verification import Verification
 from consent_gateway.consent.choices import NewChoice
 from consent_gateway.console.sessions import Way
 from consent_gateway.demo.cast import CAST
+from consent_gateway.demo.staff import StaffProvider
 from consent_gateway.line import ReadQuery
 from consent_gateway.officers.registry import Role
 from consent_gateway.people.directory import PersonRef
@@ -25,7 +26,8 @@ from consent_gateway.rights.requests import By, Via
 from consent_gateway.settings import read_settings
 from consent_gateway.vocabulary import Caller, EventKind, Identifier
 from consent_gateway.web.app import create_app
-from consent_gateway.wiring import Services, open_services
+from consent_gateway.web.console.signing import CALLBACK
+from consent_gateway.wiring import Services, SystemClock, open_services
 from consent_gateway.wiring.worker import open_sealer
 from tests.deployment import Deployment, deploy
 
@@ -90,7 +92,8 @@ class World:
             language="en",
             text=text,
         )
-        return room.intake.receive(new, By(officer=self.officers["olga"], channel=room.channel)).request_id
+        by = By(officer=self.officers.get("olga", "ofc_desk"), channel=room.channel)
+        return room.intake.receive(new, by).request_id
 
 
 def caller() -> Caller:
@@ -105,8 +108,8 @@ def caller() -> Caller:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[World]:
-    """The console over a fresh deployment below `folder`, with something on every page."""
+def serving(folder: Path, *, staff: bool = False) -> Iterator[World]:
+    """The console over a fresh deployment below `folder`, with something on every page or, with `staff`, empty."""
     state = folder / "state"
     state.mkdir(mode=0o700)
     urls = {
@@ -116,6 +119,8 @@ def serving(folder: Path) -> Iterator[World]:
     port = int(deployment.variables["CONSENT_GATEWAY_PORT"])
     base = f"http://localhost:{port}"  # passkeys need a name
     deployment.variables |= {"CONSENT_GATEWAY_ISSUER": base, "CONSENT_GATEWAY_MAIL": "outbox"}
+    provider = StaffProvider(SystemClock(), f"{base}{CALLBACK}") if staff else None
+    deployment.variables |= {} if provider is None else provider.variables
     services = open_services(read_settings(deployment.variables))
     app = create_app(services)
     world = World(base, services, deployment, app)
@@ -123,13 +128,18 @@ def serving(folder: Path) -> Iterator[World]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        _fill(world)
+        if provider is None:
+            _fill(world)
+        else:
+            provider.introduce(services)
         yield world
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
         services.close()
+        if provider is not None:
+            provider.close()
 
 
 def _fill(world: World) -> None:

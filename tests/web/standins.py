@@ -550,9 +550,7 @@ def _console(engine: sa.Engine, clock: StillClock, evidence: LogEvidence) -> Con
         revisions=Revisions(engine, shipped_policies(), ROOT / "policies", clock),
         looks=Looks(evidence.recorder, clock),
         settings={},
-        keys=lambda: KeyInventory(
-            "demo", KeyProviderCapabilities("file", True, 1, 0, False, False), (1,), (), (), 0, None, None
-        ),
+        keys=_keys,
     )
 
 

@@ -17,9 +17,11 @@ from consent_gateway.errors import (
     InputRefused,
     IssuerUnavailable,
     NotFound,
+    SettingsRefused,
     SignInRefused,
     Unauthenticated,
 )
+from consent_gateway.officers.passkeys import refuse_address
 from consent_gateway.web import officer_schemas as schemas
 from consent_gateway.web.api.officers import credential_of
 from consent_gateway.web.bodies import checked
@@ -136,9 +138,19 @@ def _sign_in_page(call: PageCall, error: GatewayError | None = None) -> Response
         scripts=True,
         options=_json(call.services.desk.sessions.options()),
         provider=call.provider is not None,
+        passkeys=_has_host_name(call),
         enrolled=call.request.args.get("enrolled") == "yes",
         error=error,
     )
+
+
+def _has_host_name(call: PageCall) -> bool:
+    """Whether browsers reach the gateway by a name: none makes a passkey for an address."""
+    try:
+        refuse_address(call.services.issuer)
+    except SettingsRefused:
+        return call.provider is None  # then the page says at least what is meant
+    return True
 
 
 def _public(call: PageCall, template: str, *, status: int = 200, scripts: bool = False, **values: object) -> Response:
