@@ -110,7 +110,6 @@ class Services:
     rights: RightsRoom
     choosing: Choosing
     preferences: PreferenceCentre
-    visits: Visits
     console: Console
     clock: Clock
     issuer: str
@@ -119,6 +118,11 @@ class Services:
     def certificate_proxies(self) -> CertificateProxies | None:
         """Who may tell which certificate a client showed; None for nobody."""
         return self.settings.certificate_proxies
+
+    @property
+    def visits(self) -> Visits:
+        """Which customer is looking."""
+        return SessionVisits(self.customers.sessions)
 
     @property
     def reports(self) -> Reports:
@@ -177,7 +181,6 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         rights=open_rights(parts, settings, choices, erasure_desk),
         choosing=choosing,
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
-        visits=SessionVisits(customers.sessions),
         console=open_console(parts, settings),
         clock=parts.clock,
         issuer=settings.issuer,

@@ -42,3 +42,13 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_console_counted")),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("console_counted")
+    op.drop_table("console_counts")
+    op.drop_index(op.f("ix_officer_accounts_officer_id"), table_name="officer_accounts")
+    op.drop_table("officer_accounts")
+    for column in ("expires_at", "officer_id"):
+        op.drop_index(op.f(f"ix_console_sessions_{column}"), table_name="console_sessions")
+    op.drop_table("console_sessions")
