@@ -16,7 +16,7 @@ from consent_gateway.web.security import let_script
 HOME = "/console"
 SIGN_IN = f"{HOME}/sign-in"
 _HTML = "text/html; charset=utf-8"
-_TABS: tuple[tuple[str, str, Doing], ...] = (
+TABS: tuple[tuple[str, str, Doing], ...] = (
     (HOME, "Overview", Doing.SEE_OVERVIEW),
     (f"{HOME}/requests", "Requests", Doing.SEE_REQUESTS),
     (f"{HOME}/decisions", "Decisions", Doing.SEE_DECISIONS),
@@ -46,7 +46,7 @@ def show(
     if scripts:
         let_script(request.environ)
     roles = frozenset() if visit is None else visit.session.officer.roles
-    tabs = [Tab(path, name, _is_at(request.path, path)) for path, name, doing in _TABS if may(roles, doing)]
+    tabs = [Tab(path, name, _is_at(request.path, path)) for path, name, doing in TABS if may(roles, doing)]
     words = words_of(request)
     page = render_template(
         f"console/{template}.html",
