@@ -4,10 +4,10 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from consent_gateway.console.tables import CONSOLE_COUNTED, CONSOLE_COUNTS
 from consent_gateway.demo.cast import CAST
 from consent_gateway.web.charts import bars, columns
 from tests.console.conftest import Desk
-from tests.console.world import World, serving
+from tests.console.world import World
 
 PATHS = (
     "/console",
@@ -263,29 +263,40 @@ def test_deadlines_are_told_in_words_and_days(desk: Callable[[str], Desk]) -> No
     assert re.search(r'<span class="tag calm">\d+ days left</span>', page)
 
 
-def test_a_changed_byte_fails_the_entry_and_alarms_the_overview(tmp_path: Path) -> None:
-    """Somebody edits one sealed entry in the database: its page says so at once, the overview after the next round."""
-    with serving(tmp_path) as world:
-        here = Desk(world, "every")
-        victim = world.decisions[0]
-        assert "Checked just now" in here.get(f"/console/log/{victim}").text
-        assert "The audit log does not verify" not in here.get("/console").text
+@contextmanager
+def edited(world: World, entry_id: str) -> Iterator[None]:
+    """One sealed entry edited by somebody who rules the database; undone at the end."""
+    triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_log'"
+    change = "UPDATE audit_log SET entry = ? WHERE entry_id = ?"
+    with world.services.engine.begin() as connection:
+        guards = connection.exec_driver_sql(triggers).all()
+        for name, _text in guards:
+            connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
+        kept = connection.exec_driver_sql("SELECT entry FROM audit_log WHERE entry_id = ?", (entry_id,)).scalar_one()
+        changed = bytes(kept).replace(b"customer_support", b"customer_suppord")
+        assert changed != kept
+        connection.exec_driver_sql(change, (changed, entry_id))
+        connection.exec_driver_sql("UPDATE audit_verification SET position = 0")
+    try:
+        yield
+    finally:
         with world.services.engine.begin() as connection:
-            for (trigger,) in connection.exec_driver_sql(
-                "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_log'"
-            ).all():
-                connection.exec_driver_sql(f'DROP TRIGGER "{trigger}"')
-            connection.exec_driver_sql(
-                "UPDATE audit_log SET entry = CAST(replace(CAST(entry AS TEXT), 'customer_support', 'customer_suppord')"
-                " AS BLOB) WHERE entry_id = ?",
-                (victim,),
-            )
-        page = here.post(f"/console/log/{victim}/verify")
-        page = here.get(page.headers["Location"])
-        assert "This entry does not verify." in page.text
-        with world.services.engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE audit_verification SET position = 0")
+            connection.exec_driver_sql(change, (kept, entry_id))
+            for _name, text in guards:
+                connection.exec_driver_sql(text)
+        world.settle()
+
+
+def test_a_changed_byte_fails_the_entry_and_alarms_the_overview(world: World, desk: Callable[[str], Desk]) -> None:
+    """Somebody edits one sealed entry: its page says so at once, the overview after the next round, until mended."""
+    here, victim = desk("every"), world.decisions[0]
+    assert "Checked just now" in here.get(f"/console/log/{victim}").text
+    assert "The audit log does not verify" not in here.get("/console").text
+    with edited(world, victim):
+        answer = here.post(f"/console/log/{victim}/verify")
+        assert "This entry does not verify." in here.get(answer.headers["Location"]).text
         world.settle()
         overview = here.get("/console").text
         assert "The audit log does not verify." in overview
         assert "First finding:" in overview
+    assert "The audit log does not verify" not in here.get("/console").text

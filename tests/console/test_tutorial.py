@@ -3,27 +3,18 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page
 
 from consent_gateway.audit.log import ANY
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.line import ReadQuery
 from consent_gateway.people.directory import PersonRef
-from tests.console.world import World, caller, serving
+from tests.console.world import World, caller
 from tests.deployment import ROOT
 
 TEXT = re.sub(r"\s+", " ", (ROOT / "docs" / "tutorial" / "officers.md").read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def demo(tmp_path: Path) -> Iterator[World]:
-    """The console as the demo has it, with the staff's sign-in beside it."""
-    with serving(tmp_path, staff=True) as world:
-        yield world
 
 
 def told(name: str) -> str:
@@ -45,8 +36,9 @@ def come_in(page: Page, who: str) -> None:
     assert who in page.inner_text("header")
 
 
-def test_the_tutorial_leads_where_it_says(demo: World, chromium: Browser, tmp_path: Path) -> None:
+def test_the_tutorial_leads_where_it_says(world: World, chromium: Browser, tmp_path: Path) -> None:
     """Each step as it stands on the page, from an empty console to a folder that a stranger verifies."""
+    demo = world
     context = chromium.new_context(base_url=demo.base, java_script_enabled=False)
     page = context.new_page()
     page.goto("/console")
@@ -80,7 +72,7 @@ def _asks_why(demo: World, page: Page) -> None:
 
 
 def _works(demo: World, page: Page) -> None:
-    request_id = demo.ask("access", 1)
+    request_id = demo.ask("access", 3)
     page.get_by_role("link", name=told("Requests"), exact=True).click()
     page.get_by_role("link", name=request_id).click()
     page.get_by_label("Your reference of what you saw").fill("passport-17")

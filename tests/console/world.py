@@ -108,8 +108,8 @@ def caller() -> Caller:
 
 
 @contextmanager
-def serving(folder: Path, *, staff: bool = False) -> Iterator[World]:
-    """The console over a fresh deployment below `folder`, with something on every page or, with `staff`, empty."""
+def serving(folder: Path) -> Iterator[World]:
+    """The console over a fresh deployment below `folder`, with something on every page, and the demo's staff."""
     state = folder / "state"
     state.mkdir(mode=0o700)
     urls = {
@@ -119,8 +119,8 @@ def serving(folder: Path, *, staff: bool = False) -> Iterator[World]:
     port = int(deployment.variables["CONSENT_GATEWAY_PORT"])
     base = f"http://localhost:{port}"  # passkeys need a name
     deployment.variables |= {"CONSENT_GATEWAY_ISSUER": base, "CONSENT_GATEWAY_MAIL": "outbox"}
-    provider = StaffProvider(SystemClock(), f"{base}{CALLBACK}") if staff else None
-    deployment.variables |= {} if provider is None else provider.variables
+    provider = StaffProvider(SystemClock(), f"{base}{CALLBACK}")
+    deployment.variables |= provider.variables
     services = open_services(read_settings(deployment.variables))
     app = create_app(services)
     world = World(base, services, deployment, app)
@@ -128,18 +128,15 @@ def serving(folder: Path, *, staff: bool = False) -> Iterator[World]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        if provider is None:
-            _fill(world)
-        else:
-            provider.introduce(services)
+        provider.introduce(services)
+        _fill(world)
         yield world
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
         services.close()
-        if provider is not None:
-            provider.close()
+        provider.close()
 
 
 def _fill(world: World) -> None:

@@ -27,7 +27,7 @@ from consent_gateway.web.console.routes import Page, PageCall, page
 from consent_gateway.web.console.showing import see_other
 from consent_gateway.web.problems import kind_of
 
-_SHOWN = (Conflict, ProofRefused, StoreUnavailable, KeysUnavailable, Suppressed)
+_SHOWN = (Conflict, InputRefused, ProofRefused, StoreUnavailable, KeysUnavailable, Suppressed)
 """What keeps a step from being taken and is told on the request's own page."""
 
 
