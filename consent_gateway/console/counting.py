@@ -4,8 +4,10 @@ Each round reads the next stretch behind its bookmark and adds to the counts in 
 anywhere, nothing is counted twice and nothing is left out.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +24,7 @@ from consent_gateway.vocabulary import Effect, EventKind
 STRETCH = 2_000
 DECISIONS, DENIED, CHOICES, REQUESTS = "decisions", "denied", "choices", "requests"
 _NAME = "log"
-_LONGEST_WORD = 64
+_WORD = re.compile(r"[a-z0-9_.-]{1,64}")
 _DECIDING = frozenset({EntryKind.DECISION.value, EntryKind.WRITE_INTENT.value})
 _CHOICE_WORDS = frozenset(kind.value for kind in EventKind)
 
@@ -91,15 +93,38 @@ def _insert(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) 
 
 
 def _counted(entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """What one entry adds to: day, what, and the word of it. Of a decision every reason that closed a field, once."""
-    kind, day = entry.get("kind"), str(entry.get("at", ""))[:10]
+    """What one entry adds to: day, what, and the word of it. Of a decision every reason that closed a field, once.
+
+    What somebody slipped into the log may hold anything; it must not stop the counting of the rest.
+    """
+    kind, action, day = str(entry.get("kind")), str(entry.get("action")), str(entry.get("at"))[:10]
+    if not _is_day(day):
+        return
     if kind in _DECIDING:
-        yield day, DECISIONS, str(entry.get("outcome", "none"))[:_LONGEST_WORD]
+        yield day, DECISIONS, _word(entry.get("outcome"))
         fields = entry.get("fields")
         verdicts = fields.values() if isinstance(fields, dict) else ()
-        for reason in sorted({verdict[1] for verdict in verdicts if verdict[0] == Effect.WITHHOLD.word}):
-            yield day, DENIED, reason[:_LONGEST_WORD]
-    elif kind == EntryKind.CONSENT_EVENT.value and entry.get("action") in _CHOICE_WORDS:
-        yield day, CHOICES, str(entry["action"])
+        for reason in sorted({_reason(verdict) for verdict in verdicts} - {""}):
+            yield day, DENIED, reason
+    elif kind == EntryKind.CONSENT_EVENT.value and action in _CHOICE_WORDS:
+        yield day, CHOICES, action
     elif kind == EntryKind.RIGHTS_REQUEST.value:
-        yield day, REQUESTS, str(entry.get("action", "none"))[:_LONGEST_WORD]
+        yield day, REQUESTS, _word(action)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _reason(verdict: object) -> str:
+    """Why a field stayed closed; nothing for one that is open, and for what is no verdict of ours."""
+    if not isinstance(verdict, list) or len(verdict) < 2 or verdict[0] != Effect.WITHHOLD.word:
+        return ""
+    return _word(verdict[1])
+
+
+def _word(told: object) -> str:
+    return str(told) if _WORD.fullmatch(str(told)) else "other"
