@@ -78,8 +78,7 @@ def open_customer_desk(
     settled: Settled = nobody_asks,
 ) -> CustomerDesk:
     """The customers' desk of one process. `settled` hears of every mail that leaves the queue."""
-    chosen = settings.customers
-    sender = Sender(chosen.mail_from, chosen.mail_name)
+    chosen, sender = settings.customers, Sender(settings.customers.mail_from, settings.customers.mail_name)
     outbox = Outbox(settings.state_dir / "outbox", sender, clock) if chosen.mail == "outbox" else None
     mail_key = keyring.service_key("customer-mail")
     sessions = _sessions(engine, clock, keyring, chosen)
@@ -103,9 +102,7 @@ def open_customer_desk(
         sessions=sessions,
         sign_in_links=links,
         unsubscribe_links=UnsubscribeLinks(engine, clock, keyring.service_key("unsubscribe-links"), chosen.unsubscribe),
-        confirmations=ConfirmationLinks(
-            engine, clock, keyring.service_key("confirmations"), keyring.service_key("confirmation-addresses")
-        ),
+        confirmations=_confirmations(engine, clock, keyring),
         queue=queue,
         handshakes=Handshakes(engine, clock, keyring.service_key("sign-in-handshakes")),
         limits=limits,
@@ -125,6 +122,11 @@ def open_customer_desk(
 def _sessions(engine: sa.Engine, clock: Clock, keyring: KeyRing, chosen: CustomerSettings) -> Sessions:
     key = keyring.service_key("customer-sessions")
     return Sessions(engine, clock, key, idle=chosen.idle, longest=chosen.longest)
+
+
+def _confirmations(engine: sa.Engine, clock: Clock, keyring: KeyRing) -> ConfirmationLinks:
+    key, address_key = keyring.service_key("confirmations"), keyring.service_key("confirmation-addresses")
+    return ConfirmationLinks(engine, clock, key, address_key)
 
 
 def _smtp(chosen: CustomerSettings, sender: Sender, clock: Clock) -> Mailer | None:

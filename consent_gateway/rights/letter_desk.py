@@ -1,6 +1,5 @@
 """What becomes of letters: the mail's end, an officer's second sending or posting, old addresses; writes no letter."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,7 +67,7 @@ class LetterDesk:
             first = self._book.first_of(connection, request_id)
             ids = {request_id, first.request_id}
             found = sa.select(RIGHTS_LETTERS).where(_T.request_id.in_(sorted(ids)))
-            return [_letter(row) for row in connection.execute(found.order_by(_T.created_at, _T.letter_id))]
+            return [_letter(row) for row in connection.execute(found.order_by(_T.created_at, _T.version))]
 
     def settled(self, connection: sa.Connection, mail_id: str, left: Left) -> None:
         """The mail of a letter left its queue: say so, in the same transaction. A mail of another kind is nothing."""
@@ -166,21 +165,18 @@ def _letter(row: sa.Row[Any]) -> Letter:
     )
 
 
-def letters_in(found: Sequence[Letter]) -> list[dict[str, Any]]:
-    """Letters as JSON says them."""
-    return [
-        {
-            "id": one.letter_id,
-            "request": one.request_id,
-            "kind": one.kind,
-            "language": one.language,
-            "template": one.template,
-            "state": one.state.value,
-            "subject": one.subject_line,
-            "text": one.text,
-            "created_at": one.created_at,
-            "settled_at": one.settled_at,
-            "can_be_resent": one.can_be_resent,
-        }
-        for one in found
-    ]
+def letter_document(one: Letter) -> dict[str, Any]:
+    """A letter as JSON says it."""
+    return {
+        "id": one.letter_id,
+        "request": one.request_id,
+        "kind": one.kind,
+        "language": one.language,
+        "template": one.template,
+        "state": one.state.value,
+        "subject": one.subject_line,
+        "text": one.text,
+        "created_at": one.created_at,
+        "settled_at": one.settled_at,
+        "can_be_resent": one.can_be_resent,
+    }

@@ -77,7 +77,7 @@ class Letters:
             return
         language = self._texts.language(after.language, after.jurisdiction)
         letter_id = new_id("rl", taken.now)
-        subject_line, text = self._written(book, kind, template, language, taken)
+        subject_line, text = self.written(book, kind, template, language, taken)
         mail_id, address = None, before.reply_to if self._queue is not None else None
         if address is not None:
             mail_id = self.mail(connection, after.request_id, address, subject_line, text, language, taken.now)
@@ -118,7 +118,8 @@ class Letters:
         self._queue.put_in(connection, mail, now=now, life=LIFE)
         return mail.mail_id
 
-    def _written(self, book: Book, kind: Kind, template: Template, language: str, taken: Taken) -> tuple[str, str]:
+    def written(self, book: Book, kind: Kind, template: Template, language: str, taken: Taken) -> tuple[str, str]:
+        """Subject line and text of a letter about a request as it stands after a step."""
         request, words = taken.after, self._texts.words
         day = taken.due.extended_respond_by if request.standing.extended else taken.due.respond_by
         by = (request.prove_until if kind is Kind.IDENTITY else None) or day or taken.due.effective_by

@@ -52,6 +52,7 @@ from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.rights.leaving import forget_details
+from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
@@ -126,8 +127,7 @@ class Services:
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
-    outward, notices, letters = open_outward(parts, settings), _kept_notices(parts), open_letters(parts, settings)
-    customers = _customers(parts, settings, letters.settled)
+    outward, notices, letters, customers = _reaching_people(parts, settings)
     choices, hearing, choosing = _choosing(parts, settings, notices, customers, outward.outbox.announce_in)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
@@ -154,9 +154,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
         shredding=_shredding(parts, outward.outbox.announce_in),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
-        erasure_desk=(
-            erasure_desk := open_erasure_desk(parts, settings, outward.outbox.announce_in, settled=letters.settled)
-        ),
+        erasure_desk=(erasure_desk := _erasure_desk(parts, settings, outward, letters)),
         outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
@@ -176,6 +174,16 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         clock=parts.clock,
         issuer=settings.issuer,
     )
+
+
+def _reaching_people(parts: Parts, settings: Settings) -> tuple[Outward, Notices, LetterDesk, CustomerDesk]:
+    letters = open_letters(parts, settings)
+    customers = _customers(parts, settings, letters.settled)
+    return open_outward(parts, settings), _kept_notices(parts), letters, customers
+
+
+def _erasure_desk(parts: Parts, settings: Settings, outward: Outward, letters: LetterDesk) -> ErasureDesk:
+    return open_erasure_desk(parts, settings, outward.outbox.announce_in, settled=letters.settled)
 
 
 def _kept_notices(parts: Parts) -> Notices:
