@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from enum import StrEnum
 from importlib.resources import files
 from typing import Protocol
 
@@ -60,6 +61,23 @@ class Mail:
 
     def __repr__(self) -> str:
         return f"Mail(mail_id={self.mail_id!r}, …)"
+
+
+class Left(StrEnum):
+    """How a mail left its queue; closed list."""
+
+    SENT = "sent"
+    REFUSED = "refused"
+    OVERDUE = "overdue"
+    DROPPED = "dropped"
+
+
+Settled = Callable[[sa.Connection, str, Left], None]
+"""Told of each mail that left the queue, by its id, in the transaction in which it leaves."""
+
+
+def nobody_asks(_connection: sa.Connection, _mail_id: str, _left: Left) -> None:
+    """Nobody follows what becomes of mail."""
 
 
 @dataclass(frozen=True, slots=True)
