@@ -2,7 +2,7 @@
 
 import click
 
-from consent_gateway.cli import rights_access, rights_erasure, rights_letters, rights_requests
+from consent_gateway.cli import rights_access, rights_erasure, rights_letters, rights_requests, rights_work
 
 
 @click.group()
@@ -12,6 +12,7 @@ def rights() -> None:
 
 for _command in (
     *rights_requests.COMMANDS,
+    *rights_work.COMMANDS,
     *rights_letters.COMMANDS,
     *rights_erasure.COMMANDS,
     *rights_access.COMMANDS,

@@ -26,7 +26,7 @@ from consent_gateway.errors import GatewayError
 from consent_gateway.ids import new_id
 from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_encrypt
 
-LANGUAGES = ("en", "de", "fr", "es", "ar")
+LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 _PLACES = {
     "sign_in": frozenset({"link", "minutes", "name", "not_me"}),
     "rights_code": frozenset({"code", "minutes", "name"}),

@@ -51,6 +51,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.proxy_settings import CertificateProxies
+from consent_gateway.reports.book import Reports
 from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.room import RightsRoom
@@ -117,6 +118,11 @@ class Services:
     def certificate_proxies(self) -> CertificateProxies | None:
         """Who may tell which certificate a client showed; None for nobody."""
         return self.settings.certificate_proxies
+
+    @property
+    def reports(self) -> Reports:
+        """What officers and auditors count."""
+        return Reports(self.engine, self.policies, self.recorder, self.clock)
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from consent_gateway.consent.notices import Notices
+from consent_gateway.consent.receipt_verify import verify_receipt
 from consent_gateway.consent.tables import CONSENT_EVENTS
 from consent_gateway.customers.links import NewUnsubscribeLink
 from consent_gateway.errors import CallerNotPermitted, InputRefused, UnknownPurpose
@@ -204,6 +205,22 @@ def test_a_form_that_says_nothing_we_asked_is_refused(
     assert count(services) == before
 
 
+def test_a_receipt_is_downloaded_signed_by_its_person_alone(http: FlaskClient, services: Services, person: str) -> None:
+    """The file verifies with the published key and is about the choice; another person's session gets 404."""
+    send(http, services, {}, path="/preferences/none")
+    event = services.preferences.history(person)[0]
+    path = f"/preferences/receipts/{event.event_id}/signed"
+    assert path in http.get(f"/preferences/receipts/{event.event_id}").get_data(as_text=True)
+    file = http.get(path)
+    assert event.event_id in file.headers["Content-Disposition"]
+    receipt = verify_receipt(file.data, http.get("/.well-known/jwks.json").get_json())
+    assert event.event_id in str(receipt)
+    with services.engine.connect() as connection:
+        other = connection.execute(sa.select(PEOPLE.c.data_subject).where(PEOPLE.c.data_subject != person)).scalar()
+    http.set_cookie(COOKIE, f"s1.{other}", domain="localhost")
+    assert http.get(path).status_code == 404
+
+
 def test_nobody_sees_another_person(http: FlaskClient, services: Services, person: str) -> None:
     """Without a visit, or with one of one purpose, every page is 401; a receipt of somebody else is 404."""
     send(http, services, {}, path="/preferences/none")
@@ -305,7 +322,7 @@ def standing(services: Services, person: str, purpose: str) -> Standing:
 
 @pytest.mark.parametrize(
     ("asked", "browser", "language"),
-    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, es;q=0.1", "es")],
+    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, it-CH;q=0.1", "it")],
 )
 def test_the_language_is_asked_for_or_the_browsers(http: FlaskClient, asked: str, browser: str, language: str) -> None:
     """The address decides, then the browser, then English."""
