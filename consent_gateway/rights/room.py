@@ -9,13 +9,15 @@ from consent_gateway.rights.intake import Intake
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.strangers import Strangers
 
 
 @dataclass(frozen=True, slots=True)
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `handing` is what they do with packages, and `own` what people do by their page; None where neither is built.
+    `handing` is what they do with packages, and `own` what people do by their page, `strangers` what those
+    do who are not signed in; None where it is not built.
     """
 
     laws: Laws
@@ -25,6 +27,7 @@ class RightsRoom:
     channel: str
     handing: Handing | None = None
     own: OwnRequests | None = None
+    strangers: Strangers | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:

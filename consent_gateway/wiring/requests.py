@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from consent_gateway.consent.choices import Choices
+from consent_gateway.customers.limits import SignInLimits
 from consent_gateway.customers.mail import MailQueue, wordings
 from consent_gateway.policy.rights_terms import terms_on
 from consent_gateway.rights.access import Packages
@@ -17,6 +18,7 @@ from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.requests import Book
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.rights.sealed import Seal
+from consent_gateway.rights.strangers import Strangers
 from consent_gateway.settings import Settings
 from consent_gateway.wiring.parts import Parts
 from consent_gateway.wiring.rights import ErasureDesk
@@ -63,7 +65,7 @@ def open_rights(parts: Parts, settings: Settings, choices: Choices, desk: Erasur
     )
     channel = _NO_CHANNEL if terms is None else terms.channel
     room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages))
-    return replace(room, own=_own(parts, room, desk.packages))
+    return replace(room, own=_own(parts, room, desk.packages), strangers=_strangers(parts, room))
 
 
 def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
@@ -77,6 +79,18 @@ def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
         proofs=room.proofs,
         handling=room.handling,
         packages=packages,
+    )
+
+
+def _strangers(parts: Parts, room: RightsRoom) -> Strangers:
+    return Strangers(
+        laws=room.laws,
+        intake=room.intake,
+        proofs=room.proofs,
+        handling=room.handling,
+        limits=SignInLimits(parts.engine, parts.clock, parts.keyring.service_key("sign-in-limits")),
+        key=parts.keyring.service_key("stranger-requests"),
+        clock=parts.clock,
     )
 
 
