@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from consent_gateway.rights.carrying import Handing
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
@@ -16,8 +17,8 @@ from consent_gateway.rights.strangers import Strangers
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `handing` is what they do with packages, and `own` what people do by their page, `strangers` what those
-    do who are not signed in; None where it is not built.
+    `letters` are those about requests, `handing` is what officers do with packages, `own` what people do by their page,
+    and `strangers` what those do who are not signed in; None where one of them is not built.
     """
 
     laws: Laws
@@ -28,8 +29,10 @@ class RightsRoom:
     handing: Handing | None = None
     own: OwnRequests | None = None
     strangers: Strangers | None = None
+    letters: LetterDesk | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker deletes when its time is over."""
-        return (self.proofs.purge, self.handling.purge)
+        letters = () if self.letters is None else (self.letters.purge,)
+        return (self.proofs.purge, self.handling.purge, *letters)

@@ -18,6 +18,7 @@ from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.normalise import normalise
 from consent_gateway.policy.rights_terms import Way
 from consent_gateway.ports import Clock
+from consent_gateway.rights.effects import AT_ONCE
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake, NewRequest
 from consent_gateway.rights.own import STARTED_HERE, OwnRequest, seen_by_person, words_of
@@ -149,6 +150,10 @@ class Strangers:
         except InputRefused as error:
             faults += error.faults
         return said, faults
+
+    def holds_at_once(self, ticket: str) -> bool:
+        """Whether what was filed binds already, by whose right it is. Raises `NotFound`."""
+        return self._handling.read(self._number(_FILED, ticket)).right in AT_ONCE
 
     @property
     def code_terms(self) -> tuple[int, int]:

@@ -72,7 +72,8 @@ def taken(call: PageCall) -> Response:
     """Say that a request came in for which nothing is mailed."""
     ticket = call.request.args.get("r", "")
     number = call.strangers.filed(ticket)
-    return show(call.centre, call.words, "stranger_taken", number=number, kept={"r": ticket})
+    at_once = call.strangers.holds_at_once(ticket)
+    return show(call.centre, call.words, "stranger_taken", number=number, at_once=at_once, kept={"r": ticket})
 
 
 @page("GET", f"{ASK}/status", auth=_TICKET)
