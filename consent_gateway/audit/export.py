@@ -26,6 +26,7 @@ from consent_gateway.audit.merkle import NodeReader, cover
 from consent_gateway.audit.signer import Signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG
 from consent_gateway.audit.tree import tile_reader
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import Conflict, InputRefused, LogDamaged, NotFound
 
 PAGE = 2000
@@ -125,7 +126,7 @@ def export(
         raise InputRefused("the window ends before it begins: give `since` before `until`")
     if folder.exists() and any(folder.iterdir()):
         raise Conflict("the export folder is not empty: name a new one")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         note = checkpoint_note(connection)
         size = size_of(note)
         span = _Span(connection, which, size)

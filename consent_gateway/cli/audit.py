@@ -21,7 +21,7 @@ from consent_gateway.audit.status import log_status
 from consent_gateway.audit.tiles import write_tiles
 from consent_gateway.audit.verify import LogKey, Report, Unusable, text_or_file, verify_folder
 from consent_gateway.cli.terminal import progress
-from consent_gateway.database import open_engine
+from consent_gateway.database import open_engine, reading_connection
 from consent_gateway.errors import InputRefused
 from consent_gateway.ids import new_id
 from consent_gateway.policy import load_policies
@@ -163,7 +163,7 @@ def tiles(folder: Path, database: str | None, *, as_json: bool) -> None:
     """Write the log as static tiles (C2SP tlog-tiles) into FOLDER, or bring them up to date."""
     engine = open_engine(required(database), threads=1)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             note = checkpoint_note(connection)
             write_tiles(connection, folder, note, size_of(note))
     finally:
@@ -229,7 +229,7 @@ def checkpoint(database: str | None, *, as_json: bool) -> None:
     """Print the newest signed checkpoint: keep it outside, and nobody can roll the log back unnoticed."""
     engine = open_engine(required(database), threads=1)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             note = checkpoint_note(connection)
     finally:
         engine.dispose()
@@ -244,7 +244,7 @@ def status(database: str | None, *, prometheus: bool, as_json: bool) -> None:
     """Tell how far the log is sealed, verified and cosigned; exit code 1: it does not verify, or nobody verifies it."""
     engine = open_engine(required(database), threads=1)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             told = log_status(connection, datetime.now(UTC))
     finally:
         engine.dispose()

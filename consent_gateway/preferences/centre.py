@@ -210,6 +210,10 @@ class PreferenceCentre:
                 return event
         raise NotFound("nothing is known under this id")
 
+    def account_for(self, data_subject: str, act: str) -> None:
+        """Record in the audit log what is about to be shown to the person. Raises `DatabaseUnavailable`."""
+        self._choices.account_for(self._caller, act, data_subject)
+
     def uses(self, data_subject: str) -> list[Found]:
         """The latest decisions about the person that are sealed in the log, the newest first."""
         self._choices.account_for(self._caller, "view_uses", data_subject)

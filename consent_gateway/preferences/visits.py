@@ -1,7 +1,10 @@
 """Who is looking at the page: the seam to the customers' sign-in; signs nobody in."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
+
+from consent_gateway.customers.sessions import Assurance
 
 
 class Visit(Protocol):
@@ -15,6 +18,16 @@ class Visit(Protocol):
     @property
     def data_subject(self) -> str:
         """The person."""
+        ...
+
+    @property
+    def assurance(self) -> Assurance:
+        """How they signed in."""
+        ...
+
+    @property
+    def signed_in_at(self) -> datetime:
+        """When."""
         ...
 
     @property

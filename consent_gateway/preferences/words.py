@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, get_timezone
+from babel.units import format_unit
 
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import Policies
@@ -24,6 +25,8 @@ from consent_gateway.preferences.brand import Brand
 LANGUAGES = ("en", "de", "fr", "es", "ar")
 """The first is the one for visitors whose languages we do not speak."""
 
+_PERIOD = re.compile(r"P(\d+)([YMWD])")
+_UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 _PLACE = re.compile(r"{(\w+)}")
 
 
@@ -79,6 +82,15 @@ class Words:
     def day(self, moment: datetime) -> str:
         """The day, as the language writes it."""
         return str(format_date(moment.astimezone(UTC), "long", locale=self.locale))
+
+    def period(self, text: str) -> str:
+        """A period after ISO 8601 of years, months, weeks or days, as in `P3Y`; as it came where it is none."""
+        found = _PERIOD.fullmatch(text)
+        if found is None:
+            return text
+        # The long form of Arabic lacks most of its units, and its short form writes them out.
+        length: Literal["short", "long"] = "short" if self.language == "ar" else "long"
+        return str(format_unit(int(found[1]), _UNITS[found[2]], length, locale=self.locale))
 
     def written(self, text: str) -> str:
         """Date and time of an RFC 3339 text, as the language writes them."""

@@ -34,7 +34,6 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import PersonKeys, draw_nonce
 from consent_gateway.protection.primitives import bind, gcm_decrypt, gcm_encrypt
 from consent_gateway.rights.access_document import ACCESS, PORTABILITY, Documents, Dossier
-from consent_gateway.rights.access_report import files_of
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
 from consent_gateway.rights.plan_rows import gather
 from consent_gateway.rights.scan_values import Opened
@@ -199,8 +198,22 @@ class Packages:
             record_in(connection, _entry(_as_dict(row), by, "release_package", "released", now, **detail))
         return secret
 
-    def fetch(self, secret: str, data_subject: str) -> dict[str, bytes]:
-        """The files, once, to the person who is signed in; the link is used up. Raises `NotFound` for anything else.
+    def link(self, request_id: str, data_subject: str) -> str:
+        """A fresh single-use secret for the person whose released package it is; the one before is over.
+
+        Raises `NotFound` for what is not theirs, not released or over.
+        """
+        columns, secret = ACCESS_PACKAGES.c, secrets.token_urlsafe(32)
+        theirs = (columns.request_id == request_id, columns.data_subject == data_subject)
+        alive = (columns.state == RELEASED, columns.expires_at > to_micros(self._clock.now()))
+        with transaction(self._engine) as connection:
+            changed = sa.update(ACCESS_PACKAGES).where(*theirs, *alive).values(link_hash=self._hashed(secret))
+            if connection.execute(changed).rowcount != 1:
+                raise NotFound("there is no such package, or its time is over")
+        return secret
+
+    def fetch(self, secret: str, data_subject: str) -> dict[str, Any]:
+        """The document, once, to the person who is signed in; the link is used up. Raises `NotFound` for anything else.
 
         The caller vouches that the person has signed in just now.
         """
@@ -216,7 +229,7 @@ class Packages:
             if connection.execute(using.values(link_hash=None)).rowcount != 1:
                 raise NotFound("this link is not known, was used before, or is over")
             record_in(connection, _entry(_as_dict(row), None, "fetch_package", "fetched", now))
-        return files_of(document)
+        return document
 
     def of_request(self, request_id: str) -> Package:
         """The package of a request. Raises `NotFound`, for one that is over too."""

@@ -37,8 +37,9 @@ _LONGEST_REFERENCE = 128
 class NewRequest:
     """A request as it came. `received_at` may lie in the past: of a letter, the day it arrived.
 
-    `jurisdiction` is where the person lives; it may be left out where the person is named by id. `proved_by_session`
-    says that they signed in to their account freshly; `agent_permission` is a reference to what they signed.
+    `jurisdiction` is where the person lives; it may be left out where the person is named by id. `proved_by`
+    is the way in which a fresh sign-in proved them already (`proofs.way_of`); `agent_permission` is a reference to what
+    they signed.
     """
 
     right: str
@@ -52,7 +53,7 @@ class NewRequest:
     purposes: tuple[str, ...] = ()
     text: str | None = None
     agent_permission: str | None = None
-    proved_by_session: bool = False
+    proved_by: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,12 @@ class Intake:
     ) -> Request:
         """The first steps, in the transaction of the request itself."""
         no_proof = Way.NONE in proof.ways
-        signed_in = new.proved_by_session and Way.SESSION in proof.ways
+        signed_in = new.proved_by is not None and new.proved_by in proof.ways
         if no_proof or signed_in:
             proved = replace(request, standing=replace(request.standing, proved=True))
-            begun = self._book.take(connection, proved, Act.BEGIN, by, now, proof="none" if no_proof else "session")
+            begun = self._book.take(
+                connection, proved, Act.BEGIN, by, now, proof="none" if no_proof else str(new.proved_by)
+            )
             if request.right in AT_ONCE:
                 return self._carried_out(connection, begun, by, now)
             return begun if no_proof else self._book.join(connection, begun, by, now)

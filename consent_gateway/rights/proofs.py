@@ -10,13 +10,14 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from consent_gateway.callers.digests import keyed_digest
 from consent_gateway.callers.transactions import reading, transaction
 from consent_gateway.customers.mail import MailQueue, Wording, language_of, new_mail
-from consent_gateway.customers.sessions import Assurance, CustomerSession
+from consent_gateway.customers.sessions import Assurance
 from consent_gateway.database import to_micros
 from consent_gateway.errors import Conflict, FieldFault, InputRefused, NotFound, ProofRefused
 from consent_gateway.ids import REFERENCE
@@ -32,6 +33,9 @@ from consent_gateway.rights.sealed import Seal
 from consent_gateway.rights.states import Act, State
 from consent_gateway.rights.tables import RIGHTS_CODES
 
+# A link mailed to the address on file is used once, within minutes and in the browser that asked for it: it proves all
+# that a code mailed there does.
+_WAY_OF = {Assurance.ACCOUNT: Way.SESSION, Assurance.LINK: Way.CODE}
 _NO_ROWS = Page(limit=0)
 _DIGITS = 8
 
@@ -43,6 +47,25 @@ class Mailing:
     queue: MailQueue
     words: Mapping[str, Wording]
     name: str
+
+
+class SignedIn(Protocol):
+    """A customer's sign-in, as `customers` keeps it."""
+
+    @property
+    def data_subject(self) -> str:
+        """The person."""
+        ...
+
+    @property
+    def assurance(self) -> Assurance:
+        """How they signed in."""
+        ...
+
+    @property
+    def signed_in_at(self) -> datetime:
+        """When."""
+        ...
 
 
 class Proofs:
@@ -153,14 +176,15 @@ class Proofs:
             self._failed(connection, request, Way.POINTS, by, now)
         raise _refused()
 
-    def by_session(self, request_id: str, session: CustomerSession, by: By) -> Request:
-        """Prove by a sign-in to the person's own account that is fresh. Raises as `by_code`."""
+    def by_session(self, request_id: str, session: SignedIn, by: By) -> Request:
+        """Prove by a fresh sign-in: to the person's own account, or by a link mailed to them. Raises as `by_code`."""
         now = self._clock.now()
+        kind = _WAY_OF.get(session.assurance, Way.SESSION)
         with transaction(self._engine) as connection:
-            request, terms, _proof = self._awaited(connection, request_id, Way.SESSION, now)
-            if is_fresh(session, terms, now) and session.data_subject == request.data_subject:
-                return self._proved(connection, request, Way.SESSION, by, now)
-            self._failed(connection, request, Way.SESSION, by, now)
+            request, terms, _proof = self._awaited(connection, request_id, kind, now)
+            if way_of(session, terms, now) is kind and session.data_subject == request.data_subject:
+                return self._proved(connection, request, kind, by, now)
+            self._failed(connection, request, kind, by, now)
         raise _refused()
 
     def by_officer(self, request_id: str, reference: str, data_subject: str | None, by: By) -> Request:
@@ -245,10 +269,10 @@ class Proofs:
         return keyed_digest(self._key, "rights-code", request_id.encode(), code.encode())
 
 
-def is_fresh(session: CustomerSession, terms: RightsTerms, now: datetime) -> bool:
-    """Whether a customer signed in to their account, and not longer ago than the terms allow."""
+def way_of(session: SignedIn, terms: RightsTerms, now: datetime) -> Way | None:
+    """How a customer's sign-in proves them, if it is not longer ago than the terms allow; None where it does not."""
     fresh = now - session.signed_in_at <= timedelta(minutes=terms.fresh_minutes)
-    return session.assurance is Assurance.ACCOUNT and fresh
+    return _WAY_OF.get(session.assurance) if fresh else None
 
 
 def _fits(held: str, given: str) -> bool:

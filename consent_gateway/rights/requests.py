@@ -189,6 +189,16 @@ class Book:
         )
         return [_request(row) for row in connection.execute(query)]
 
+    def of_person(self, connection: sa.Connection, data_subject: str, limit: int) -> Sequence[Request]:
+        """The requests of one person that were not joined to another, the newest first."""
+        query = (
+            sa.select(RIGHTS_REQUESTS)
+            .where(_T.data_subject == data_subject, _T.joined_to.is_(None))
+            .order_by(_T.received_at.desc(), _T.request_id.desc())
+            .limit(limit)
+        )
+        return [_request(row) for row in connection.execute(query)]
+
     def attempts_since(self, connection: sa.Connection, person_key: str, since: datetime) -> int:
         """How many proofs failed for requests about one person that came since then."""
         total = sa.select(sa.func.coalesce(sa.func.sum(_T.attempts), 0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from consent_gateway.rights.carrying import Handing
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
 
@@ -14,7 +15,7 @@ from consent_gateway.rights.regimes import Laws
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `handing` is what they do with packages; None where none are made.
+    `handing` is what they do with packages, and `own` what people do by their page; None where neither is built.
     """
 
     laws: Laws
@@ -23,6 +24,7 @@ class RightsRoom:
     handling: Handling
     channel: str
     handing: Handing | None = None
+    own: OwnRequests | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:

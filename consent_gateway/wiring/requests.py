@@ -1,13 +1,17 @@
 """Builds the rights room out of the process's parts, with those who carry rights out; decides nothing."""
 
+from dataclasses import replace
+
 from consent_gateway.consent.choices import Choices
 from consent_gateway.customers.mail import MailQueue, wordings
 from consent_gateway.policy.rights_terms import terms_on
+from consent_gateway.rights.access import Packages
 from consent_gateway.rights.carrying import KINDS, ErasesPerson, Handing, MakesPackage
 from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Mailing, Proofs
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.requests import Book
@@ -28,40 +32,56 @@ def open_rights(parts: Parts, settings: Settings, choices: Choices, desk: Erasur
     effects = Effects(choices, documents.purposes)
     seal = Seal(parts.keyring.service_key("rights-requests"))
     terms = terms_on(documents.rights, parts.clock.now().date())
-    chosen = settings.customers
-    mailing = Mailing(MailQueue(parts.keyring.service_key("customer-mail")), wordings("rights_code"), chosen.mail_name)
     makes = MakesPackage(desk.packages)
     executors: dict[str, Executor] = {"delete": ErasesPerson(desk.erasing), **dict.fromkeys(KINDS, makes)}
     handling = Handling(
         engine=parts.engine, clock=parts.clock, book=book, effects=effects, seal=seal, executors=executors
     )
-    return RightsRoom(
+    intake = Intake(
+        engine=parts.engine,
+        clock=parts.clock,
+        book=book,
         laws=laws,
-        intake=Intake(
-            engine=parts.engine,
-            clock=parts.clock,
-            book=book,
-            laws=laws,
-            terms=documents.rights,
-            facts=parts.facts,
-            indexes=parts.indexes,
-            tags=parts.tags,
-            effects=effects,
-            seal=seal,
-        ),
-        proofs=Proofs(
-            engine=parts.engine,
-            clock=parts.clock,
-            book=book,
-            terms=documents.rights,
-            store=parts.store,
-            catalogue=documents.catalogue,
-            effects=effects,
-            seal=seal,
-            key=parts.keyring.service_key("rights-codes"),
-            mailing=None if chosen.mail == "none" else mailing,
-        ),
-        handling=handling,
-        channel=_NO_CHANNEL if terms is None else terms.channel,
-        handing=Handing(handling, desk.packages),
+        terms=documents.rights,
+        facts=parts.facts,
+        indexes=parts.indexes,
+        tags=parts.tags,
+        effects=effects,
+        seal=seal,
     )
+    proofs = Proofs(
+        engine=parts.engine,
+        clock=parts.clock,
+        book=book,
+        terms=documents.rights,
+        store=parts.store,
+        catalogue=documents.catalogue,
+        effects=effects,
+        seal=seal,
+        key=parts.keyring.service_key("rights-codes"),
+        mailing=_mailing(parts, settings),
+    )
+    channel = _NO_CHANNEL if terms is None else terms.channel
+    room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages))
+    return replace(room, own=_own(parts, room, desk.packages))
+
+
+def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
+    return OwnRequests(
+        engine=parts.engine,
+        clock=parts.clock,
+        laws=room.laws,
+        terms=parts.policies.documents.rights,
+        facts=parts.facts,
+        intake=room.intake,
+        proofs=room.proofs,
+        handling=room.handling,
+        packages=packages,
+    )
+
+
+def _mailing(parts: Parts, settings: Settings) -> Mailing | None:
+    chosen = settings.customers
+    if chosen.mail == "none":
+        return None
+    return Mailing(MailQueue(parts.keyring.service_key("customer-mail")), wordings("rights_code"), chosen.mail_name)

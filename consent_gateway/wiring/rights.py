@@ -130,7 +130,7 @@ def _packages(parts: Parts, settings: Settings, store: SqlErasing, at: At) -> Pa
         store=store,
         catalogue=parts.policies.catalogue,
         retention=parts.policies.documents.retention,
-        documents=Documents(parts.policies, settings.tenant, _plain_channel(parts)),
+        documents=Documents(parts.policies, settings.customers.mail_name, _plain_channel(parts)),
         keyring=parts.keyring,
         known=parts.facts.by_id,
         log=AuditLog(parts.engine, settings.state_dir),

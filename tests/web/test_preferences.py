@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from consent_gateway.consent.notices import Notices
+from consent_gateway.consent.receipt_verify import verify_receipt
 from consent_gateway.consent.tables import CONSENT_EVENTS
 from consent_gateway.customers.links import NewUnsubscribeLink
 from consent_gateway.errors import CallerNotPermitted, InputRefused, UnknownPurpose
@@ -54,7 +55,11 @@ ROUTES = [
     "GET /preferences/confirm",
     "GET /preferences/history",
     "GET /preferences/logo.svg",
+    "GET /preferences/package",
     "GET /preferences/receipts/{item}",
+    "GET /preferences/receipts/{item}/signed",
+    "GET /preferences/requests",
+    "GET /preferences/requests/{item}",
     "GET /preferences/style.css",
     "GET /preferences/uses",
     "POST /consent-form",
@@ -66,6 +71,11 @@ ROUTES = [
     "POST /preferences/no-sale",
     "POST /preferences/none",
     "POST /preferences/object",
+    "POST /preferences/package",
+    "POST /preferences/requests",
+    "POST /preferences/requests/download",
+    "POST /preferences/requests/prove",
+    "POST /preferences/requests/withdraw",
 ]
 
 
@@ -193,6 +203,22 @@ def test_a_form_that_says_nothing_we_asked_is_refused(
     before = count(services)
     assert send(http, services, form, path=path).status_code == 400
     assert count(services) == before
+
+
+def test_a_receipt_is_downloaded_signed_by_its_person_alone(http: FlaskClient, services: Services, person: str) -> None:
+    """The file verifies with the published key and is about the choice; another person's session gets 404."""
+    send(http, services, {}, path="/preferences/none")
+    event = services.preferences.history(person)[0]
+    path = f"/preferences/receipts/{event.event_id}/signed"
+    assert path in http.get(f"/preferences/receipts/{event.event_id}").get_data(as_text=True)
+    file = http.get(path)
+    assert event.event_id in file.headers["Content-Disposition"]
+    receipt = verify_receipt(file.data, http.get("/.well-known/jwks.json").get_json())
+    assert event.event_id in str(receipt)
+    with services.engine.connect() as connection:
+        other = connection.execute(sa.select(PEOPLE.c.data_subject).where(PEOPLE.c.data_subject != person)).scalar()
+    http.set_cookie(COOKIE, f"s1.{other}", domain="localhost")
+    assert http.get(path).status_code == 404
 
 
 def test_nobody_sees_another_person(http: FlaskClient, services: Services, person: str) -> None:

@@ -20,7 +20,7 @@ MARK, SHOWN = "mark.", "shown."
 @page("POST", HOME, auth=Customer())
 def save(call: PageCall) -> Response:
     """Record what was marked."""
-    fields = _fields(call)
+    fields = fields_of(call)
     marks = _marks(fields)
     if not marks:
         return show_choices(call, status=400, faults=(("all", call.words("error.nothing")),))
@@ -41,7 +41,7 @@ def _saved(call: PageCall, marks: Mapping[str, Mark], fields: Mapping[str, str])
 @page("POST", f"{HOME}/matrix", auth=Customer())
 def matrix(call: PageCall) -> Response:
     """Record what one button of the matrix says of a cell, a whole row or a whole column."""
-    fields = _fields(call)
+    fields = fields_of(call)
     part, _, rest = fields.get("set", "").partition(".")
     key, _, word = rest.partition(".")
     (mark,) = _marks({f"{MARK}*": word}).values()
@@ -56,7 +56,7 @@ def matrix(call: PageCall) -> Response:
 @page("POST", f"{HOME}/less", auth=Customer())
 def less(call: PageCall) -> Response:
     """Pause a purpose, end its pause, say how often, or end it: the no stands beside each of these."""
-    fields = _fields(call)
+    fields = fields_of(call)
     purpose, act = fields.get("purpose", ""), fields.get("act", "")
     if act == Mark.REFUSE:
         return _saved(call, {purpose: Mark.REFUSE}, fields)
@@ -67,7 +67,7 @@ def less(call: PageCall) -> Response:
 @page("POST", f"{HOME}/confirm", auth=Customer())
 def confirm(call: PageCall) -> Response:
     """Record the second step after an opt-out."""
-    fields = _fields(call)
+    fields = fields_of(call)
     purposes = [name.removeprefix(MARK) for name in fields if name.startswith(MARK)]
     return _answered(call, call.centre.confirm(call.visit.data_subject, purposes, _shown(fields), call.words.language))
 
@@ -75,28 +75,28 @@ def confirm(call: PageCall) -> Response:
 @page("POST", f"{HOME}/none", auth=Customer())
 def none(call: PageCall) -> Response:
     """Refuse everything at once."""
-    _fields(call)
+    fields_of(call)
     return _answered(call, call.centre.end_all(call.visit.data_subject, call.words.language))
 
 
 @page("POST", f"{HOME}/no-sale", auth=Customer())
 def no_sale(call: PageCall) -> Response:
     """Opt out of sale and sharing."""
-    _fields(call)
+    fields_of(call)
     return _answered(call, call.centre.end_sale(call.visit.data_subject, call.words.language))
 
 
 @page("POST", f"{HOME}/object", auth=Customer())
 def object_to(call: PageCall) -> Response:
     """Object to one purpose."""
-    purpose = _fields(call).get("purpose", "")
+    purpose = fields_of(call).get("purpose", "")
     return _answered(call, call.centre.end(call.visit.data_subject, purpose, call.words.language))
 
 
 @page("POST", f"{HOME}/act", auth=Customer())
 def act(call: PageCall) -> Response:
     """Join or leave the programme, limit sensitive data or stop limiting it."""
-    named = _fields(call).get("act", "")
+    named = fields_of(call).get("act", "")
     return _answered(call, call.centre.act(call.visit.data_subject, named, call.words.language))
 
 
@@ -109,7 +109,7 @@ def _answered(call: PageCall, saved: Saved) -> Response:
     return response
 
 
-def _fields(call: PageCall) -> Mapping[str, str]:
+def fields_of(call: PageCall) -> Mapping[str, str]:
     """The form's fields. One that is sent twice says two things, so nothing is taken of such a form."""
     given = call.request.form.to_dict(flat=False)
     if any(len(values) != 1 for values in given.values()):

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 
+from consent_gateway.consent.receipts import has_receipt
 from consent_gateway.errors import NotFound
 from consent_gateway.preferences.brand import Brand
 from consent_gateway.preferences.centre import PAGE_EVENTS, PAUSES
@@ -123,7 +124,17 @@ def receipt(call: PageCall) -> Response:
     """One choice as a page to keep or print."""
     event = call.centre.receipt(call.visit.data_subject, call.item)
     what, notice = what_of(call, event), notice_of(call, event)
-    return show(call.centre, call.words, "receipt", event=event, what=what, notice=notice)
+    signed = has_receipt(event)
+    return show(call.centre, call.words, "receipt", event=event, what=what, notice=notice, signed=signed)
+
+
+@page("GET", f"{HOME}/receipts/{{item}}/signed", auth=Customer())
+def signed_receipt(call: PageCall) -> Response:
+    """The same as a signed file, which anybody can verify without us."""
+    event = call.centre.receipt(call.visit.data_subject, call.item)
+    response = Response(call.services.receipts.file(event.event_id), content_type="application/json")
+    response.headers["Content-Disposition"] = f'attachment; filename="receipt-{event.event_id}.json"'
+    return response
 
 
 @page("GET", f"{HOME}/uses", auth=Customer())
@@ -179,4 +190,4 @@ def confirm(call: PageCall) -> Response:
     )
 
 
-PAGES = (choices, history, receipt, uses, stylesheet, logo, confirm)
+PAGES = (choices, history, receipt, signed_receipt, uses, stylesheet, logo, confirm)

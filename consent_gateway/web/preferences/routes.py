@@ -11,6 +11,7 @@ from consent_gateway.errors import GatewayError, NotFound, Unauthenticated
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visit
 from consent_gateway.preferences.words import Words
+from consent_gateway.rights.own import OwnRequests
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.guard import refuse_foreign, visit_of
 from consent_gateway.web.preferences.showing import IS_ID, language_of, show_failure, show_sign_in
@@ -27,13 +28,22 @@ class Customer:
 class PageCall:
     """One request for a page. `words` are of the language to answer in; a public page has no visit."""
 
-    centre: PreferenceCentre
+    services: Services
     request: Request
     words: Words
     visited: Visit | None = None
     item: str = ""  # the id in the path
-    issuer: str = ""
     session_form: str | None = None  # the token of a form that ends the session; None where no session of ours is
+
+    @property
+    def centre(self) -> PreferenceCentre:
+        """What the pages show and record."""
+        return self.services.preferences
+
+    @property
+    def issuer(self) -> str:
+        """Base URL under which browsers reach the gateway."""
+        return self.services.issuer
 
     @property
     def visit(self) -> Visit:
@@ -41,6 +51,14 @@ class PageCall:
         if self.visited is None:
             raise Unauthenticated("this page is nobody's")
         return self.visited
+
+    @property
+    def own(self) -> OwnRequests:
+        """What the person asked for by their rights."""
+        own = self.services.rights.own
+        if own is None:
+            raise NotFound("nobody can ask for their rights here")
+        return own
 
     @property
     def gpc(self) -> bool:
@@ -83,7 +101,7 @@ def _view(declared: Page, services: Services) -> Callable[..., Response]:
     def view(item: str = "") -> Response:
         request, centre = request_ctx.request, services.preferences
         words = centre.words[language_of(request, centre.words)]
-        call = PageCall(centre, request, words, None, item, services.issuer)
+        call = PageCall(services, request, words, None, item)
         try:
             if item and not IS_ID(item):
                 raise NotFound("nothing is known under this id")
@@ -91,7 +109,7 @@ def _view(declared: Page, services: Services) -> Callable[..., Response]:
                 visit = visit_of(services.visits, request)
                 if declared.method == "POST":
                     refuse_foreign(centre, visit, request, services.issuer)
-                call = PageCall(centre, request, words, visit, item, services.issuer, _session_form(services, request))
+                call = PageCall(services, request, words, visit, item, _session_form(services, request))
             return declared.handler(call)
         except Unauthenticated:
             return show_sign_in(centre, words, kind_of(Unauthenticated).status)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from consent_gateway.customers.sessions import Assurance, CustomerSession
 from consent_gateway.errors import Conflict, InputRefused, NotFound, ProofRefused
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.policy.rights_terms import Way
 from consent_gateway.rights.requests import Request
 from consent_gateway.rights.states import State
 from consent_gateway.rights.tables import RIGHTS_CODES
@@ -141,7 +142,7 @@ def test_nothing_shown_is_kept(rights: Rights) -> None:
 
 
 def test_a_fresh_sign_in_to_the_own_account_proves(rights: Rights) -> None:
-    """A mailed link, an old sign-in and another person's account do not."""
+    """A mailed link is what a mailed code is; an old one, an old sign-in and another person's account prove nothing."""
     asked = rights.ask("access")
     now = rights.clock.now()
 
@@ -150,15 +151,19 @@ def test_a_fresh_sign_in_to_the_own_account_proves(rights: Rights) -> None:
 
     ada = rights.ids[ADA]
     for wrong in (
-        session(Assurance.LINK, 0, ada),
+        session(Assurance.LINK, 16, ada),
+        session(Assurance.SCOPED, 0, ada),
         session(Assurance.ACCOUNT, 16, ada),
         session(Assurance.ACCOUNT, 0, rights.ids[FAMILY]),
     ):
         with pytest.raises(ProofRefused):
             rights.room.proofs.by_session(asked.request_id, wrong, SHOP)
     assert rights.room.proofs.by_session(asked.request_id, session(Assurance.ACCOUNT, 15, ada), SHOP).standing.proved
-    signed_in = rights.ask("portability", person=PersonRef(data_subject=ada), place=None, proved_by_session=True)
+    signed_in = rights.ask("portability", person=PersonRef(data_subject=ada), place=None, proved_by=Way.SESSION)
     assert (signed_in.state, signed_in.regime) == (State.IN_PROGRESS, "EU_GDPR")
+    linked = rights.ask("delete")
+    assert rights.room.proofs.by_session(linked.request_id, session(Assurance.LINK, 15, ada), SHOP).standing.proved
+    assert rights.acts(linked)[-1] == "prove"
 
 
 def test_an_officer_says_whose_request_it_is(rights: Rights) -> None:
