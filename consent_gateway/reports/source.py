@@ -49,17 +49,19 @@ class Source:
             *conditions(which),
         ]
         ordered = sa.select(log.leaf_index, log.entry).where(*fit).order_by(log.leaf_index)
-        for read, row in enumerate(self.rows(ordered)):
-            if read == self.most:
-                raise InputRefused(
-                    f"the period holds more than {self.most} entries: name a shorter one, or make the report with"
-                    " the command `consent-gateway report`"
-                )
-            yield row.leaf_index, readable(raw(row.entry))
+        with self.connection.execute(ordered.execution_options(yield_per=PAGE)) as rows:
+            for read, row in enumerate(rows):
+                if read == self.most:
+                    raise InputRefused(
+                        f"the period holds more than {self.most} entries: name a shorter one, or make the report with"
+                        " the command `consent-gateway report`"
+                    )
+                yield row.leaf_index, readable(raw(row.entry))
 
     def rows(self, statement: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         """The rows of a statement, streamed."""
-        yield from self.connection.execute(statement.execution_options(yield_per=PAGE))
+        with self.connection.execute(statement.execution_options(yield_per=PAGE)) as found:
+            yield from found
 
     def report(
         self,
