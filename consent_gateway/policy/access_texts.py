@@ -47,6 +47,7 @@ class Authority:
 
     place: str
     name: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class _TextSchema(Schema):
 class _AuthoritySchema(Schema):
     place = Text(required=True)
     name = Text(required=True)
+    source = Text(load_default="")
 
 
 class _FileSchema(Schema):

@@ -22,11 +22,13 @@ from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.source import parse
 from consent_gateway.preferences.brand import Brand
 
-LANGUAGES = ("en", "de", "fr", "es", "ar")
+LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 """The first is the one for visitors whose languages we do not speak."""
 
 _PERIOD = re.compile(r"P(\d+)([YMWD])")
 _UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day"}
+_SHORT_IS_WHOLE = {"ar": "YMWD", "it": "YMD"}
+"""Units whose long form the locale data lacks (English comes then) and whose short one writes them out."""
 _PLACE = re.compile(r"{(\w+)}")
 
 
@@ -88,8 +90,8 @@ class Words:
         found = _PERIOD.fullmatch(text)
         if found is None:
             return text
-        # The long form of Arabic lacks most of its units, and its short form writes them out.
-        length: Literal["short", "long"] = "short" if self.language == "ar" else "long"
+        whole = found[2] in _SHORT_IS_WHOLE.get(self.language, "")
+        length: Literal["short", "long"] = "short" if whole else "long"
         return str(format_unit(int(found[1]), _UNITS[found[2]], length, locale=self.locale))
 
     def written(self, text: str) -> str:

@@ -18,6 +18,7 @@ from consent_gateway.audit.recorder import record_in
 from consent_gateway.callers.transactions import reading, transaction
 from consent_gateway.consent import ledger
 from consent_gateway.customers.leaving import drop_mail
+from consent_gateway.customers.mail import Settled, nobody_asks
 from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import Conflict, NotFound
 from consent_gateway.people.linking import insert_ignoring
@@ -77,6 +78,7 @@ class Closing:
         clock: Clock,
         mail_key: bytes | None = None,
         notify: Notify = tell_nobody,
+        settled: Settled = nobody_asks,
     ) -> None:
         self._engine = engine
         self._scan = scan
@@ -87,6 +89,7 @@ class Closing:
         self._clock = clock
         self._mail_key = mail_key
         self._notify = notify
+        self._settled = settled
 
     def close(self, erasure: Erasure, plan: Plan, at: Callable[[str], None]) -> None:
         """End a run whose steps are done. Doing it again, or two at once, ends it once."""
@@ -131,7 +134,9 @@ class Closing:
             of_person = ACCESS_PACKAGES.c.data_subject == erasure.data_subject
             connection.execute(sa.delete(ACCESS_PACKAGES).where(of_person))
             if self._mail_key is not None and theirs is not None:
-                drop_mail(connection, self._mail_key, lambda text: theirs.search(text.lower()) is not None)
+                drop_mail(
+                    connection, self._mail_key, lambda text: theirs.search(text.lower()) is not None, self._settled
+                )
 
     def _destroyed(self, erasure: Erasure, plan: Plan) -> tuple[Shredded | None, tuple[Leftover, ...]]:
         """The evidence, or what says why the keys live on."""

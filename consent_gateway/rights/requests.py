@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -18,7 +18,7 @@ from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import Conflict, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.rights.answers import due_at
-from consent_gateway.rights.clocks import Due, Pause
+from consent_gateway.rights.clocks import Due, Pause, receipt_day
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.states import OPEN, Act, Standing, State, step
 from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_REQUESTS
@@ -38,7 +38,10 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `next_by` is the day of what is due next, `sealed` what only this room can open."""
+    """One request. `next_by` is the day of what is due next, `sealed` what only this room can open.
+
+    `reply_to` is the mail address for letters about it, sealed for them; None where they go by post.
+    """
 
     request_id: str
     right: str
@@ -54,6 +57,7 @@ class Request:
     calendar: str | None = None
     data_subject: str | None = None
     sealed: bytes | None = None
+    reply_to: bytes | None = None
     language: str | None = None
     purposes: tuple[str, ...] = ()
     agent_permission: str | None = None
@@ -89,17 +93,48 @@ class By:
     channel: str | None = None
 
 
-class Book:
-    """Reads and writes requests on a connection that is passed in. `laws` give the dates."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step as it was taken; `due` is what was due by when after it."""
 
-    def __init__(self, laws: Laws) -> None:
+    before: Request
+    after: Request
+    act: Act
+    by: By
+    now: datetime
+    due: Due
+
+
+class Tells(Protocol):
+    """Writes to people what a step of their request owes them."""
+
+    def tell(self, book: "Book", connection: sa.Connection, taken: Taken) -> None:
+        """Put the letter into the outbox, in the transaction of the step itself; or none where none is owed."""
+        ...
+
+
+class Book:
+    """Reads and writes requests on a connection that is passed in. `laws` give the dates, `tells` writes letters."""
+
+    def __init__(self, laws: Laws, tells: Tells | None = None) -> None:
         self._laws = laws
+        self._tells = tells
 
     def dates(self, request: Request) -> Due:
         """What is due by when, as things stand."""
         law = self._laws.find(request.regime, request.right, request.received_at)
         answered = None if request.answered_at is None else request.answered_at.date()
         return due_at(law, request.received_at, request.calendar, request.standing.pauses, answered)
+
+    def received_on(self, request: Request) -> date:
+        """The day a request counts as received, at its law's offset."""
+        return receipt_day(
+            self._laws.find(request.regime, request.right, request.received_at).clock, request.received_at
+        )
+
+    def ended(self, request: Request, standing: Standing) -> Request:
+        """The request after a step that is seen and not stored."""
+        return replace(request, standing=standing, version=request.version + 1, sealed=None, reply_to=None)
 
     def add(self, connection: sa.Connection, request: Request, by: By, now: datetime) -> Request:
         """Write a new request with its audit entry."""
@@ -137,7 +172,7 @@ class Book:
         row = connection.execute(query).one_or_none()
         if row is None:
             return request
-        return self.change(connection, request, by, "join", now, joined_to=row.request_id, sealed=None)
+        return self.change(connection, request, by, "join", now, joined_to=row.request_id, sealed=None, reply_to=None)
 
     def take(
         self,
@@ -159,7 +194,7 @@ class Book:
         after = replace(request, standing=standing, version=request.version + 1, **(change or {}))
         if not standing.open and not standing.running:
             answered = request.answered_at or now
-            after = replace(after, sealed=None, answered_at=answered, lease_until=None)
+            after = replace(after, sealed=None, reply_to=None, answered_at=answered, lease_until=None)
             connection.execute(sa.delete(RIGHTS_CODES).where(RIGHTS_CODES.c.request_id == request.request_id))
         after = replace(after, next_by=self._next_by(after))
         self._save(connection, request, after)
@@ -167,6 +202,8 @@ class Book:
             self._close_joined(connection, after)
         words = {**detail, **({} if ground is None else {"ground": ground})}
         self.record(connection, after, by, act.value, now, **words)
+        if self._tells is not None:
+            self._tells.tell(self, connection, Taken(request, after, act, by, now, self.dates(after)))
         return after
 
     def change(
@@ -278,6 +315,7 @@ def _row(request: Request) -> dict[str, Any]:
         "data_subject": request.data_subject,
         "person_key": request.person_key,
         "sealed": request.sealed,
+        "reply_to": request.reply_to,
         "language": request.language,
         "purposes": json.dumps(request.purposes),
         "agent_permission": request.agent_permission,
@@ -330,6 +368,7 @@ def _request(row: sa.Row[Any]) -> Request:
         received_at=from_micros(row.received_at),
         via=Via(row.via),
         sealed=None if row.sealed is None else bytes(row.sealed),
+        reply_to=None if row.reply_to is None else bytes(row.reply_to),
         purposes=tuple(json.loads(row.purposes)),
         warnings=tuple(json.loads(row.warnings)),
         prove_until=_day(row.prove_until),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from consent_gateway.rights.carrying import Handing
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
@@ -15,7 +16,8 @@ from consent_gateway.rights.regimes import Laws
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `handing` is what they do with packages, and `own` what people do by their page; None where neither is built.
+    `letters` are those about requests, `handing` is what officers do with packages, and `own` what people do by their
+    page; None where one of them is not built.
     """
 
     laws: Laws
@@ -25,8 +27,10 @@ class RightsRoom:
     channel: str
     handing: Handing | None = None
     own: OwnRequests | None = None
+    letters: LetterDesk | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker deletes when its time is over."""
-        return (self.proofs.purge, self.handling.purge)
+        letters = () if self.letters is None else (self.letters.purge,)
+        return (self.proofs.purge, self.handling.purge, *letters)

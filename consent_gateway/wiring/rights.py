@@ -7,6 +7,7 @@ from pathlib import Path
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.connectors.erasing import SqlErasing
 from consent_gateway.consent.ledger import Announce
+from consent_gateway.customers.mail import Settled, nobody_asks
 from consent_gateway.errors import KeysUnavailable
 from consent_gateway.policy.catalogue import Collection
 from consent_gateway.ports import StoreRow
@@ -53,15 +54,19 @@ class ErasureDesk:
 
 
 def open_erasure_desk(
-    parts: Parts, settings: Settings, announce_in: Announce, at: At = lambda _step: None
+    parts: Parts,
+    settings: Settings,
+    announce_in: Announce,
+    at: At = lambda _step: None,
+    settled: Settled = nobody_asks,
 ) -> ErasureDesk:
-    """The desk of one process; it connects when it is asked for something."""
+    """The desk of one process; it connects when it is asked for something. `settled` hears of mail taken back."""
     seconds = max(_SECONDS, settings.scan_seconds)
     store = SqlErasing(settings.store_url, timeout=seconds)
     # A connection of its own: a look through a table takes longer than any statement of a request may.
     gateway = SqlErasing(settings.database_url, timeout=seconds)
     certificates = _certificates(parts, settings)
-    closing = _closing(parts, settings, Scan(store, gateway, _folders(settings)), certificates, announce_in)
+    closing = _closing(parts, settings, Scan(store, gateway, _folders(settings)), certificates, announce_in, settled)
     erasing = Erasing(
         engine=parts.engine,
         store=store,
@@ -102,7 +107,12 @@ def _certificates(parts: Parts, settings: Settings) -> Certificates:
 
 
 def _closing(
-    parts: Parts, settings: Settings, scan: Scan, certificates: Certificates, announce_in: Announce
+    parts: Parts,
+    settings: Settings,
+    scan: Scan,
+    certificates: Certificates,
+    announce_in: Announce,
+    settled: Settled,
 ) -> Closing:
     shredding = Shredding(
         engine=parts.engine,
@@ -121,6 +131,7 @@ def _closing(
         log=AuditLog(parts.engine, settings.state_dir),
         clock=parts.clock,
         mail_key=parts.keyring.service_key("customer-mail"),
+        settled=settled,
     )
 
 

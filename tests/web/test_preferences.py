@@ -322,7 +322,7 @@ def standing(services: Services, person: str, purpose: str) -> Standing:
 
 @pytest.mark.parametrize(
     ("asked", "browser", "language"),
-    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, es;q=0.1", "es")],
+    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, it-CH;q=0.1", "it")],
 )
 def test_the_language_is_asked_for_or_the_browsers(http: FlaskClient, asked: str, browser: str, language: str) -> None:
     """The address decides, then the browser, then English."""

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0021_reports"
-down_revision = "0017_erasures"
+revision = "0019_streams"
+down_revision = "0018_letters"
 
 
 def upgrade() -> None:
