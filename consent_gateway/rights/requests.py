@@ -153,17 +153,19 @@ class Book:
     ) -> Request:
         """Take one step and record it. Raises `Conflict` for one not to be taken, or where somebody was first.
 
-        `change` are members of the request that change with the step. What is sealed is deleted once it is answered.
+        `change` are members of the request that change with the step. What is sealed is deleted once it is answered,
+        but for what the step itself seals.
         """
         standing = step(request.standing, act, now.astimezone(UTC).date(), ground)
         after = replace(request, standing=standing, version=request.version + 1, **(change or {}))
         if not standing.open and not standing.running:
             answered = request.answered_at or now
-            after = replace(after, sealed=None, answered_at=answered, lease_until=None)
+            kept = (change or {}).get("sealed")
+            after = replace(after, sealed=kept, answered_at=answered, lease_until=None)
             connection.execute(sa.delete(RIGHTS_CODES).where(RIGHTS_CODES.c.request_id == request.request_id))
         after = replace(after, next_by=self._next_by(after))
         self._save(connection, request, after)
-        if after.sealed is None and not after.standing.open:
+        if not after.standing.open and not after.standing.running:
             self._close_joined(connection, after)
         words = {**detail, **({} if ground is None else {"ground": ground})}
         self.record(connection, after, by, act.value, now, **words)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consent_gateway.rights.carrying import Handing
+from consent_gateway.rights.carrying import Handing, Mending
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
 from consent_gateway.rights.own import OwnRequests
@@ -15,7 +15,8 @@ from consent_gateway.rights.regimes import Laws
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `handing` is what they do with packages, and `own` what people do by their page; None where neither is built.
+    `handing` is what they do with packages, `mending` with corrections, and `own` what people do by their page; None
+    where it is not built.
     """
 
     laws: Laws
@@ -25,8 +26,15 @@ class RightsRoom:
     channel: str
     handing: Handing | None = None
     own: OwnRequests | None = None
+    mending: Mending | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker deletes when its time is over."""
-        return (self.proofs.purge, self.handling.purge)
+        mending = () if self.mending is None else (self.mending.correcting.purge,)
+        return (self.proofs.purge, self.handling.purge, *mending)
+
+    @property
+    def resumes(self) -> tuple[Callable[[], int], ...]:
+        """What the background worker goes on with where it was cut short."""
+        return () if self.mending is None else (self.mending.correcting.resume,)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from consent_gateway.consent.choices import Choices
 from consent_gateway.customers.mail import MailQueue, wordings
+from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.policy.rights_terms import terms_on
 from consent_gateway.rights.access import Packages
-from consent_gateway.rights.carrying import KINDS, ErasesPerson, Handing, MakesPackage
+from consent_gateway.rights.carrying import KINDS, CorrectsRecord, ErasesPerson, Handing, MakesPackage, Mending
 from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor
 from consent_gateway.rights.handling import Handling
@@ -18,14 +19,19 @@ from consent_gateway.rights.requests import Book
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.rights.sealed import Seal
 from consent_gateway.settings import Settings
+from consent_gateway.wiring.corrections import open_correcting
 from consent_gateway.wiring.parts import Parts
 from consent_gateway.wiring.rights import ErasureDesk
+from consent_gateway.writes import Writes
 
 _NO_CHANNEL = "privacy_desk"
 
 
-def open_rights(parts: Parts, settings: Settings, choices: Choices, desk: ErasureDesk) -> RightsRoom:
+def open_rights(
+    parts: Parts, settings: Settings, choices: Choices, desk: ErasureDesk, enrolment: Enrolment, writes: Writes
+) -> RightsRoom:
     """The rights room of one process. `desk` carries out erasures and makes packages."""
+    correcting = open_correcting(parts, settings, desk, enrolment, writes)
     documents = parts.policies.documents
     laws = Laws(documents.packs)
     book = Book(laws)
@@ -33,7 +39,11 @@ def open_rights(parts: Parts, settings: Settings, choices: Choices, desk: Erasur
     seal = Seal(parts.keyring.service_key("rights-requests"))
     terms = terms_on(documents.rights, parts.clock.now().date())
     makes = MakesPackage(desk.packages)
-    executors: dict[str, Executor] = {"delete": ErasesPerson(desk.erasing), **dict.fromkeys(KINDS, makes)}
+    executors: dict[str, Executor] = {
+        "delete": ErasesPerson(desk.erasing),
+        "correct": CorrectsRecord(correcting),
+        **dict.fromkeys(KINDS, makes),
+    }
     handling = Handling(
         engine=parts.engine, clock=parts.clock, book=book, effects=effects, seal=seal, executors=executors
     )
@@ -63,7 +73,7 @@ def open_rights(parts: Parts, settings: Settings, choices: Choices, desk: Erasur
     )
     channel = _NO_CHANNEL if terms is None else terms.channel
     room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages))
-    return replace(room, own=_own(parts, room, desk.packages))
+    return replace(room, own=_own(parts, room, desk.packages), mending=Mending(handling, correcting))
 
 
 def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
