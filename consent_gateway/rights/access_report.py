@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from consent_gateway.rights.access_document import ACCESS
+from consent_gateway.rights.access_document import ACCESS, KNOW
 
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -16,7 +16,7 @@ SCHEMA: Mapping[str, Any] = {
     "required": ["format", "kind", "company", "made_at", "language", "policy_revision", "fields"],
     "properties": {
         "format": {"const": 1},
-        "kind": {"enum": ["access", "portability"]},
+        "kind": {"enum": ["access", "portability", "know"]},
         "fields": {
             "type": "array",
             "items": {
@@ -39,6 +39,7 @@ SCHEMA: Mapping[str, Any] = {
                 },
             },
         },
+        "kinds": {"type": "array", "items": {"type": "object"}},
         "choices": {"type": "array", "items": {"type": "object"}},
         "accesses": {"type": "array", "items": {"type": "object"}},
     },
@@ -55,6 +56,13 @@ _STYLE = (
 
 def files_of(document: Mapping[str, Any]) -> dict[str, bytes]:
     """Every file of a package, by name. Portability has no page to read: a machine is to."""
+    if document["kind"] == KNOW:
+        return {
+            "report.html": page(document).encode(),
+            "data.json": json.dumps(document, ensure_ascii=False, indent=2).encode(),
+            "data.csv": _table(document["kinds"]),
+            "schema.json": json.dumps(SCHEMA, indent=2).encode(),
+        }
     files = {
         "data.json": json.dumps(document, ensure_ascii=False, indent=2).encode(),
         "data.csv": _csv(COLUMNS, _lines(document)),
@@ -76,14 +84,27 @@ def page(document: Mapping[str, Any]) -> str:
         f"<title>{_text(document['company'])}</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>{_text(document['company'])}</h1><p>{_text(document['introduction'])}</p>",
         f"<p>{_text(document['made_at'][:10])}</p>",
-        *_section("Purposes", ("Purpose", "What for", "Fields"), _purposes(document)),
-        *_section("Data", ("Field", "Kind", "Value", "Purpose and basis", "Source", "Kept"), _fields(document)),
-        *_section("Recipients", ("Name", "Role", "Country", "Safeguard", "Received"), _recipients(document)),
-        *_section("Choices", ("When", "What", "Purpose", "Channel", "Notice"), _choices(document)),
-        *_section("Who looked", ("When", "Who", "Purpose", "Recipient", "Fields"), _accesses(document)),
+        *(_kinds(document) if document["kind"] == KNOW else _data(document)),
     ]
-    parts += [f"<p>{_text(document[key])}</p>" for key in ("rights", "complaint", "automated_decisions")]
+    last = ("rights", "complaint", "automated_decisions")
+    parts += [f"<p>{_text(document[key])}</p>" for key in last if key in document]
     return "".join([*parts, "</main></body></html>"])
+
+
+def _data(document: Mapping[str, Any]) -> Iterable[str]:
+    yield from _section("Purposes", ("Purpose", "What for", "Fields"), _purposes(document))
+    head = ("Field", "Kind", "Value", "Purpose and basis", "Source", "Kept")
+    yield from _section("Data", head, _fields(document))
+    yield from _section("Recipients", ("Name", "Role", "Country", "Safeguard", "Received"), _recipients(document))
+    yield from _section("Choices", ("When", "What", "Purpose", "Channel", "Notice"), _choices(document))
+    yield from _section("Who looked", ("When", "Who", "Purpose", "Recipient", "Fields"), _accesses(document))
+
+
+def _kinds(document: Mapping[str, Any]) -> Iterable[str]:
+    names = ("name", "purposes", "sources", "recipients", "periods")
+    rows = (["; ".join(one[name]) if name != "name" else one[name] for name in names] for one in document["kinds"])
+    yield from _section("Kinds of data", ("Kind", "What for", "Source", "Recipients", "Kept"), rows)
+    yield from _section("Recipients", ("Name", "Role", "Country", "Safeguard", "Received"), _recipients(document))
 
 
 def _section(title: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterable[str]:

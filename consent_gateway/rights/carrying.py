@@ -7,7 +7,7 @@ from typing import Any
 
 from consent_gateway.errors import Conflict
 from consent_gateway.rights.access import RELEASED, Package, Packages
-from consent_gateway.rights.access_document import ACCESS, PORTABILITY
+from consent_gateway.rights.access_document import ACCESS, KNOW, PORTABILITY
 from consent_gateway.rights.correction import Correcting
 from consent_gateway.rights.correction_records import Corrected
 from consent_gateway.rights.correction_records import State as Correction
@@ -20,8 +20,8 @@ from consent_gateway.rights.states import IN_REVIEW
 from consent_gateway.rights.states import State as Stage
 from consent_gateway.vocabulary import JsonValue
 
-KINDS: Mapping[str, str] = MappingProxyType({"access": ACCESS, "portability": PORTABILITY})
-"""Rights that a package answers, and its kind. `know` is none: its proof is enough for categories, not for values."""
+KINDS: Mapping[str, str] = MappingProxyType({"access": ACCESS, "portability": PORTABILITY, "know": KNOW})
+"""Rights that a package answers, and its kind. That of `know` holds no value: its proof is enough for kinds of data."""
 
 
 class ErasesPerson:
@@ -63,7 +63,7 @@ class CorrectsRecord:
 
 
 class MakesPackage:
-    """Answers access and portability with a package; `execute` and `withdraw` are an `Executor`'s."""
+    """Answers access, portability and know with a package; `execute` and `withdraw` are an `Executor`'s."""
 
     def __init__(self, packages: Packages) -> None:
         self._packages = packages

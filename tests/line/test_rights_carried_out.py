@@ -9,7 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from consent_gateway.errors import Conflict, NotFound
+from consent_gateway.line import BatchQuery, DecideQuery, ReadQuery
 from consent_gateway.officers.registry import Role
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.rights.erasure_records import State
 from consent_gateway.web.app import create_app
 from tests.line.conftest import Line
@@ -102,13 +104,41 @@ def test_a_refused_request_leaves_no_package(line: Line, ask: Ask) -> None:
 
 
 def test_a_request_to_know_gets_no_values(line: Line, ask: Ask) -> None:
-    """11 CCR 7062(b): proved for categories alone it makes no package; an officer answers it and says so."""
-    path = approved(line, ask, 18, "know", place="US-CA")
-    ask("POST", f"{path}/execute", {}, 409)
-    assert line.scalar("SELECT count(*) FROM access_packages WHERE request_id = :id", id=path[1:]) == 0
-    done = ask("POST", f"{path}/execute", {"done": True, "reference": "letter-18"})
-    assert done["state"] == "fulfilled"
-    ask("POST", f"{path}/release", {}, 404)
+    """11 CCR 7062(b): the package tells kinds of data, purposes, sources and recipients, and no value."""
+    path, someone = approved(line, ask, 18, "know", place="US-CA"), person(line, 18)
+    assert ask("POST", f"{path}/execute", {})["state"] == "in_progress"
+    seen = ask("GET", f"{path}/package")
+    assert (seen["kind"], seen["document"]["fields"]) == ("know", [])
+    email = next(one for one in seen["document"]["kinds"] if one["category"] == "user.contact.email")
+    assert email["purposes"]
+    assert email["recipients"]
+    released = ask("POST", f"{path}/release", {})
+    assert released["request"]["state"] == "fulfilled"
+    files = line.services.erasure_desk.packages.fetch(released["secret"], someone)
+    assert sorted(files) == ["data.csv", "data.json", "report.html", "schema.json"]
+    for column in ("email", "phone", "last_name", "street"):
+        value = str(line.store(f"SELECT {column} FROM customers WHERE customer_id = 18"))
+        assert not any(value.encode() in one for one in files.values()), column
+
+
+def test_a_restriction_closes_every_kind_of_read_at_once(line: Line, ask: Ask) -> None:
+    """GDPR Art. 18: when its request is answered, read, decision and send list close, at once."""
+    someone = person(line, 19)
+    caller = line.caller("order_fulfilment", "customer_support", "legal_tax", recipients="company tax_office")
+    read = ReadQuery(PersonRef(data_subject=someone), "order_fulfilment", ("street",))
+    assert line.services.gateway.read(caller, read).record
+    email = line.store("SELECT email FROM customers WHERE customer_id = 19")
+    asked = {"identifier": {"kind": "email", "value": email}, "right": "restrict", "jurisdiction": "DE", "via": "post"}
+    assert ask("POST", "", asked, 201)["state"] == "fulfilled"
+    assert line.services.gateway.read(caller, read).record == {}
+    support = ReadQuery(PersonRef(data_subject=someone), "customer_support", ("street", "first_name"))
+    assert line.services.gateway.read(caller, support).record == {}
+    decided = line.services.gateway.decide(caller, DecideQuery(PersonRef(data_subject=someone), "order_fulfilment"))
+    assert {one.reason.value for one in decided.verdicts.values()} == {"restriction"}
+    batch = line.services.gateway.decide_batch(
+        caller, BatchQuery((PersonRef(data_subject=someone),), "order_fulfilment")
+    )
+    assert not any(one.is_open for one in batch.results[0].verdicts.values())
 
 
 def test_who_is_shredded_leaves_no_package(line: Line, ask: Ask) -> None:
