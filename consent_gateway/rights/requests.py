@@ -191,6 +191,10 @@ class Book:
         )
         return [_request(row) for row in connection.execute(query)]
 
+    def read(self, connection: sa.Connection, asked: sa.Select[Any]) -> list[Request]:
+        """The requests that a query of their table finds, in its order."""
+        return [_request(row) for row in connection.execute(asked)]
+
     def of_person(self, connection: sa.Connection, data_subject: str, limit: int) -> Sequence[Request]:
         """The requests of one person that were not joined to another, the newest first."""
         query = (

@@ -9,14 +9,15 @@ from consent_gateway.rights.intake import Intake
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.retention_daily import DailyRetention
 
 
 @dataclass(frozen=True, slots=True)
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `handing` is what they do with packages, `mending` with corrections, and `own` what people do by their page; None
-    where it is not built.
+    `handing` is what they do with packages, `mending` with corrections, `own` what people do by their page, `daily`
+    what the worker does once a day with what has passed its time; None where it is not built.
     """
 
     laws: Laws
@@ -27,6 +28,7 @@ class RightsRoom:
     handing: Handing | None = None
     own: OwnRequests | None = None
     mending: Mending | None = None
+    daily: DailyRetention | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:

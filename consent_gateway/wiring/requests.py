@@ -15,7 +15,9 @@ from consent_gateway.rights.intake import Intake
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Mailing, Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.request_records import RequestRecords
 from consent_gateway.rights.requests import Book
+from consent_gateway.rights.retention_daily import DailyRetention
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.rights.sealed import Seal
 from consent_gateway.settings import Settings
@@ -73,7 +75,15 @@ def open_rights(
     )
     channel = _NO_CHANNEL if terms is None else terms.channel
     room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages))
-    return replace(room, own=_own(parts, room, desk.packages), mending=Mending(handling, correcting))
+    daily = DailyRetention(
+        engine=parts.engine,
+        run=desk.retention,
+        records=RequestRecords(parts.engine, parts.clock, book, documents.rights),
+        clock=parts.clock,
+        mode=settings.retention,
+    )
+    mending = Mending(handling, correcting)
+    return replace(room, own=_own(parts, room, desk.packages), mending=mending, daily=daily)
 
 
 def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:

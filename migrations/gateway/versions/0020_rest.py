@@ -1,4 +1,4 @@
-"""Corrections with their steps and notices."""
+"""Corrections with their steps and notices; the daily runs of retention."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -53,8 +53,19 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(*of_correction, name=op.f("fk_correction_notices_correction_id")),
         sa.PrimaryKeyConstraint("correction_id", "recipient", name=op.f("pk_correction_notices")),
     )
+    op.create_table(
+        "retention_runs",
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("dry_run", sa.Boolean(), nullable=False),
+        sa.Column("begun_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("failed", sa.String(length=64), nullable=True),
+        sa.Column("report", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("day", "dry_run", name=op.f("pk_retention_runs")),
+    )
 
 
 def downgrade() -> None:
-    for table in ("correction_notices", "correction_steps", "corrections"):
+    for table in ("retention_runs", "correction_notices", "correction_steps", "corrections"):
         op.drop_table(table)
