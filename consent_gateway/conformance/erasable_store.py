@@ -136,9 +136,9 @@ class ErasableStoreConformance:
             "Ada.Ember@SHOP.test",
             "?to=ada.ember%40shop.test&x=1",
             "joada.ember@shop.test",
-            "ada.ember@shop.testing",
+            "ada.ember@shop.tests",
         )
-        scraps = tuple({"scrap_id": 50 + at, "words": text} for at, text in enumerate(words))
+        scraps = [_scrap(50 + at, text) for at, text in enumerate(words)]
         store = self.store(scraps=scraps)
         looked = self.plan(store).looked.identifying
         (hits,) = store.search("scraps", ("words",), looked, 99)
@@ -171,7 +171,7 @@ class ErasableStoreConformance:
 
     def test_a_mention_that_nobody_declared_is_named(self) -> None:
         """A value of the person's in a table of no catalogue is found, and found again until it is taken out."""
-        store = self.store(scraps=({"scrap_id": 42, "words": "call ada.ember@shop.test"},))
+        store = self.store(scraps=[_scrap(42, "call ada.ember@shop.test")])
         plan = self.plan(store)
         for _time in range(2):
             (left,) = self.carried_out(store, plan, keeping_nothing())
@@ -200,3 +200,7 @@ class ErasableStoreConformance:
         refusals = [store.apply(change).refused for step in plan.steps for change in step.changes]
         assert not any(refusals), refusals
         return Scan(store, None).look(plan, retention.on(DAY)).leftovers
+
+
+def _scrap(scrap_id: int, words: str) -> Mapping[str, JsonValue]:
+    return {"scrap_id": scrap_id, "words": words}
