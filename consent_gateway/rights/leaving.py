@@ -5,6 +5,7 @@ The requests themselves stay: that they came and how they were answered is to be
 
 import sqlalchemy as sa
 
+from consent_gateway.rights.correction_tables import CORRECTIONS
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
 from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_LETTERS, RIGHTS_REQUESTS
 
@@ -12,11 +13,14 @@ _T = RIGHTS_REQUESTS.c
 
 
 def forget_details(connection: sa.Connection, data_subject: str) -> None:
-    """Delete identifier and words of all requests of an erased person, codes that wait, and their packages."""
+    """Delete identifier and words of all requests of an erased person, codes that wait, packages and corrections."""
     connection.execute(sa.delete(ACCESS_PACKAGES).where(ACCESS_PACKAGES.c.data_subject == data_subject))
+    theirs = (CORRECTIONS.c.data_subject == data_subject, CORRECTIONS.c.sealed.is_not(None))
+    ended = sa.case((CORRECTIONS.c.state.in_(("proposed", "running")), "withdrawn"), else_=CORRECTIONS.c.state)
+    connection.execute(sa.update(CORRECTIONS).where(*theirs).values(sealed=None, forget_at=None, state=ended))
     _forget(connection, _T.data_subject == data_subject)
-    theirs = sa.select(_T.request_id).where(_T.data_subject == data_subject)
-    connection.execute(sa.update(RIGHTS_LETTERS).where(RIGHTS_LETTERS.c.request_id.in_(theirs)).values(address=None))
+    requests = sa.select(_T.request_id).where(_T.data_subject == data_subject)
+    connection.execute(sa.update(RIGHTS_LETTERS).where(RIGHTS_LETTERS.c.request_id.in_(requests)).values(address=None))
 
 
 def forget_expired(connection: sa.Connection, today: str) -> int:

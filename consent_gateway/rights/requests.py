@@ -195,17 +195,19 @@ class Book:
     ) -> Request:
         """Take one step and record it. Raises `Conflict` for one not to be taken, or where somebody was first.
 
-        `change` are members of the request that change with the step. What is sealed is deleted once it is answered.
+        `change` are members of the request that change with the step. What is sealed is deleted once it is answered,
+        but for what the step itself seals.
         """
         standing = step(request.standing, act, now.astimezone(UTC).date(), ground)
         after = replace(request, standing=standing, version=request.version + 1, **(change or {}))
         if not standing.open and not standing.running:
             answered = request.answered_at or now
-            after = replace(after, sealed=None, reply_to=None, answered_at=answered, lease_until=None)
+            kept = (change or {}).get("sealed")
+            after = replace(after, sealed=kept, reply_to=None, answered_at=answered, lease_until=None)
             connection.execute(sa.delete(RIGHTS_CODES).where(RIGHTS_CODES.c.request_id == request.request_id))
         after = replace(after, next_by=self._next_by(after))
         self._save(connection, request, after)
-        if after.sealed is None and not after.standing.open:
+        if not after.standing.open and not after.standing.running:
             self._close_joined(connection, after)
         words = {**detail, **({} if ground is None else {"ground": ground})}
         self.record(connection, after, by, act.value, now, **words)
@@ -232,6 +234,10 @@ class Book:
             .limit(limit)
         )
         return [_request(row) for row in connection.execute(query)]
+
+    def read(self, connection: sa.Connection, asked: sa.Select[Any]) -> list[Request]:
+        """The requests that a query of their table finds, in its order."""
+        return [_request(row) for row in connection.execute(asked)]
 
     def of_person(self, connection: sa.Connection, data_subject: str, limit: int) -> Sequence[Request]:
         """The requests of one person that were not joined to another, the newest first."""
@@ -306,71 +312,39 @@ class Book:
         return sorted(owed)
 
 
+_PLAIN = (
+    "request_id", "right", "regime", "jurisdiction", "calendar", "channel", "recorded_by", "data_subject", "person_key",
+    "language", "agent_permission", "version", "extension_reason", "attempts", "codes", "joined_to",
+)  # fmt: skip
+_OF_STANDING = ("proved", "begun", "extended", "approved", "running", "ground")
+
+
 def _row(request: Request) -> dict[str, Any]:
     standing = request.standing
     pauses = [[pause.begin.isoformat(), pause.end and pause.end.isoformat()] for pause in standing.pauses]
     return {
-        "request_id": request.request_id,
-        "right": request.right,
-        "regime": request.regime,
-        "jurisdiction": request.jurisdiction,
-        "calendar": request.calendar,
+        **{name: getattr(request, name) for name in (*_PLAIN, "sealed", "reply_to")},
+        **{name: getattr(standing, name) for name in _OF_STANDING},
+        "state": standing.state.value,
+        "pauses": json.dumps(pauses),
         "received_at": to_micros(request.received_at),
         "via": request.via.value,
-        "channel": request.channel,
-        "recorded_by": request.recorded_by,
-        "data_subject": request.data_subject,
-        "person_key": request.person_key,
-        "sealed": request.sealed,
-        "reply_to": request.reply_to,
-        "language": request.language,
         "purposes": json.dumps(request.purposes),
-        "agent_permission": request.agent_permission,
         "warnings": json.dumps(request.warnings),
-        "state": standing.state.value,
-        "version": request.version,
-        "proved": standing.proved,
-        "begun": standing.begun,
-        "extended": standing.extended,
-        "approved": standing.approved,
-        "running": standing.running,
-        "ground": standing.ground,
-        "pauses": json.dumps(pauses),
-        "extension_reason": request.extension_reason,
-        "attempts": request.attempts,
-        "codes": request.codes,
         "prove_until": request.prove_until and request.prove_until.isoformat(),
         "next_by": request.next_by and request.next_by.isoformat(),
         "acknowledged_at": _micros(request.acknowledged_at),
         "lease_until": _micros(request.lease_until),
         "answered_at": _micros(request.answered_at),
         "outcome": None if request.outcome is None else json.dumps(dict(request.outcome)),
-        "joined_to": request.joined_to,
     }
 
 
 def _request(row: sa.Row[Any]) -> Request:
     pauses = tuple(Pause(date.fromisoformat(begin), _day(end)) for begin, end in json.loads(row.pauses))
-    standing = Standing(
-        state=State(row.state),
-        proved=row.proved,
-        begun=row.begun,
-        extended=row.extended,
-        approved=row.approved,
-        running=row.running,
-        ground=row.ground,
-        pauses=pauses,
-    )
-    plain = {
-        name: getattr(row, name)
-        for name in (
-            "request_id", "right", "regime", "jurisdiction", "calendar", "channel", "recorded_by", "data_subject",
-            "person_key", "language", "agent_permission", "version", "extension_reason", "attempts", "codes",
-            "joined_to",
-        )
-    }  # fmt: skip
+    standing = Standing(state=State(row.state), pauses=pauses, **{name: getattr(row, name) for name in _OF_STANDING})
     return Request(
-        **plain,
+        **{name: getattr(row, name) for name in _PLAIN},
         standing=standing,
         received_at=from_micros(row.received_at),
         via=Via(row.via),

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consent_gateway.rights.carrying import Handing
+from consent_gateway.rights.carrying import Handing, Mending
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
 from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.retention_daily import DailyRetention
 from consent_gateway.rights.strangers import Strangers
 
 
@@ -17,8 +18,9 @@ from consent_gateway.rights.strangers import Strangers
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `letters` are those about requests, `handing` is what officers do with packages, `own` what people do by their page,
-    and `strangers` what those do who are not signed in; None where one of them is not built.
+    None where one of them is not built: `letters` about requests; `handing` of packages and `mending` of records by
+    officers; what people do by their page is `own`, and `strangers` if they are not signed in; `daily` is the worker's
+    look for what has passed its time.
     """
 
     laws: Laws
@@ -30,9 +32,17 @@ class RightsRoom:
     own: OwnRequests | None = None
     strangers: Strangers | None = None
     letters: LetterDesk | None = None
+    mending: Mending | None = None
+    daily: DailyRetention | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker deletes when its time is over."""
+        mending = () if self.mending is None else (self.mending.correcting.purge,)
         letters = () if self.letters is None else (self.letters.purge,)
-        return (self.proofs.purge, self.handling.purge, *letters)
+        return (self.proofs.purge, self.handling.purge, *mending, *letters)
+
+    @property
+    def resumes(self) -> tuple[Callable[[], int], ...]:
+        """What the background worker goes on with where it was cut short."""
+        return () if self.mending is None else (self.mending.correcting.resume,)

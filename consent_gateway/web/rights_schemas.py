@@ -5,6 +5,7 @@ from marshmallow import fields, validate
 from consent_gateway.policy.legal_clocks import RIGHTS
 from consent_gateway.policy.rights_terms import Way
 from consent_gateway.rights.answers import DATES
+from consent_gateway.rights.correction_records import State as Correction
 from consent_gateway.rights.handling import ExtensionReason
 from consent_gateway.rights.intake import NO_REQUEST
 from consent_gateway.rights.letters import LetterState
@@ -84,6 +85,57 @@ class ExecuteSchema(Strict):
         falsy={False},
         metadata={"description": "The person waived the time in which they can take an erasure back."},
     )
+
+
+class CorrectSchema(Strict):
+    """What is to stand in the record, by field name."""
+
+    record = fields.Dict(
+        keys=Text(longest=128), values=fields.Raw(allow_none=True), required=True, validate=validate.Length(1, 50)
+    )
+
+
+class CorrectedFieldSchema(Strict):
+    """In how many rows a field is corrected, and in how many a law keeps it as it was."""
+
+    field = fields.String(required=True)
+    corrected = fields.Integer(required=True)
+    kept = fields.Integer(required=True)
+    schedule = fields.String(required=True, allow_none=True)
+    until = fields.Date(required=True, allow_none=True)
+
+
+class LeftSchema(Strict):
+    """A place in which the old value is left, and why."""
+
+    place = fields.String(required=True)
+    where = fields.String(required=True)
+    cause = fields.String(required=True)
+    rows = fields.Integer(required=True)
+    code = fields.String()
+    mend = fields.String(required=True)
+
+
+class CorrectionSchema(Strict):
+    """A correction: what it names and what becomes of it; no value."""
+
+    correction_id = fields.String(required=True, data_key="id")
+    state = fields.String(required=True, validate=validate.OneOf(list(Correction)))
+    names = fields.List(fields.String(), required=True)
+    fields_ = fields.List(fields.Nested(CorrectedFieldSchema), required=True, data_key="fields")
+    leftovers = fields.List(fields.Nested(LeftSchema), required=True)
+    told = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(allow_none=True),
+        required=True,
+        metadata={"description": "Recipients who were told, and when each confirmed."},
+    )
+
+
+class ConfirmedSchema(Strict):
+    """Who confirmed."""
+
+    recipient = Text(longest=64, required=True)
 
 
 class ReleaseSchema(Strict):

@@ -9,11 +9,12 @@ from consent_gateway.consent.choices import Choices
 from consent_gateway.customers.limits import SignInLimits
 from consent_gateway.customers.mail import MailQueue, wordings
 from consent_gateway.errors import KeysUnavailable, StoreUnavailable
+from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.policy.rights_terms import terms_on
 from consent_gateway.ports import Page
 from consent_gateway.rights.access import Packages
-from consent_gateway.rights.carrying import KINDS, ErasesPerson, Handing, MakesPackage
+from consent_gateway.rights.carrying import KINDS, CorrectsRecord, ErasesPerson, Handing, MakesPackage, Mending
 from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor
 from consent_gateway.rights.handling import Handling
@@ -24,13 +25,17 @@ from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Mailing, Proofs
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.replies import Replies
+from consent_gateway.rights.request_records import RequestRecords
 from consent_gateway.rights.requests import Book
+from consent_gateway.rights.retention_daily import DailyRetention
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.rights.sealed import AddressSeal, Seal
 from consent_gateway.rights.strangers import Strangers
 from consent_gateway.settings import Settings
+from consent_gateway.wiring.corrections import open_correcting
 from consent_gateway.wiring.parts import Parts, every_class
 from consent_gateway.wiring.rights import ErasureDesk
+from consent_gateway.writes import Writes
 
 _NO_CHANNEL = "privacy_desk"
 _REQUESTS_PAGE = "/preferences/requests"
@@ -52,9 +57,16 @@ def open_letters(parts: Parts, settings: Settings) -> LetterDesk:
 
 
 def open_rights(
-    parts: Parts, settings: Settings, choices: Choices, desk: ErasureDesk, letters: LetterDesk
+    parts: Parts,
+    settings: Settings,
+    choices: Choices,
+    desk: ErasureDesk,
+    letters: LetterDesk,
+    enrolment: Enrolment,
+    writes: Writes,
 ) -> RightsRoom:
     """The rights room of one process. `desk` carries out erasures and makes packages."""
+    correcting = open_correcting(parts, settings, desk, enrolment, writes)
     documents = parts.policies.documents
     laws = Laws(documents.packs)
     book = letters.book
@@ -62,7 +74,11 @@ def open_rights(
     seal = Seal(parts.keyring.service_key("rights-requests"))
     terms = terms_on(documents.rights, parts.clock.now().date())
     makes = MakesPackage(desk.packages)
-    executors: dict[str, Executor] = {"delete": ErasesPerson(desk.erasing), **dict.fromkeys(KINDS, makes)}
+    executors: dict[str, Executor] = {
+        "delete": ErasesPerson(desk.erasing),
+        "correct": CorrectsRecord(correcting),
+        **dict.fromkeys(KINDS, makes),
+    }
     handling = Handling(
         engine=parts.engine,
         clock=parts.clock,
@@ -85,7 +101,22 @@ def open_rights(
         seal=seal,
         replies=Replies(_addresses(parts), lambda person: _mail_on_file(parts, person)),
     )
-    proofs = Proofs(
+    proofs = _proofs(parts, settings, book, effects, seal)
+    channel = _NO_CHANNEL if terms is None else terms.channel
+    room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages), letters=letters)
+    own, strangers = _own(parts, room, desk.packages), _strangers(parts, room)
+    return replace(
+        room,
+        own=own,
+        strangers=strangers,
+        mending=Mending(handling, correcting),
+        daily=_daily(parts, settings, desk, book),
+    )
+
+
+def _proofs(parts: Parts, settings: Settings, book: Book, effects: Effects, seal: Seal) -> Proofs:
+    documents = parts.policies.documents
+    return Proofs(
         engine=parts.engine,
         clock=parts.clock,
         book=book,
@@ -97,9 +128,16 @@ def open_rights(
         key=parts.keyring.service_key("rights-codes"),
         mailing=_mailing(parts, settings),
     )
-    channel = _NO_CHANNEL if terms is None else terms.channel
-    room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages), letters=letters)
-    return replace(room, own=_own(parts, room, desk.packages), strangers=_strangers(parts, room))
+
+
+def _daily(parts: Parts, settings: Settings, desk: ErasureDesk, book: Book) -> DailyRetention:
+    return DailyRetention(
+        engine=parts.engine,
+        run=desk.retention,
+        records=RequestRecords(parts.engine, parts.clock, book, parts.policies.documents.rights),
+        clock=parts.clock,
+        mode=settings.retention,
+    )
 
 
 def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:

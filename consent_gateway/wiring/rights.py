@@ -41,6 +41,7 @@ class ErasureDesk:
     certificates: Certificates
     packages: Packages
     retention: RetentionRun
+    scan: Scan
     stores: tuple[SqlErasing, ...]
 
     @property
@@ -67,7 +68,8 @@ def open_erasure_desk(
     # A connection of its own: a look through a table takes longer than any statement of a request may.
     gateway = SqlErasing(settings.database_url, timeout=seconds)
     certificates = _certificates(parts, settings)
-    closing = _closing(parts, settings, Scan(store, gateway, _folders(settings)), certificates, announce_in, settled)
+    scan = Scan(store, gateway, _folders(settings))
+    closing = _closing(parts, settings, scan, certificates, announce_in, settled)
     erasing = Erasing(
         engine=parts.engine,
         store=store,
@@ -88,7 +90,7 @@ def open_erasure_desk(
         clock=parts.clock,
     )
     return ErasureDesk(
-        erasing, closing, certificates, _packages(parts, settings, store, at), retention, (store, gateway)
+        erasing, closing, certificates, _packages(parts, settings, store, at), retention, scan, (store, gateway)
     )
 
 

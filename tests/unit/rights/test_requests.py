@@ -308,7 +308,7 @@ def test_no_personal_value_is_left_in_rows_or_entries(rights: Rights) -> None:
     asked = rights.proved("correct", text="Parkweg")
     assert "Parkweg" not in rights.everything()
     assert "example.com" not in rights.everything()
-    rights.room.handling.deny(asked.request_id, DenialGround.DATA_ACCURATE, OFFICER)
+    rights.room.handling.deny(asked.request_id, DenialGround.UNFOUNDED, OFFICER)
     assert rights.read(asked).sealed is None
     assert rights.room.handling.details(rights.read(asked)).text is None
     for entry in rights.entries():
