@@ -95,10 +95,14 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("STORE_TIMEOUT_MS", "2000", "longest wait for the customer store, 50 to 30000"),
     Variable("SCAN_SECONDS", "600", "longest look through one table of the store after an erasure, 10 to 86400"),
     Variable("EXPORT_FOLDERS", "none", "folders, separated by `:`, in which exports may lie, looked through too"),
+    Variable("RETENTION", "off", "what the worker does once a day with what has passed its time: off, dry_run or on"),
     *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
     *OFFICER_VARIABLES,
 )
+
+
+RETENTION_MODES = ("off", "dry_run", "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class Settings:
     store_timeout_ms: int
     scan_seconds: int
     export_folders: tuple[Path, ...]
+    retention: str
     lookups_per_minute: int
     misses_per_minute: int
     customers: CustomerSettings
@@ -191,6 +196,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
         scan_seconds=given.number("SCAN_SECONDS", 600, 10, 86_400),
         export_folders=tuple(map(Path, filter(None, (given.optional("EXPORT_FOLDERS") or "").split(":")))),
+        retention=_retention(given.text("RETENTION", "off")),
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),
@@ -335,6 +341,12 @@ def _key_server(url: str) -> str:
             f"{PREFIX}KEY_SERVER is http and not on loopback: keys and token would travel in the clear; use https"
         )
     return url.rstrip("/")
+
+
+def _retention(word: str) -> str:
+    if word not in RETENTION_MODES:
+        raise SettingsRefused(f"{PREFIX}RETENTION must be one of {', '.join(RETENTION_MODES)}")
+    return word
 
 
 def _refuse_unsafe(settings: Settings) -> None:

@@ -103,9 +103,7 @@ class Writes:
         `Conflict` where the record changed in between, `NotFound` for an unknown person, `ProtectionRefused` for a
         sealed field whose key class the purpose does not open; in each case nothing was written.
         """
-        self._refuse_unwritable(query.changes)
-        self._refuse_lawless(query.changes)
-        self._enrolment.refuse_unreadable(query.changes)
+        self._refuse_malformed(query.changes)
         line = self._decided(caller, query.person, query.purpose, query.changes)
         known = line.known
         if known is None or known.store_key is None:
@@ -120,6 +118,11 @@ class Writes:
             raise
         self._written(line, intent, query.changes, query.source, known.data_subject, known.store_key)
         return self._answer(line, intent, known.data_subject, version, query.changes)
+
+    def refuse_unfit(self, changes: Mapping[str, JsonValue]) -> None:
+        """Refuse what no write may bring into a record, whoever writes and why; raises as `change` does."""
+        self._refuse_malformed(changes)
+        self._enrolment.refuse_suppressed(changes)
 
     def create(self, caller: Caller, query: CreateQuery) -> WriteAnswer:
         """Create a customer record and enrol the person. Raises as `change` does; `Conflict` for one that exists."""
@@ -150,6 +153,11 @@ class Writes:
             raise
         data_subject = self._written(line, intent, query.values, query.source, None, store_key)
         return self._answer(line, intent, data_subject, None, query.values)
+
+    def _refuse_malformed(self, changes: Mapping[str, JsonValue]) -> None:
+        self._refuse_unwritable(changes)
+        self._refuse_lawless(changes)
+        self._enrolment.refuse_unreadable(changes)
 
     def _decided(self, caller: Caller, person: PersonRef, purpose: str, changes: Mapping[str, JsonValue]) -> Line:
         request = self._gateway.claim(caller, purpose, tuple(changes), None, Action.WRITE)

@@ -22,7 +22,9 @@ import consent_gateway.people.tables
 import consent_gateway.policy.archive
 import consent_gateway.propagation.tables
 import consent_gateway.reidentification.tables
+import consent_gateway.rights.correction_tables
 import consent_gateway.rights.erasure_tables
+import consent_gateway.rights.retention_tables
 import consent_gateway.rights.tables  # noqa: F401 - each import registers its room's tables
 from consent_gateway.database import METADATA, open_engine
 from consent_gateway.people.index_keys import IndexKey, Listed

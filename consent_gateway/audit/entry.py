@@ -40,6 +40,7 @@ class EntryKind(StrEnum):
     PERSON = "person"  # enrolled, linked, merged
     RIGHTS_REQUEST = "rights_request"
     ERASURE = "erasure"
+    CORRECTION = "correction"
     TOKEN = "token"  # noqa: S105 - a word, not a secret
     CLIENT = "client"
     CUSTOMER_SESSION = "customer_session"  # a customer signed in or out, or said that it was not them

@@ -11,7 +11,7 @@ from consent_gateway.cli.terminal import hidden_line
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.words import LANGUAGES
 from consent_gateway.rights.access import Package, Packages
-from consent_gateway.rights.access_document import ACCESS, PORTABILITY
+from consent_gateway.rights.access_document import ACCESS, KNOW, PORTABILITY
 from consent_gateway.rights.access_report import files_of
 
 _OPERATOR = "operator"
@@ -51,7 +51,7 @@ def access() -> None:
 @access.command()
 @click.argument("data_subject")
 @click.option("--request", "request_id", required=True, help="The request that this answers, such as `dsr-2026-119`.")
-@click.option("--kind", type=click.Choice([ACCESS, PORTABILITY]), default=ACCESS, show_default=True)
+@click.option("--kind", type=click.Choice([ACCESS, PORTABILITY, KNOW]), default=ACCESS, show_default=True)
 @click.option("--language", default="en", show_default=True, help="BCP 47; texts that are not there come in English.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj

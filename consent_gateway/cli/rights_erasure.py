@@ -20,6 +20,7 @@ from consent_gateway.rights.erasure_closing import Closing
 from consent_gateway.rights.erasure_records import Erasure
 from consent_gateway.rights.plan_model import fields_of, leftover_of
 from consent_gateway.rights.retention import RetentionRun
+from consent_gateway.rights.room import RightsRoom
 from consent_gateway.vocabulary import Identifier
 
 _OPERATOR = "operator"
@@ -55,6 +56,11 @@ class Services(Protocol):
     @property
     def erasure_desk(self) -> Desk:
         """Erasures, certificates, retention."""
+        ...
+
+    @property
+    def rights(self) -> RightsRoom:
+        """Requests, and what the worker does once a day."""
         ...
 
 
@@ -169,10 +175,14 @@ def verify_certificate_(*, file: Path, keys: Path, as_json: bool) -> None:
 
 @click.command()
 @click.option("--execute", is_flag=True, help="Erase what has passed its time; without it only say what would go.")
+@click.option("--runs", type=click.IntRange(1, 366), help="Show so many of the worker's last daily runs instead.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def retention(opened: Opened, *, execute: bool, as_json: bool) -> None:
+def retention(opened: Opened, *, execute: bool, runs: int | None, as_json: bool) -> None:
     """Say what has passed its time by the schedules of retention.yaml, or erase it."""
+    if runs is not None:
+        _show_runs(opened, runs, as_json=as_json)
+        return
     report = opened().erasure_desk.retention.run(by=_OPERATOR, dry_run=not execute)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(report), "at": report.at.isoformat()}))
@@ -183,6 +193,24 @@ def retention(opened: Opened, *, execute: bool, as_json: bool) -> None:
             f"{one.schedule}: {one.deleted} rows {done}, {one.emptied} emptied in part; {one.held} under a hold,"
             f" {one.unreadable} values whose day cannot be read, {one.refused} rows the store refused"
         )
+
+
+def _show_runs(opened: Opened, runs: int, *, as_json: bool) -> None:
+    daily = opened().rights.daily
+    found = [] if daily is None else daily.latest(runs)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(one) for one in found], default=str))
+        return
+    if not found:
+        click.echo("the worker has run nothing: set CONSENT_GATEWAY_RETENTION to `dry_run` or `on`")
+    for one in found:
+        report = one.report or {"schedules": [], "requests": 0}
+        rows = sum(each["deleted"] + each["emptied"] for each in report["schedules"])
+        held = sum(each["held"] for each in report["schedules"])
+        did = "would go" if one.dry_run else "went"
+        how = f"failed with {one.failed}, tried again" if one.failed else "going on"
+        told = f"{rows} rows and {report['requests']} requests {did}, {held} under a hold"
+        click.echo(f"{one.day}: {told if one.report is not None else how}")
 
 
 def _show(erasure: Erasure, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The suites that the author of a store, key provider or event sink runs; they test the contracts of `ports` alone.
+"""The suites that authors of stores, key providers and event sinks run; they test the contracts of `ports` alone.
 
 Subclass a suite in a test module and say how to make one:
 
@@ -12,13 +12,18 @@ in a conftest makes failures tell more.
 """
 
 from consent_gateway.conformance.customer_store import CustomerStoreConformance
+from consent_gateway.conformance.erasable_sample import SHOP, ErasableRows
+from consent_gateway.conformance.erasable_store import ErasableStoreConformance
 from consent_gateway.conformance.event_sink import EventSinkConformance
 from consent_gateway.conformance.key_provider import KeyProviderConformance
 from consent_gateway.conformance.sample import ROWS, Rows, conformance_catalogue
 
 __all__ = [
     "ROWS",
+    "SHOP",
     "CustomerStoreConformance",
+    "ErasableRows",
+    "ErasableStoreConformance",
     "EventSinkConformance",
     "KeyProviderConformance",
     "Rows",

@@ -78,7 +78,7 @@ def _found(
         for (column, _), holds in zip(conditions, row[len(keys) :], strict=True):
             if holds:
                 hits.setdefault(column, []).append(key)
-    return [StoreHits(seen.told.name, column, tuple(found), len(rows) > most) for column, found in hits.items()]
+    return [StoreHits(seen.told.name, column, tuple(found[:most]), len(rows) > most) for column, found in hits.items()]
 
 
 def _is_bytes(seen: SeenTable, column: str) -> bool:

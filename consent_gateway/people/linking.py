@@ -44,11 +44,14 @@ class Held:
 
 
 def insert_ignoring(table: sa.Table) -> Mapping[str, sa.Insert]:
-    """For each dialect, the insert that leaves a row with the same unique key alone."""
+    """For each dialect, the insert that leaves a row with the same unique key alone; `rowcount` tells whether it did.
+
+    Unless it is asked to keep it, PostgreSQL's driver counts no insert.
+    """
     return MappingProxyType(
         {
             "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
-            "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
         }
     )
 

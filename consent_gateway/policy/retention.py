@@ -139,7 +139,9 @@ def after(day: date, period: str) -> date:
     return moved + timedelta(days=weeks * 7 + days)
 
 
-class _Period(fields.Field[str]):
+class PeriodText(fields.Field[str]):
+    """An ISO 8601 period of years, months, weeks and days."""
+
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
         if isinstance(value, str) and _PERIOD.fullmatch(value):
             return value
@@ -150,7 +152,7 @@ class _ScheduleSchema(Schema):
     id = Text(required=True, validate=validate.Regexp(r"^[a-z][a-z0-9-]{0,63}$", error="write lower-case-words"))
     purpose = Text(required=True)
     source = Text(required=True)
-    period = _Period(required=True)
+    period = PeriodText(required=True)
     counted_from = Text(required=True)
     effective_from = Day(required=True)
     effective_to = Day(load_default=None, allow_none=True)
@@ -172,9 +174,9 @@ class _UndisclosedSchema(Schema):
 class _TermsSchema(Schema):
     effective_from = Day(required=True)
     source = Text(required=True)
-    undo = _Period(load_default="P0D")
-    remember = _Period(load_default="P30D")
-    package_life = _Period(load_default="P7D")
+    undo = PeriodText(load_default="P0D")
+    remember = PeriodText(load_default="P30D")
+    package_life = PeriodText(load_default="P7D")
     hold_covers = Words(load_default=("user",))
     not_personal = Words(load_default=())
     common = Words(load_default=())

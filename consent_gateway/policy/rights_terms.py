@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.legal_clocks import RIGHTS
+from consent_gateway.policy.retention import PeriodText
 from consent_gateway.policy.schemas import Day, Text, Word, Words
 from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document
@@ -54,6 +55,7 @@ class RightsTerms:
     most_attempts_a_day: int
     points: tuple[str, ...]
     proofs: Mapping[str, Proof]
+    keep: str | None = None  # how long records of answered requests are kept at least, whatever the law's own time
     line: int = 1
 
 
@@ -111,6 +113,7 @@ class _TermsSchema(Schema):
     most_attempts_a_day = _Number(50, required=True)
     points = Words(load_default=())
     proofs = fields.List(fields.Nested(_ProofSchema), required=True)
+    keep = PeriodText(load_default=None, allow_none=True)
 
 
 class _FileSchema(Schema):

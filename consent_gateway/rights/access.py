@@ -33,7 +33,7 @@ from consent_gateway.ports import Clock, ErasableStore
 from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import PersonKeys, draw_nonce
 from consent_gateway.protection.primitives import bind, gcm_decrypt, gcm_encrypt
-from consent_gateway.rights.access_document import ACCESS, PORTABILITY, Documents, Dossier
+from consent_gateway.rights.access_document import ACCESS, KNOW, PORTABILITY, Documents, Dossier
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
 from consent_gateway.rights.plan_rows import gather
 from consent_gateway.rights.scan_values import Opened
@@ -46,6 +46,10 @@ STEPS = ("making", "made")
 """Where making a package may be cut short: just before its commit, and after it."""
 
 TO_REVIEW, RELEASED = "to_review", "released"
+
+
+KINDS_OF_PACKAGE = (ACCESS, PORTABILITY, KNOW)
+"""What a package can hold: everything, what can be taken elsewhere, or the kinds of data alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,8 @@ class Packages:
         person, `KeysUnavailable`, `StoreUnavailable`.
         """
         refuse_no_reference(request_id)
-        if kind not in {ACCESS, PORTABILITY}:
-            raise InputRefused("a package is of the kind `access` or `portability`")
+        if kind not in KINDS_OF_PACKAGE:
+            raise InputRefused("a package is of the kind `access`, `portability` or `know`")
         earlier = self._of_request(request_id, kind)
         if earlier is not None:
             return earlier
@@ -158,7 +162,7 @@ class Packages:
             if self._rows(connection, request_id, kind):
                 return
             connection.execute(sa.insert(ACCESS_PACKAGES), [row])
-            counts = {"fields": str(len(document["fields"])), "kind": kind}
+            counts = {"fields": str(len(document["fields"]) or len(document.get("kinds", ()))), "kind": kind}
             record_in(connection, _entry(row, by, "make_package", "made", now, **counts))
             self._at("making")
 
@@ -233,7 +237,7 @@ class Packages:
 
     def of_request(self, request_id: str) -> Package:
         """The package of a request. Raises `NotFound`, for one that is over too."""
-        made = self._of_request(request_id, ACCESS) or self._of_request(request_id, PORTABILITY)
+        made = next(filter(None, (self._of_request(request_id, kind) for kind in KINDS_OF_PACKAGE)), None)
         if made is None:
             raise NotFound("nothing was made for this request, or its time is over")
         return made
@@ -242,7 +246,7 @@ class Packages:
         """Delete what was made for a request that is refused or withdrawn."""
         columns, now = ACCESS_PACKAGES.c, self._clock.now()
         with transaction(self._engine) as connection:
-            for row in (*self._rows(connection, request_id, ACCESS), *self._rows(connection, request_id, PORTABILITY)):
+            for row in (row for kind in KINDS_OF_PACKAGE for row in self._rows(connection, request_id, kind)):
                 connection.execute(sa.delete(ACCESS_PACKAGES).where(columns.package_id == row.package_id))
                 record_in(connection, _entry(_as_dict(row), by, "withdraw_package", "deleted", now))
 

@@ -25,7 +25,7 @@ from consent_gateway.rights.plan_model import Gathered
 from consent_gateway.rights.scan_values import Opened
 from consent_gateway.vocabulary import AccessRequest, ConsentEvent, Facts, JsonValue, Verdict
 
-ACCESS, PORTABILITY = "access", "portability"
+ACCESS, PORTABILITY, KNOW = "access", "portability", "know"
 FORMAT = 1
 WITHHELD, OTHERS, UNREADABLE = "withheld", "others", "unreadable"
 _FREE_TEXT = ("user.content", "user.account")
@@ -76,7 +76,17 @@ class Documents:
         }
         if dossier.kind == PORTABILITY:
             return document | {"introduction": say("portability")}
-        authority = self._policies.documents.access_texts.authority(dossier.facts.jurisdiction)
+        if dossier.kind == KNOW:
+            kinds = list(kinds_of(fields))
+            recipients = list(self._recipients(fields, entries))
+            return document | {
+                "fields": [],  # its proof is enough for kinds, not for values (11 CCR 7062(b))
+                "introduction": say("introduction"),
+                "kinds": kinds,
+                "recipients": [{**one, "last_received_at": None} for one in recipients],
+                "rights": say("rights"),
+            }
+        authority = self._policies.documents.access_texts.authority(dossier.facts.jurisdiction, dossier.language)
         return document | {
             "introduction": say("introduction"),
             "purposes": list(self._purposes(fields)),
@@ -228,6 +238,26 @@ class Documents:
     def _category(self, key: str) -> dict[str, str]:
         known = self._policies.documents.categories.get(key)
         return {"category": key, "name": key if known is None else known.name}
+
+
+def kinds_of(fields: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The kinds of data that are held: of each what for, from where, to whom and for how long; no value."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    names: dict[str, str] = {}
+    for one in fields:
+        told = {
+            "purposes": [use["purpose"] for use in one["uses"] if use["used"]],
+            "sources": [each["source"] for each in one["sources"]],
+            "recipients": [each["name"] for each in one["recipients"]],
+            "periods": [str(each["period"]) for each in one["kept"]["criteria"]],
+        }
+        for category in one["categories"]:
+            names[category["category"]] = category["name"]
+            kind = found.setdefault(category["category"], {name: {} for name in told})
+            for name, words in told.items():
+                kind[name].update(dict.fromkeys(words))
+    for key, kind in sorted(found.items()):
+        yield {"category": key, "name": names[key], **{name: list(words) for name, words in kind.items()}}
 
 
 def _texts(policies: Policies, day: date, language: str) -> Callable[[str], str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from consent_gateway.rights.access_document import ACCESS
+from consent_gateway.rights.access_document import ACCESS, KNOW
 from consent_gateway.rights.access_page import Says, page, shown
 
 SCHEMA: Mapping[str, Any] = {
@@ -16,7 +16,7 @@ SCHEMA: Mapping[str, Any] = {
     "required": ["format", "kind", "company", "made_at", "language", "policy_revision", "fields"],
     "properties": {
         "format": {"const": 1},
-        "kind": {"enum": ["access", "portability"]},
+        "kind": {"enum": ["access", "portability", "know"]},
         "fields": {
             "type": "array",
             "items": {
@@ -39,6 +39,7 @@ SCHEMA: Mapping[str, Any] = {
                 },
             },
         },
+        "kinds": {"type": "array", "items": {"type": "object"}},
         "choices": {"type": "array", "items": {"type": "object"}},
         "accesses": {"type": "array", "items": {"type": "object"}},
     },
@@ -53,6 +54,13 @@ def files_of(document: Mapping[str, Any], says: Says, company: str) -> dict[str,
 
     `says` are the words of the page, `company` is what it calls the company.
     """
+    if document["kind"] == KNOW:
+        return {
+            "report.html": page(document, says, company).encode(),
+            "data.json": json.dumps(document, ensure_ascii=False, indent=2).encode(),
+            "data.csv": _table(document["kinds"]),
+            "schema.json": json.dumps(SCHEMA, indent=2).encode(),
+        }
     files = {
         "data.json": json.dumps(document, ensure_ascii=False, indent=2).encode(),
         "data.csv": _csv(COLUMNS, _lines(document)),

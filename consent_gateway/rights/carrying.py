@@ -7,7 +7,10 @@ from typing import Any
 
 from consent_gateway.errors import Conflict
 from consent_gateway.rights.access import RELEASED, Package, Packages
-from consent_gateway.rights.access_document import ACCESS, PORTABILITY
+from consent_gateway.rights.access_document import ACCESS, KNOW, PORTABILITY
+from consent_gateway.rights.correction import Correcting
+from consent_gateway.rights.correction_records import Corrected
+from consent_gateway.rights.correction_records import State as Correction
 from consent_gateway.rights.erasure import Erasing
 from consent_gateway.rights.erasure_records import Erasure, State
 from consent_gateway.rights.execution import Outcome, Work
@@ -15,9 +18,10 @@ from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.requests import By, Request
 from consent_gateway.rights.states import IN_REVIEW
 from consent_gateway.rights.states import State as Stage
+from consent_gateway.vocabulary import JsonValue
 
-KINDS: Mapping[str, str] = MappingProxyType({"access": ACCESS, "portability": PORTABILITY})
-"""Rights that a package answers, and its kind. `know` is none: its proof is enough for categories, not for values."""
+KINDS: Mapping[str, str] = MappingProxyType({"access": ACCESS, "portability": PORTABILITY, "know": KNOW})
+"""Rights that a package answers, and its kind. That of `know` holds no value: its proof is enough for kinds of data."""
 
 
 class ErasesPerson:
@@ -40,8 +44,26 @@ class ErasesPerson:
         self._erasing.withdraw(request_id, by=by)
 
 
+class CorrectsRecord:
+    """Answers `correct` with what an officer proposed; `execute` and `withdraw` are an `Executor`'s."""
+
+    def __init__(self, correcting: Correcting) -> None:
+        self._correcting = correcting
+
+    def execute(self, work: Work) -> Outcome:
+        """Correct, go on with what was cut short, or look again at what was left. `NotFound` before it is proposed."""
+        done = self._correcting.execute(work.request_id, by=work.officer)
+        kept = {one.field for one in done.fields if one.kept}
+        left = {one.where for one in done.leftovers}
+        return Outcome(done.state is Correction.CORRECTED, done.correction_id, tuple(sorted(kept | left)))
+
+    def withdraw(self, request_id: str, by: str) -> None:
+        """Take the proposal back. Raises `Conflict` once it has begun."""
+        self._correcting.withdraw(request_id, by=by)
+
+
 class MakesPackage:
-    """Answers access and portability with a package; `execute` and `withdraw` are an `Executor`'s."""
+    """Answers access, portability and know with a package; `execute` and `withdraw` are an `Executor`'s."""
 
     def __init__(self, packages: Packages) -> None:
         self._packages = packages
@@ -88,6 +110,30 @@ class Handing:
         made = self.packages.of_request(request.request_id)
         secret = self.packages.release(made.package_id, by=by.officer or "", blank=blank)
         return secret, request if done else self.handling.execute(request.request_id, by)
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What officers say of a request for correction: what is to stand in the record."""
+
+    handling: Handling
+    correcting: Correcting
+
+    def propose(self, request_id: str, values: Mapping[str, JsonValue], by: str) -> Corrected:
+        """Propose values, by field of the record. Raises as `Correcting.propose`, and `Conflict` for another right, a
+        request that is answered or being worked on, or that nobody has proved.
+        """
+        request = self.handling.read(request_id)
+        standing = request.standing
+        if request.right != "correct" or not standing.open or standing.running:
+            raise Conflict("nothing can be proposed for this request: it is answered, or being worked on, or another")
+        if request.data_subject is None or not standing.proved:
+            raise Conflict("identity is not proved: ask for proof first")
+        return self.correcting.propose(request.data_subject, values, request_id=request.request_id, by=by)
+
+    def read(self, request_id: str) -> Corrected:
+        """What was proposed and what became of it. Raises `NotFound`."""
+        return self.correcting.of_request(self.handling.read(request_id).request_id)
 
 
 def _told(erasure: Erasure) -> Outcome:

@@ -52,6 +52,7 @@ class Handling:
         effects: Effects,
         seal: Seal,
         executors: Mapping[str, Executor],
+        tell_expired: Callable[[sa.Connection, datetime], None] = lambda _connection, _now: None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -59,6 +60,7 @@ class Handling:
         self._effects = effects
         self._seal = seal
         self._executors = executors
+        self._tell_expired = tell_expired
 
     @property
     def book(self) -> Book:
@@ -93,6 +95,7 @@ class Handling:
     def purge(self) -> int:
         """Delete identifier and words of requests that expired, and say of how many."""
         with transaction(self._engine) as connection:
+            self._tell_expired(connection, self._clock.now())
             return forget_expired(connection, self.today.isoformat())
 
     def acknowledge(self, request_id: str, by: By) -> Request:
@@ -129,9 +132,14 @@ class Handling:
         return self._step(request_id, act, by)
 
     def deny(self, request_id: str, ground: DenialGround, by: By) -> Request:
-        """Refuse a request, with the ground; reads that a pending erasure had closed open again."""
+        """Refuse a request, with the ground; reads that a pending erasure had closed open again.
+
+        Where the ground is that the data are right, what the person said of them is kept (11 CCR 7023(f)).
+        """
         self._take_back(request_id, Act.DENY, by, ground.value)
-        return self._reopened(self._step(request_id, Act.DENY, by, ground=ground.value))
+        keeps = ground is DenialGround.DATA_ACCURATE
+        change = self._statement if keeps else None
+        return self._reopened(self._step(request_id, Act.DENY, by, ground=ground.value, change=change))
 
     def cancel(self, request_id: str, by: By) -> Request:
         """Withdraw a request, as its person wishes."""
@@ -154,7 +162,11 @@ class Handling:
         if request.right == "delete":
             self._pending(request, pending=True)
         try:
-            outcome = done if executor is None and done is not None else self._run(executor, request, by, waived=waived)
+            if executor is None and done is not None:
+                self._done_elsewhere(request, by)
+                outcome = done
+            else:
+                outcome = self._run(executor, request, by, waived=waived)
         except GatewayError:
             self._step(request_id, Act.FAIL, by, change=lambda _request, _now: {"lease_until": None})
             raise
@@ -165,6 +177,11 @@ class Handling:
             words["outcome"] = outcome.reference
         change: dict[str, object] = {"outcome": told, "lease_until": None}
         return self._step(request_id, act, by, change=lambda _request, _now: change, **words)
+
+    def _done_elsewhere(self, request: Request, by: By) -> None:
+        """What was prepared here is not to be carried out as well."""
+        if request.right in self._executors:
+            self._executors[request.right].withdraw(request.request_id, by.officer or "")
 
     def _run(self, executor: Executor | None, request: Request, by: By, *, waived: bool) -> Outcome:
         if executor is None or request.data_subject is None:
@@ -211,6 +228,11 @@ class Handling:
                 more = None if change is None else change(request, now)
                 return self._book.take(connection, request, act, by, now, ground=ground, change=more, **detail)
         raise Conflict(f"a request that is {expired.state} cannot be changed by `{act}`")
+
+    def _statement(self, request: Request, _now: datetime) -> dict[str, object]:
+        """What the person said, without the identifier by which they were named."""
+        text = self._seal.open(request.request_id, request.sealed).text
+        return {"sealed": self._seal.close(request.request_id, Details(text=text))} if text else {}
 
     def _take_back(self, request_id: str, act: Act, by: By, ground: str | None = None) -> None:
         """Undo what was prepared, before the step: where that is too late, the step is not taken either."""

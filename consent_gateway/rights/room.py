@@ -3,19 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consent_gateway.rights.carrying import Handing
+from consent_gateway.rights.carrying import Handing, Mending
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.retention_daily import DailyRetention
+from consent_gateway.rights.strangers import Strangers
 
 
 @dataclass(frozen=True, slots=True)
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `handing` is what they do with packages, and `own` what people do by their page; None where neither is built.
+    None where one of them is not built: `letters` about requests; `handing` of packages and `mending` of records by
+    officers; what people do by their page is `own`, and `strangers` if they are not signed in; `daily` is the worker's
+    look for what has passed its time.
     """
 
     laws: Laws
@@ -25,8 +30,19 @@ class RightsRoom:
     channel: str
     handing: Handing | None = None
     own: OwnRequests | None = None
+    strangers: Strangers | None = None
+    letters: LetterDesk | None = None
+    mending: Mending | None = None
+    daily: DailyRetention | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker deletes when its time is over."""
-        return (self.proofs.purge, self.handling.purge)
+        mending = () if self.mending is None else (self.mending.correcting.purge,)
+        letters = () if self.letters is None else (self.letters.purge,)
+        return (self.proofs.purge, self.handling.purge, *mending, *letters)
+
+    @property
+    def resumes(self) -> tuple[Callable[[], int], ...]:
+        """What the background worker goes on with where it was cut short."""
+        return () if self.mending is None else (self.mending.correcting.resume,)

@@ -88,6 +88,21 @@ class Choosing:
                 self._of_table(collection, table.name, list(rows.values()))
         return Looked(needles(self._identifying), needles(self._distinctive))
 
+    def replaced(self, old: Mapping[str, JsonValue]) -> Looked:
+        """What is to be looked for of values that were corrected, by field of the root: what is this person's alone."""
+        table = table_named(self._gathered.tables, self._catalogue.root.table)
+        for name, value in old.items():
+            declared = self._catalogue.fields[name]
+            if declared.protection is not None:
+                self._add(value)  # sealed, no two stand alike, so nobody can count who else has it
+            elif table is None or sum(self._store.held(table.name, declared.column, [value]).values()) != 1:
+                continue
+            elif declared.identity is not None:
+                self._identifier(declared.identity, value)
+            elif not (self._is_common(declared) or _is_part_of_name(declared)):
+                self._add(value)
+        return Looked(needles(self._identifying), needles(self._distinctive))
+
     def _of_table(self, collection: Collection, table: str, rows: Sequence[StoreRow]) -> None:
         fields = {one.column: one for one in collection.fields}
         if collection is self._catalogue.root:

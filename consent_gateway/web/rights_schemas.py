@@ -5,8 +5,11 @@ from marshmallow import fields, validate
 from consent_gateway.policy.legal_clocks import RIGHTS
 from consent_gateway.policy.rights_terms import Way
 from consent_gateway.rights.answers import DATES
+from consent_gateway.rights.correction_records import State as Correction
 from consent_gateway.rights.handling import ExtensionReason
 from consent_gateway.rights.intake import NO_REQUEST
+from consent_gateway.rights.letters import LetterState
+from consent_gateway.rights.letters_owed import Kind
 from consent_gateway.rights.requests import Via
 from consent_gateway.rights.states import DenialGround, HoldGround, State
 from consent_gateway.web.fields import ID, Moment, Text, language, purpose_key
@@ -82,6 +85,57 @@ class ExecuteSchema(Strict):
         falsy={False},
         metadata={"description": "The person waived the time in which they can take an erasure back."},
     )
+
+
+class CorrectSchema(Strict):
+    """What is to stand in the record, by field name."""
+
+    record = fields.Dict(
+        keys=Text(longest=128), values=fields.Raw(allow_none=True), required=True, validate=validate.Length(1, 50)
+    )
+
+
+class CorrectedFieldSchema(Strict):
+    """In how many rows a field is corrected, and in how many a law keeps it as it was."""
+
+    field = fields.String(required=True)
+    corrected = fields.Integer(required=True)
+    kept = fields.Integer(required=True)
+    schedule = fields.String(required=True, allow_none=True)
+    until = fields.Date(required=True, allow_none=True)
+
+
+class LeftSchema(Strict):
+    """A place in which the old value is left, and why."""
+
+    place = fields.String(required=True)
+    where = fields.String(required=True)
+    cause = fields.String(required=True)
+    rows = fields.Integer(required=True)
+    code = fields.String()
+    mend = fields.String(required=True)
+
+
+class CorrectionSchema(Strict):
+    """A correction: what it names and what becomes of it; no value."""
+
+    correction_id = fields.String(required=True, data_key="id")
+    state = fields.String(required=True, validate=validate.OneOf(list(Correction)))
+    names = fields.List(fields.String(), required=True)
+    fields_ = fields.List(fields.Nested(CorrectedFieldSchema), required=True, data_key="fields")
+    leftovers = fields.List(fields.Nested(LeftSchema), required=True)
+    told = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(allow_none=True),
+        required=True,
+        metadata={"description": "Recipients who were told, and when each confirmed."},
+    )
+
+
+class ConfirmedSchema(Strict):
+    """Who confirmed."""
+
+    recipient = Text(longest=64, required=True)
 
 
 class ReleaseSchema(Strict):
@@ -165,6 +219,28 @@ class QueueSchema(Strict):
 
     today = fields.Date(required=True)
     requests = fields.List(fields.Nested(QueuedSchema), required=True)
+
+
+class LetterSchema(Strict):
+    """A letter about a request, as its person gets it; never to whom."""
+
+    letter_id = fields.String(required=True, data_key="id")
+    request = fields.String(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(list(Kind)))
+    language = fields.String(required=True)
+    template = fields.String(required=True, metadata={"description": "The day from which its wording is in force."})
+    state = fields.String(required=True, validate=validate.OneOf(list(LetterState)))
+    subject_line = fields.String(required=True, data_key="subject")
+    text = fields.String(required=True)
+    created_at = Moment(required=True)
+    settled_at = Moment(required=True, allow_none=True)
+    can_be_resent = fields.Boolean(required=True)
+
+
+class LettersSchema(Strict):
+    """The letters about a request, the oldest first."""
+
+    letters = fields.List(fields.Nested(LetterSchema), required=True)
 
 
 class ReleasedSchema(Strict):

@@ -86,10 +86,11 @@ def open_background(settings: Settings) -> Background:
         *services.console.purges,
     )
     deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
-    rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *purges)
+    rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *services.rights.resumes, *purges)
     evidence = open_rounds(settings, services, open_signer(settings.log_key_file, settings.log_origin))
-    counting = ("counting", services.console.counting.round, _COUNT_SECONDS)
-    beside = (*evidence, counting)
+    beside = (*evidence, ("counting", services.console.counting.round, _COUNT_SECONDS))
+    if services.rights.daily is not None:  # on a thread of its own: it may take hours
+        beside = (*beside, ("retention", services.rights.daily.round, _ROUND_SECONDS))
     return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, beside)
 
 

@@ -12,7 +12,10 @@ from flask.testing import FlaskClient
 
 from consent_gateway.cli.rights import rights
 from consent_gateway.errors import Conflict, GatewayError, NotFound
+from consent_gateway.line import BatchQuery, DecideQuery, ReadQuery
 from consent_gateway.officers.registry import Role
+from consent_gateway.people.directory import PersonRef
+from consent_gateway.rights.access_report import files_of
 from consent_gateway.rights.erasure_records import State
 from consent_gateway.web.app import create_app
 from tests.line.conftest import Line
@@ -105,13 +108,42 @@ def test_a_refused_request_leaves_no_package(line: Line, ask: Ask) -> None:
 
 
 def test_a_request_to_know_gets_no_values(line: Line, ask: Ask) -> None:
-    """11 CCR 7062(b): proved for categories alone it makes no package; an officer answers it and says so."""
-    path = approved(line, ask, 18, "know", place="US-CA")
-    ask("POST", f"{path}/execute", {}, 409)
-    assert line.scalar("SELECT count(*) FROM access_packages WHERE request_id = :id", id=path[1:]) == 0
-    done = ask("POST", f"{path}/execute", {"done": True, "reference": "letter-18"})
-    assert done["state"] == "fulfilled"
-    ask("POST", f"{path}/release", {}, 404)
+    """11 CCR 7062(b): the package tells kinds of data, purposes, sources and recipients, and no value."""
+    path, someone = approved(line, ask, 18, "know", place="US-CA"), person(line, 18)
+    assert ask("POST", f"{path}/execute", {})["state"] == "in_progress"
+    seen = ask("GET", f"{path}/package")
+    assert (seen["kind"], seen["document"]["fields"]) == ("know", [])
+    email = next(one for one in seen["document"]["kinds"] if one["category"] == "user.contact.email")
+    assert email["purposes"]
+    assert email["recipients"]
+    released = ask("POST", f"{path}/release", {})
+    assert released["request"]["state"] == "fulfilled"
+    told = line.services.erasure_desk.packages.fetch(released["secret"], someone)
+    files = files_of(told, line.services.preferences.words["en"], "Shop")
+    assert sorted(files) == ["data.csv", "data.json", "report.html", "schema.json"]
+    for column in ("email", "phone", "last_name", "street"):
+        value = str(line.store(f"SELECT {column} FROM customers WHERE customer_id = 18"))
+        assert not any(value.encode() in one for one in files.values()), column
+
+
+def test_a_restriction_closes_every_kind_of_read_at_once(line: Line, ask: Ask) -> None:
+    """GDPR Art. 18: when its request is answered, read, decision and send list close, at once."""
+    someone = person(line, 19)
+    caller = line.caller("order_fulfilment", "customer_support", "legal_tax", recipients="company tax_office")
+    read = ReadQuery(PersonRef(data_subject=someone), "order_fulfilment", ("street",))
+    assert line.services.gateway.read(caller, read).record
+    email = line.store("SELECT email FROM customers WHERE customer_id = 19")
+    asked = {"identifier": {"kind": "email", "value": email}, "right": "restrict", "jurisdiction": "DE", "via": "post"}
+    assert ask("POST", "", asked, 201)["state"] == "fulfilled"
+    assert line.services.gateway.read(caller, read).record == {}
+    support = ReadQuery(PersonRef(data_subject=someone), "customer_support", ("street", "first_name"))
+    assert line.services.gateway.read(caller, support).record == {}
+    decided = line.services.gateway.decide(caller, DecideQuery(PersonRef(data_subject=someone), "order_fulfilment"))
+    assert {one.reason.value for one in decided.verdicts.values()} == {"restriction"}
+    batch = line.services.gateway.decide_batch(
+        caller, BatchQuery((PersonRef(data_subject=someone),), "order_fulfilment")
+    )
+    assert not any(one.is_open for one in batch.results[0].verdicts.values())
 
 
 def test_who_is_shredded_leaves_no_package(line: Line, ask: Ask) -> None:
@@ -171,7 +203,7 @@ def test_an_erasure_is_taken_back_with_its_request_until_it_begins(line: Line, a
 def test_an_operator_works_on_a_letter_by_commands(line: Line) -> None:
     """Entered, proved, extended, approved, executed and released by commands; none prints a value of the person."""
     services = SimpleNamespace(rights=line.services.rights, close=lambda: None)
-    email = str(line.store("SELECT email FROM customers WHERE customer_id = 19"))
+    email = str(line.store("SELECT email FROM customers WHERE customer_id = 29"))
     printed: list[str] = []
 
     def run(*words: str, code: int = 0) -> dict[str, Any]:
@@ -182,10 +214,10 @@ def test_an_operator_works_on_a_letter_by_commands(line: Line) -> None:
 
     day = (line.services.clock.now() - timedelta(days=2)).date().isoformat()
     told = run("enter", "--right", "access", "--place", "DE", "--email", email, "--received", day, "--language", "de")
-    request_id, someone = told["id"], person(line, 19)
+    request_id, someone = told["id"], person(line, 29)
     assert (told["state"], told["data_subject"]) == ("identity_pending", someone)
     run("approve", request_id, code=1)
-    assert run("prove", request_id, "--reference", "seen-19")["state"] == "in_progress"
+    assert run("prove", request_id, "--reference", "seen-29")["state"] == "in_progress"
     run("acknowledge", request_id)
     assert run("hold", request_id, "--ground", "internal")["ground"] == "internal"
     assert run("approve", request_id)["state"] == "in_progress"
@@ -195,9 +227,9 @@ def test_an_operator_works_on_a_letter_by_commands(line: Line) -> None:
     released = run("release", request_id, "--blank", "city")
     assert released["state"] == "fulfilled"
     assert line.services.erasure_desk.packages.fetch(released["secret"], someone)["language"] == "de"
-    other = run("enter", "--right", "delete", "--person", person(line, 20), "--received", day)["id"]
+    other = run("enter", "--right", "delete", "--person", person(line, 30), "--received", day)["id"]
     assert run("deny", other, "--ground", "legal_claims")["state"] == "denied"
-    withdrawn = run("enter", "--right", "delete", "--person", person(line, 20), "--received", day)["id"]
+    withdrawn = run("enter", "--right", "delete", "--person", person(line, 30), "--received", day)["id"]
     assert run("cancel", withdrawn)["state"] == "cancelled"
     assert run("show", other)["ground"] == "legal_claims"
     run("enter", "--right", "access", "--received", day, code=1)

@@ -76,6 +76,7 @@ from consent_gateway.propagation.posting import Poster
 from consent_gateway.protection.inventory import KeyInventory
 from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.reports.book import Reports
+from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.vocabulary import (
@@ -491,6 +492,11 @@ class StandIns:
         }
         return self.registry.add(NewClient(client_id, **registration))[1]
 
+    @property
+    def metrics(self) -> Metrics:
+        """The real metrics over the same database."""
+        return Metrics(self.engine, self.evidence.log, self.outward.destinations, REVISION, self.clock)
+
     def close(self) -> None:
         """Let go of every connection."""
         self.evidence.recorder.close()
@@ -594,7 +600,7 @@ def stand_ins(
         health=MemoryHealth(),
         desk=_desk(engine, clock),
         customers=customers,
-        rights=open_room(engine, held, clock, choices),
+        rights=open_room(engine, held, clock, choices, on_file=lambda _person: None, mails=False),
         mailer=mailer,
         choosing=_choosing(choices, customers),
         outward=_outward(engine, clock),

@@ -448,6 +448,13 @@ WORDS = {
     "de": ("Anmelden", "Sehen Sie in Ihre Post", "Abbestellen", "Sie haben abbestellt", "Das hat nicht geklappt"),
     "fr": ("Connexion", "Consultez votre messagerie", "Se désinscrire", "Vous êtes désinscrit", "Cela n’a pas marché"),
     "es": ("Acceder", "Mire su correo", "Darse de baja", "Se ha dado de baja", "Esto no ha funcionado"),
+    "it": (
+        "Accesso",
+        "Controlli la sua posta",
+        "Annulla l’iscrizione",
+        "La sua iscrizione è annullata",
+        "Non ha funzionato",
+    ),
     "ar": ("تسجيل الدخول", "افحص بريدك", "إلغاء الاشتراك", "أُلغي اشتراكك", "لم ينجح ذلك"),
 }
 

@@ -46,7 +46,13 @@ PUBLIC = {
     "GET /consent-form/saved",
     "GET /preferences/logo.svg",
     "GET /preferences/style.css",
+    "GET /privacy-request",
+    "GET /privacy-request/code",
+    "GET /privacy-request/status",
+    "GET /privacy-request/taken",
     "POST /consent-form",
+    "POST /privacy-request",
+    "POST /privacy-request/code",
 }
 ROUTES = [
     "GET /consent-form",
@@ -62,6 +68,10 @@ ROUTES = [
     "GET /preferences/requests/{item}",
     "GET /preferences/style.css",
     "GET /preferences/uses",
+    "GET /privacy-request",
+    "GET /privacy-request/code",
+    "GET /privacy-request/status",
+    "GET /privacy-request/taken",
     "POST /consent-form",
     "POST /preferences",
     "POST /preferences/act",
@@ -76,6 +86,8 @@ ROUTES = [
     "POST /preferences/requests/download",
     "POST /preferences/requests/prove",
     "POST /preferences/requests/withdraw",
+    "POST /privacy-request",
+    "POST /privacy-request/code",
 ]
 
 
@@ -322,7 +334,7 @@ def standing(services: Services, person: str, purpose: str) -> Standing:
 
 @pytest.mark.parametrize(
     ("asked", "browser", "language"),
-    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, es;q=0.1", "es")],
+    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, it-CH;q=0.1", "it")],
 )
 def test_the_language_is_asked_for_or_the_browsers(http: FlaskClient, asked: str, browser: str, language: str) -> None:
     """The address decides, then the browser, then English."""
@@ -338,10 +350,16 @@ def test_no_word_is_missed_by_a_translator(services: Services, person: str, monk
     monkeypatch.setattr(services.preferences, "notices", PageNotices(marked, Notices({}, services.clock)))
     client = create_app(services).test_client()
     client.set_cookie(COOKIE, f"s1.{person}", domain="localhost")
-    for path in ("/preferences", "/preferences/history", "/preferences/uses"):
+    for path in (
+        "/preferences",
+        "/preferences/history",
+        "/preferences/uses",
+        "/preferences/requests",
+        "/privacy-request",
+    ):
         html = client.get(f"{path}?lang=en").get_data(as_text=True)
         body = html[html.index("<main") : html.index("</main>")]
-        body = re.sub(r"<(bdi|time)[^>]*>.*?</\1>|<[^>]+>", "\n", body, flags=re.DOTALL)
+        body = re.sub(r"<(bdi|time|option)[^>]*>.*?</\1>|<[^>]+>", "\n", body, flags=re.DOTALL)
         body = re.sub(r"⟦[^⟦⟧]*(?:⟦[^⟦⟧]*⟧[^⟦⟧]*)*⟧", "", body)
         assert re.findall(r"[A-Za-z]{4,}.*", body) == [], path
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0022_console"
-down_revision = "0017_erasures"
+revision = "0021_console"
+down_revision = "0020_rest"
 
 
 def upgrade() -> None:

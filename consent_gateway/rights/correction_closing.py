@@ -1,0 +1,178 @@
+"""Ends a run of a correction: directory, source, a look for the old value, outcome, notices; corrects nothing itself.
+
+The outcome is `corrected` only where no law keeps the old value and a look through everything found none of it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from consent_gateway.audit.entry import EntryKind
+from consent_gateway.audit.log import AuditLog
+from consent_gateway.audit.recorder import record_in
+from consent_gateway.callers.transactions import reading, transaction
+from consent_gateway.database import from_micros, to_micros
+from consent_gateway.errors import NotFound, Suppressed
+from consent_gateway.people import provenance
+from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.linking import insert_ignoring
+from consent_gateway.policy.catalogue import Catalogue
+from consent_gateway.policy.retention import Retention, after
+from consent_gateway.ports import Clock
+from consent_gateway.rights.correction_records import Corrected, State, correction_of, entry, find_row, refusals
+from consent_gateway.rights.correction_tables import CORRECTION_NOTICES, CORRECTIONS
+from consent_gateway.rights.erasure_closing import Notify, RecipientNotice, tell_nobody
+from consent_gateway.rights.erasure_records import leftovers_text
+from consent_gateway.rights.plan_model import Cause, Leftover, Plan
+from consent_gateway.rights.scan import Scan, Scanned
+from consent_gateway.vocabulary import COMPANY
+
+SOURCE = "data_subject"
+"""Where a corrected value comes from, as the field's source tells."""
+
+_NOTICE = insert_ignoring(CORRECTION_NOTICES)
+_PURPOSE = "rights"
+
+
+class CorrectionClosing:
+    """Ends runs of corrections. `channel` is in whose name officers act."""
+
+    def __init__(
+        self,
+        *,
+        engine: sa.Engine,
+        scan: Scan,
+        enrolment: Enrolment,
+        catalogue: Catalogue,
+        retention: Retention,
+        log: AuditLog,
+        clock: Clock,
+        channel: str,
+        notify: Notify = tell_nobody,
+    ) -> None:
+        self._engine = engine
+        self._scan = scan
+        self._enrolment = enrolment
+        self._catalogue = catalogue
+        self._retention = retention
+        self._log = log
+        self._clock = clock
+        self._channel = channel
+        self._notify = notify
+
+    def close(self, found: Corrected, plan: Plan, store_key: str, at: Callable[[str], None]) -> None:
+        """End a run whose steps are done. Doing it again, or two at once, ends it once."""
+        terms = self._retention.on(self._clock.now().date())
+        with reading(self._engine) as connection:
+            refused = refusals(connection, found)
+        scanned = self._scan.look(plan, terms, refused)
+        at("looked")
+        recipients = self._recipients(found)
+        try:
+            self._commit(found, plan, scanned, store_key, recipients, at, refresh=True)
+        except Suppressed:  # the identifier became an erased person's in between: the record stays as it was known
+            left = Leftover("gateway", "people", Cause.REFUSED, 1, Suppressed.code)
+            told = Scanned(scanned.tables, scanned.columns, scanned.files, (*scanned.leftovers, left))
+            self._commit(found, plan, told, store_key, recipients, at, refresh=False)
+        at("closed")
+
+    def acknowledge(self, request_id: str, recipient: str, *, by: str) -> None:
+        """Write down that a recipient has confirmed. Raises `NotFound` for one that was not told."""
+        now, columns = self._clock.now(), CORRECTION_NOTICES.c
+        with transaction(self._engine) as connection:
+            asked = sa.select(CORRECTIONS.c.correction_id).where(CORRECTIONS.c.request_id == request_id)
+            correction_id = connection.execute(asked).scalar_one_or_none()
+            of_it = (columns.correction_id == correction_id, columns.recipient == recipient)
+            if connection.execute(sa.select(columns.recipient).where(*of_it)).one_or_none() is None:
+                raise NotFound("this recipient was not told of the correction")
+            once = sa.update(CORRECTION_NOTICES).where(*of_it, columns.acknowledged_at.is_(None))
+            if connection.execute(once.values(acknowledged_at=to_micros(now))).rowcount == 1:
+                found = correction_of(find_row(connection, str(correction_id)))
+                record_in(connection, entry(found, by, "acknowledged", now, recipient=recipient))
+
+    def notices(self, correction_id: str) -> dict[str, datetime | None]:
+        """The recipients who were told, and when each confirmed."""
+        columns = CORRECTION_NOTICES.c
+        asked = sa.select(CORRECTION_NOTICES).where(columns.correction_id == correction_id).order_by(columns.recipient)
+        with reading(self._engine) as connection:
+            rows: Sequence[Any] = connection.execute(asked).all()
+        return {
+            row.recipient: None if row.acknowledged_at is None else from_micros(row.acknowledged_at) for row in rows
+        }
+
+    def _recipients(self, found: Corrected) -> tuple[str, ...]:
+        """Everybody outside the company whom the log says to have received one of the corrected fields."""
+        names = {one.field for one in found.fields if one.erased}
+        received = {
+            entry["recipient"]
+            for entry in self._log.about(found.data_subject)
+            if entry.get("kind") == EntryKind.DECISION.value
+            and entry.get("outcome") == "open"
+            and not names.isdisjoint(name for name, told in entry.get("fields", {}).items() if told[0] != "withhold")
+            and "recipient" in entry
+        }
+        return tuple(sorted(received - {COMPANY}))
+
+    def _commit(
+        self,
+        found: Corrected,
+        plan: Plan,
+        scanned: Scanned,
+        store_key: str,
+        recipients: Sequence[str],
+        at: Callable[[str], None],
+        *,
+        refresh: bool,
+    ) -> None:
+        now, leftovers = self._clock.now(), scanned.leftovers
+        kept = any(one.kept for one in found.fields)
+        outcome = State.PARTIALLY_CORRECTED if leftovers or kept else State.CORRECTED
+        remember = after(now.date(), self._retention.on(now.date()).remember) - now.date()
+        with transaction(self._engine) as connection:
+            values: dict[str, Any] = {
+                "state": outcome,
+                "finished_at": to_micros(now),
+                "leftovers": leftovers_text(leftovers),
+                **({"forget_at": to_micros(now + remember)} if leftovers else {"sealed": None}),
+            }
+            of_run = (CORRECTIONS.c.correction_id == found.correction_id, CORRECTIONS.c.run == found.run)
+            ending = sa.update(CORRECTIONS).where(*of_run, CORRECTIONS.c.state == State.RUNNING)
+            if connection.execute(ending.values(values)).rowcount != 1:
+                return  # another process has ended it
+            if refresh and self._touches_directory(plan):
+                self._enrolment.refresh(connection, store_key, tuple(found.names))
+            causes = Counter(one.cause.value for one in leftovers)
+            told = {f"left_{cause}": str(number) for cause, number in causes.items()}
+            ended = entry(found, None, outcome, now, recipients=str(len(recipients)), **told)
+            if plan.steps:
+                self._tell_source(connection, found, ended.entry_id, now)
+            self._tell(connection, found, recipients, now)
+            record_in(connection, ended)
+            at("closing")
+
+    def _touches_directory(self, plan: Plan) -> bool:
+        fields = (self._catalogue.fields[one.field] for one in plan.fields if one.erased)
+        return any(field.identity is not None or field.attribute is not None for field in fields)
+
+    def _tell_source(self, connection: sa.Connection, found: Corrected, entry_id: str, now: datetime) -> None:
+        provenance.record(
+            connection,
+            entry_id=entry_id,
+            data_subject=found.data_subject,
+            fields=found.names,
+            source=SOURCE,
+            channel=self._channel,
+            client_id=found.requested_by,
+            purpose=_PURPOSE,
+            now=now,
+        )
+
+    def _tell(self, connection: sa.Connection, found: Corrected, recipients: Sequence[str], now: datetime) -> None:
+        fields = tuple(one.field for one in found.fields if one.erased)
+        for recipient in recipients:
+            row = {"correction_id": found.correction_id, "recipient": recipient, "queued_at": to_micros(now)}
+            if connection.execute(_NOTICE[connection.dialect.name], row).rowcount == 1:
+                self._notify(connection, RecipientNotice(found.correction_id, found.data_subject, recipient, fields))
