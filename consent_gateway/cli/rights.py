@@ -2,7 +2,7 @@
 
 import click
 
-from consent_gateway.cli import rights_access, rights_erasure, rights_requests
+from consent_gateway.cli import rights_access, rights_erasure, rights_requests, rights_work
 
 
 @click.group()
@@ -10,5 +10,5 @@ def rights() -> None:
     """Requests of the people concerned: legal clocks, the queue, access, erasure, retention."""
 
 
-for _command in (*rights_requests.COMMANDS, *rights_erasure.COMMANDS, *rights_access.COMMANDS):
+for _command in (*rights_requests.COMMANDS, *rights_work.COMMANDS, *rights_erasure.COMMANDS, *rights_access.COMMANDS):
     rights.add_command(_command)
