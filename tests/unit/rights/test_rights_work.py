@@ -26,7 +26,7 @@ def test_several_requests_go_through_their_steps(rights: Rights) -> None:
         f"{first} access, execute: fulfilled",
         f"{second} portability, deny:unfounded: denied",
     ]
-    third = rights.ask("know").request_id
+    third = rights.ask("know", place="US-CA").request_id
     told = json.loads(work(rights, third, "hold:internal", "--json").output)
     assert told == [{"id": third, "right": "know", "act": "hold:internal", "state": "on_hold"}]
 
