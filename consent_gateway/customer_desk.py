@@ -17,7 +17,7 @@ from consent_gateway.customers.confirmations import ConfirmationLinks
 from consent_gateway.customers.handshakes import Handshakes
 from consent_gateway.customers.limits import SignInLimits
 from consent_gateway.customers.links import SignInLinks, UnsubscribeLinks
-from consent_gateway.customers.mail import Mailer, MailQueue, Sender, wordings
+from consent_gateway.customers.mail import Mailer, MailQueue, Sender, Settled, nobody_asks, wordings
 from consent_gateway.customers.outbox import Outbox
 from consent_gateway.customers.post import Post
 from consent_gateway.customers.sessions import CustomerSession, Sessions
@@ -69,16 +69,19 @@ class CustomerDesk:
 
 
 def open_customer_desk(
-    engine: sa.Engine, clock: Clock, keyring: KeyRing, facts: FactsReader, indexes: BlindIndex, settings: Settings
+    engine: sa.Engine,
+    clock: Clock,
+    keyring: KeyRing,
+    facts: FactsReader,
+    indexes: BlindIndex,
+    settings: Settings,
+    settled: Settled = nobody_asks,
 ) -> CustomerDesk:
-    """The customers' desk of one process."""
-    chosen = settings.customers
-    sender = Sender(chosen.mail_from, chosen.mail_name)
+    """The customers' desk of one process. `settled` hears of every mail that leaves the queue."""
+    chosen, sender = settings.customers, Sender(settings.customers.mail_from, settings.customers.mail_name)
     outbox = Outbox(settings.state_dir / "outbox", sender, clock) if chosen.mail == "outbox" else None
     mail_key = keyring.service_key("customer-mail")
-    sessions = Sessions(
-        engine, clock, keyring.service_key("customer-sessions"), idle=chosen.idle, longest=chosen.longest
-    )
+    sessions = _sessions(engine, clock, keyring, chosen)
     links = SignInLinks(engine, clock, keyring.service_key("sign-in-links"), sessions)
     limits = SignInLimits(engine, clock, keyring.service_key("sign-in-limits"))
     queue = MailQueue(mail_key)
@@ -99,9 +102,7 @@ def open_customer_desk(
         sessions=sessions,
         sign_in_links=links,
         unsubscribe_links=UnsubscribeLinks(engine, clock, keyring.service_key("unsubscribe-links"), chosen.unsubscribe),
-        confirmations=ConfirmationLinks(
-            engine, clock, keyring.service_key("confirmations"), keyring.service_key("confirmation-addresses")
-        ),
+        confirmations=_confirmations(engine, clock, keyring),
         queue=queue,
         handshakes=Handshakes(engine, clock, keyring.service_key("sign-in-handshakes")),
         limits=limits,
@@ -110,12 +111,22 @@ def open_customer_desk(
         fetcher=Fetcher(ssl.create_default_context()),
         indexes=indexes,
         facts=facts,
-        post=Post(engine, clock, mail_key, outbox or _smtp(chosen, sender, clock)),
+        post=Post(engine, clock, mail_key, outbox or _smtp(chosen, sender, clock), settled),
         outbox=outbox,
         visitor_proxies=chosen.visitor_proxies,
         name=chosen.mail_name,
         form_key=keyring.service_key("customer-forms"),
     )
+
+
+def _sessions(engine: sa.Engine, clock: Clock, keyring: KeyRing, chosen: CustomerSettings) -> Sessions:
+    key = keyring.service_key("customer-sessions")
+    return Sessions(engine, clock, key, idle=chosen.idle, longest=chosen.longest)
+
+
+def _confirmations(engine: sa.Engine, clock: Clock, keyring: KeyRing) -> ConfirmationLinks:
+    key, address_key = keyring.service_key("confirmations"), keyring.service_key("confirmation-addresses")
+    return ConfirmationLinks(engine, clock, key, address_key)
 
 
 def _smtp(chosen: CustomerSettings, sender: Sender, clock: Clock) -> Mailer | None:

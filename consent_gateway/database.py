@@ -131,6 +131,11 @@ def _open_sqlite(target: sa.URL, threads: int) -> Engine:
     return engine
 
 
+def reading_connection(engine: Engine) -> sa.Connection:
+    """A connection for reads outside any transaction, which on SQLite would take the write lock."""
+    return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
 def let_others_write(engine: Engine) -> None:
     """Rest between two transactions of a bulk run, so that a single writer gets its turn.
 
@@ -143,7 +148,7 @@ def let_others_write(engine: Engine) -> None:
 
 def refuse_unless_durable(engine: Engine) -> None:
     """Raise `SettingsRefused` where a commit of this database would not survive a power failure."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         if engine.dialect.name == "sqlite":
             if connection.exec_driver_sql("PRAGMA synchronous").scalar_one() < 2:
                 raise SettingsRefused("SQLite must run with synchronous=FULL: remove the pragma that lowers it")
@@ -176,7 +181,7 @@ class HeldConnections:
     def _connection(self) -> Any:
         connection = getattr(self._held, "connection", None)
         if connection is None:
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection = reading_connection(self._engine)
             self._held.connection = connection
             self._all.add(connection)
         return connection.connection.dbapi_connection

@@ -18,7 +18,7 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import Recorder
 from consent_gateway.audit.sealer import last_note, read_own_checkpoint
 from consent_gateway.audit.signer import open_signer
-from consent_gateway.database import DRIVER_ERRORS, open_engine, refuse_unless_durable, sqlite_file
+from consent_gateway.database import DRIVER_ERRORS, open_engine, reading_connection, refuse_unless_durable, sqlite_file
 from consent_gateway.erasures import Erasures
 from consent_gateway.errors import (
     CatalogueMismatch,
@@ -185,7 +185,7 @@ class Doctor:
 
     def _log_key(self, patient: Patient) -> Check:
         path = self._settings.log_key_file
-        with patient.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(patient.engine) as connection:
             note = last_note(connection)
         if not path.exists():
             return Check("log key", Standing.BAD, f"`{path}` is not there", "restore it from its back-up")
@@ -241,7 +241,7 @@ def _looked(name: str, look: Callable[[], None], found: str, mend: str | None = 
 def _reading(url: str) -> Iterator[sa.Connection]:
     engine = open_engine(url, threads=1)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             yield connection
     finally:
         engine.dispose()

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from consent_gateway.database import DRIVER_ERRORS, from_micros, to_micros
+from consent_gateway.database import DRIVER_ERRORS, from_micros, reading_connection, to_micros
 from consent_gateway.errors import DatabaseUnavailable, KeysDestroyed, KeysUnavailable, NotFound
 from consent_gateway.people.tables import PEOPLE, SHREDDINGS
 from consent_gateway.ports import CustomerStore, Page
@@ -91,7 +91,7 @@ class Erasures:
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 yield connection
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the erasures could not be read: ask again") from error

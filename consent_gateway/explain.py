@@ -16,7 +16,7 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.audit.recorder import record_alone
 from consent_gateway.consent.ledger import find_event
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import DatabaseUnavailable, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.policy import Policies, Rulebook, archive, policies_from
@@ -93,7 +93,7 @@ class Explain:
         if known is not None:
             return known
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 sources = archive.load(connection, revision)
         except NotFound:
             return None
@@ -111,7 +111,7 @@ class Explain:
         if event_id is None:
             return None
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 return find_event(connection, event_id)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the ledger did not answer") from error

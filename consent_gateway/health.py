@@ -11,7 +11,7 @@ from consent_gateway import __version__
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.audit.recorder import Recorder
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import AuditUnavailable, GatewayError
 from consent_gateway.ids import new_id
 from consent_gateway.ports import Clock, CustomerStore
@@ -78,7 +78,7 @@ class Health:
 
     def _database(self) -> str:
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 connection.exec_driver_sql("SELECT 1")
         except DRIVER_ERRORS:
             return "away"

@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import SettingsRefused
 
 Chain = Literal["gateway", "keys"]
@@ -32,7 +33,7 @@ def downgrade(engine: sa.Engine, chain: Chain, revision: str) -> None:
 
 def refuse_unless_current(engine: sa.Engine, chain: Chain) -> None:
     """Raise `SettingsRefused` where the database is not at the newest revision of its chain."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         present = MigrationContext.configure(connection).get_current_revision()
     wanted = newest(chain)
     if present != wanted:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import Recorder
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import Conflict
 from consent_gateway.ids import new_id
 from consent_gateway.people.directory import by_store_keys
@@ -70,7 +71,7 @@ class SealExisting:
         """Seal every value that stands in the clear. Raises what the store, the keys and the audit log raise."""
         report, after, total = SealReport(), None, self._store.count()
         while self._fields and (rows := self._store.identities(after, _PAGE)):
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 people = by_store_keys(connection, [row.store_key for row in rows])
             outcomes = [self._record(row.store_key, people.get(row.store_key)) for row in rows]
             report = SealReport(

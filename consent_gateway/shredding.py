@@ -29,7 +29,7 @@ from consent_gateway.audit.recorder import record_in
 from consent_gateway.consent import ledger
 from consent_gateway.consent.bound import event_entry
 from consent_gateway.customers import leaving
-from consent_gateway.database import DRIVER_ERRORS, from_micros, to_micros
+from consent_gateway.database import DRIVER_ERRORS, from_micros, reading_connection, to_micros
 from consent_gateway.errors import Conflict, DatabaseUnavailable, GatewayError, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.suppression import Left, SuppressionTags, hold_for_erasure, leave, refuse_no_reference
@@ -117,7 +117,7 @@ class Shredding:
     def resume(self) -> int:
         """Finish every act that was cut short, and say how many; the first failure is raised after all were tried."""
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 open_acts = sa.select(SHREDDINGS.c.shredding_id, SHREDDINGS.c.data_subject)
                 waiting = connection.execute(open_acts.where(SHREDDINGS.c.finished_at.is_(None))).all()
         except DRIVER_ERRORS as error:

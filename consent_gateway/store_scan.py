@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import KeysDestroyed, KeysMissing, KeysUnavailable
 from consent_gateway.people.directory import by_store_keys
 from consent_gateway.people.suppression import SuppressionTags, suppressed
@@ -155,7 +156,7 @@ class StoreScan:
         place, after = 0, None
         while self._classes and (rows := self._store.identities(after, _PEOPLE)):
             wanted = {place + at: row.store_key for at, row in enumerate(rows, 1) if (place + at - 1) % stride == 0}
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 people = by_store_keys(connection, list(wanted.values()))
                 unknown = {key: self._tags.of_store_key(key) for key in wanted.values() if key not in people}
                 erased = suppressed(connection, unknown.values())

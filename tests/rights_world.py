@@ -1,7 +1,8 @@
 """The rights room for tests: the shipped laws and terms over a real database, a small store, codes that are known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -18,11 +19,14 @@ from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor, Outcome, Work
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.letter_desk import LetterDesk
+from consent_gateway.rights.letters import Company, Letters
 from consent_gateway.rights.proofs import Mailing, Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.replies import Replies
 from consent_gateway.rights.requests import Book
 from consent_gateway.rights.room import RightsRoom
-from consent_gateway.rights.sealed import Seal
+from consent_gateway.rights.sealed import AddressSeal, Seal
 from tests.conftest import ROOT, FixedIndexKeys
 
 KEY = bytes(range(32))
@@ -80,12 +84,16 @@ def open_room(
     *,
     store: SmallStore | None = None,
     executors: Mapping[str, Executor] | None = None,
+    on_file: Callable[[str], str | None] | None = None,
+    mails: bool = True,
 ) -> RightsRoom:
-    """The room over this database."""
+    """The room over this database. It writes letters where `on_file` says whose mail address the store has."""
     policies = shipped_policies()
     documents = policies.documents
     laws = Laws(documents.packs)
-    book, effects, seal = Book(laws), Effects(choices, documents.purposes), Seal(KEY)
+    letters = write_letters(engine, clock, mails=mails) if on_file is not None else None
+    book = Book(laws) if letters is None else letters.book
+    effects, seal = Effects(choices, documents.purposes), Seal(KEY)
     return RightsRoom(
         laws=laws,
         intake=Intake(
@@ -99,6 +107,7 @@ def open_room(
             tags=SuppressionTags(KEY, "DE"),
             effects=effects,
             seal=seal,
+            replies=None if on_file is None else Replies(AddressSeal(KEY), on_file),
         ),
         proofs=Proofs(
             engine=engine,
@@ -113,6 +122,32 @@ def open_room(
             mailing=Mailing(MailQueue(KEY), wordings("rights_code"), "Shop"),
             draw=lambda: CODE,
         ),
-        handling=Handling(engine=engine, clock=clock, book=book, effects=effects, seal=seal, executors=executors or {}),
+        handling=Handling(
+            engine=engine,
+            clock=clock,
+            book=book,
+            effects=effects,
+            seal=seal,
+            executors=executors or {},
+            tell_expired=letters.tell_expired if letters is not None else tell_nobody,
+        ),
         channel="privacy_desk",
+        letters=letters,
     )
+
+
+def tell_nobody(_connection: sa.Connection, _now: datetime) -> None:
+    """No letters are written."""
+
+
+def write_letters(engine: sa.Engine, clock: Clock, *, mails: bool = True) -> LetterDesk:
+    """The letters, as shipped."""
+    documents = shipped_policies().documents
+    letters = Letters(
+        texts=documents.letters,
+        authority=documents.access_texts.authority,
+        addresses=AddressSeal(KEY),
+        queue=MailQueue(KEY) if mails else None,
+        company=Company("Shop", "https://gateway.example/preferences/requests"),
+    )
+    return LetterDesk(engine=engine, clock=clock, book=Book(Laws(documents.packs), letters), letters=letters)

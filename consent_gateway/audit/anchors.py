@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.log import size_of
 from consent_gateway.audit.sealer import last_note
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import DatabaseUnavailable, LogDamaged
 from consent_gateway.ports import Clock
 
@@ -71,7 +71,7 @@ class Anchoring:
         if not self._sinks or (self._done is not None and now - self._done < EVERY):
             return 0
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 note = last_note(connection)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the newest checkpoint could not be read: it will be anchored later") from error

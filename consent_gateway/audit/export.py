@@ -8,7 +8,7 @@ docs/formats/audit-log.md.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ from consent_gateway.audit.merkle import NodeReader, cover
 from consent_gateway.audit.signer import Signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG
 from consent_gateway.audit.tree import tile_reader
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import Conflict, InputRefused, LogDamaged, NotFound
 
 PAGE = 2000
@@ -54,6 +55,12 @@ manifest.sig         the log's signature over the manifest
 
 Where a period alone was asked for, nothing between the first and the last entry is missing. Where more was asked,
 as for a person or a purpose, each entry is proved to be in the log at its index; that no other fits is not proved.
+"""
+
+Enclosed = Callable[[str], Iterable[tuple[str, bytes]]]
+"""What else a folder holds, which its signed manifest lists too: by the checkpoint, names and contents of files.
+
+A name of the folder's own replaces that file, as README.txt may be.
 """
 
 Progress = Callable[[int, int], None]
@@ -108,8 +115,9 @@ def export(
     now: datetime,
     which: EntryFilter = ANY,
     progress: Progress = lambda _read, _total: None,
+    enclosed: Enclosed | None = None,
 ) -> Exported:
-    """Write the folder, which must not exist or be empty.
+    """Write the folder, which must not exist or be empty, with what is `enclosed`.
 
     Raises `NotFound` if no entry fits, `Conflict` if the folder holds something, `LogDamaged` where the rows read are
     not those counted.
@@ -118,7 +126,7 @@ def export(
         raise InputRefused("the window ends before it begins: give `since` before `until`")
     if folder.exists() and any(folder.iterdir()):
         raise Conflict("the export folder is not empty: name a new one")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         note = checkpoint_note(connection)
         size = size_of(note)
         span = _Span(connection, which, size)
@@ -127,10 +135,8 @@ def export(
         if not tally.written:
             raise NotFound("no sealed entry fits in what was asked for")
         files |= _checkpoints(connection, folder, (tally.first, tally.last) if span.is_run else None, size, note)
-    files |= _write(folder / "checkpoint.txt", note)
-    files |= _write(folder / "vkey.txt", signer.published) | _write(folder / "README.txt", _README)
-    for source in (Path(verify.__file__), Path(reidentification_proof.__file__)):
-        files |= _write(folder / source.name, source.read_text())
+    for name, content in (_own(note, signer) | dict(enclosed(note) if enclosed else ())).items():
+        files |= _write(folder / name, content)
     matching = span.counted if span.is_run else tally.written
     manifest = {
         "format": 2,
@@ -147,9 +153,16 @@ def export(
         "reconciled": {"counted": span.total, "read": tally.read, "written": tally.written, "csv_rows": tally.rows},
         "files": dict(sorted(files.items())),
     }
-    digest = _write(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")["manifest.json"]
-    _write(folder / "manifest.sig", signer.sign_file(f"{MANIFEST_TITLE}\n{digest}\n"))
+    digest = _write(folder / "manifest.json", f"{json.dumps(manifest, indent=2)}\n".encode())["manifest.json"]
+    _write(folder / "manifest.sig", signer.sign_file(f"{MANIFEST_TITLE}\n{digest}\n").encode())
     return Exported(folder, tally.first, tally.last, tally.written, matching, size, digest)
+
+
+def _own(note: str, signer: Signer) -> dict[str, bytes]:
+    """The files that every folder has beside the entries and their proof."""
+    sources = (Path(verify.__file__), Path(reidentification_proof.__file__))
+    texts = {"checkpoint.txt": note, "vkey.txt": signer.published, "README.txt": _README}
+    return {name: text.encode() for name, text in texts.items()} | {one.name: one.read_bytes() for one in sources}
 
 
 class _Span:
@@ -249,8 +262,8 @@ def _line(size: int, note: str) -> bytes:
     return json.dumps({"size": size, "note": note}).encode() + b"\n"
 
 
-def _write(path: Path, text: str) -> dict[str, str]:
+def _write(path: Path, content: bytes) -> dict[str, str]:
     with ExitStack() as stack:
         sink = _Sink(path, stack)
-        sink.write(text.encode())
+        sink.write(content)
     return {path.name: sink.digest}

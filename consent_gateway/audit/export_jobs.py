@@ -21,7 +21,7 @@ from consent_gateway.audit.log import EntryFilter
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.audit.signer import Signer
 from consent_gateway.audit.tables import AUDIT_EXPORTS
-from consent_gateway.database import DRIVER_ERRORS, from_micros, to_micros
+from consent_gateway.database import DRIVER_ERRORS, from_micros, reading_connection, to_micros
 from consent_gateway.errors import Conflict, DatabaseUnavailable, GatewayError, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.ports import Clock
@@ -102,7 +102,7 @@ class Exports:
     def get(self, export_id: str) -> Job:
         """The job as it stands. Raises `NotFound`."""
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 asked = sa.select(AUDIT_EXPORTS).where(AUDIT_EXPORTS.c.export_id == export_id)
                 row = connection.execute(asked).one_or_none()
         except DRIVER_ERRORS as error:

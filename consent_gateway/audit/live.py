@@ -11,6 +11,7 @@ from consent_gateway.audit.merkle import CompactRange
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG, AUDIT_NODES
 from consent_gateway.audit.tree import STORED_LEVELS
 from consent_gateway.audit.verify import LogCheck, LogKey, Report
+from consent_gateway.database import reading_connection
 
 PAGE = 2000
 Writers = dict[str, tuple[int, str, int]]
@@ -47,7 +48,7 @@ def verify_database(engine: sa.Engine, key: LogKey, earlier: Iterable[str] = ())
     Beside the evidence it checks the copies that searches rely on: a changed `data_subject` column would hide
     an entry from a report although the entry itself is untouched.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         # one statement sees one state: what is sealed from here on is not part of this verification
         count, sealed = connection.execute(
             sa.select(

@@ -21,7 +21,7 @@ from consent_gateway.audit.tables import AUDIT_COSIGNATURES, AUDIT_LOG, AUDIT_QU
 from consent_gateway.audit.tiles import read_tile, tile_bytes
 from consent_gateway.audit.tree import node_reader, tile_reader
 from consent_gateway.audit.writer_files import writer_files
-from consent_gateway.database import DRIVER_ERRORS, to_micros
+from consent_gateway.database import DRIVER_ERRORS, reading_connection, to_micros
 from consent_gateway.errors import DatabaseUnavailable, LogDamaged, NotFound
 
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
@@ -212,7 +212,7 @@ class AuditLog:
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 yield connection
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the audit log did not answer: try again") from error

@@ -16,6 +16,7 @@ from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import record_alone
 from consent_gateway.audit.sealer import last_note
 from consent_gateway.audit.signer import Signer, add_key, open_signer, retire_key
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import Conflict
 from consent_gateway.ids import new_id
 
@@ -27,7 +28,7 @@ def begin(engine: sa.Engine, path: Path, now: datetime) -> Signer:
 
 def finish(engine: sa.Engine, path: Path, now: datetime) -> Signer:
     """Retire the older key. Raises `Conflict` until the log's newest checkpoint bears the newer one's signature."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         note = last_note(connection)
     newest = open_signer(path).vkey
     try:

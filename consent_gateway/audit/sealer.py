@@ -34,7 +34,7 @@ from consent_gateway.audit.stores import Row, audit_folder
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG, AUDIT_NODES, AUDIT_QUEUE, AUDIT_WRITERS
 from consent_gateway.audit.tree import STORED_LEVELS, node_reader
 from consent_gateway.audit.writer_files import WriterFile, held, writer_files
-from consent_gateway.database import DRIVER_ERRORS, to_micros
+from consent_gateway.database import DRIVER_ERRORS, reading_connection, to_micros
 from consent_gateway.errors import LogDamaged
 from consent_gateway.ports import Clock
 
@@ -239,7 +239,7 @@ class Sealer:
         files = self._files()
         if not files:
             return
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(self._engine) as connection:
             sealed = _bookmarks(connection)
         for file in files:
             try:

@@ -22,7 +22,7 @@ from consent_gateway.audit.recorder import record_in
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_VERIFICATION
 from consent_gateway.audit.tree import node_reader
 from consent_gateway.audit.verify import Finding, LogKey, Unusable
-from consent_gateway.database import DRIVER_ERRORS, from_micros, to_micros
+from consent_gateway.database import DRIVER_ERRORS, from_micros, reading_connection, to_micros
 from consent_gateway.errors import DatabaseUnavailable, LogDamaged
 from consent_gateway.ids import new_id
 from consent_gateway.ports import Clock
@@ -74,7 +74,7 @@ class Verification:
             return 0
         try:
             outside = [note for note in self._outside() if note]  # before the log, which may only be ahead of them
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 before = standing(connection) or Standing(0, now)
                 after, findings = self._stretch(connection, before, outside, now)
             self._keep(before, after, findings, now)

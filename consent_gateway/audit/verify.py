@@ -1,8 +1,7 @@
 """Verifies an audit log: an export, a copy of its tiles, or entries fed to it; standard library and `cryptography`.
 
-This one file can be lifted out and run alone: `python verify.py FOLDER --vkey FILE`. It shares no code with the log
-that it checks, so that a mistake in one is seen by the other. The formats are those of docs/formats/audit-log.md;
-exit codes: 0 verified, 1 the log does not verify, 2 the input cannot be judged. Read it from `verify_folder` down.
+Lift it out and run it alone: `python verify.py FOLDER --vkey FILE`. It shares no code with what it checks. Formats:
+docs/formats/audit-log.md; exit codes: 0 verified, 1 not, 2 the input cannot be judged. Read from `verify_folder` down.
 """
 
 import argparse
@@ -78,7 +77,7 @@ class Report:
         """The report for a reader."""
         lines = [f"log {self.origin}: {self.entries} of {self.size} entries seen, the first is {self.first}"]
         lines += [f"root {self.root}; {self.checkpoints} checkpoints; {len(self.writers)} writers"]
-        lines += [f"cosigned by {witness}" for witness in self.witnesses]
+        lines += [f"cosigned by {one}" for one in self.witnesses]
         for one in self.findings:
             where = "" if one.index is None else f"entry {one.index}{'' if one.last is None else f' to {one.last}'}: "
             lines.append(f"BAD {one.code}: {where}{one.message}")
@@ -86,10 +85,7 @@ class Report:
 
 
 class LogKey:
-    """The keys of a log: a line `name+keyid+base64(0x01 || key)` each, a retired one with ` until SIZE` behind it.
-
-    `witnesses` are lines of the same form, of type 0x04. Raises `Unusable`.
-    """
+    """A log's keys: `name+keyid+base64(0x01 || key)`, retired ones ` until SIZE`; `witnesses` are of type 0x04."""
 
     def __init__(self, vkeys: str, witnesses: Iterable[str] = ()) -> None:
         self._keys: dict[_KeyName, tuple[Ed25519PublicKey, int]] = {}
@@ -107,10 +103,12 @@ class LogKey:
         self.refuse_unsigned(note, size)
         return size, root
 
-    def refuse_unsigned(self, note: str, size: int) -> None:
-        """Raise ValueError unless a key that counts at this size of the log signed the note."""
+    def refuse_unsigned(self, note: str, size: int, *, wholly: bool = False) -> None:
+        """Raise ValueError unless a key that counts at this size signed the note; `wholly`: and no other key did."""
         text, lines = _parts(note)
         found = [(*self._keys[who], signed) for who, signed in lines if who in self._keys]
+        if wholly and len(found) < len(lines):
+            raise ValueError("it bears a signature by another key than those of vkey.txt")
         for key, _until, signed in found:
             _refuse_forged(key, signed, text)
         if not any(size <= until for _key, until, _signed in found):
@@ -137,8 +135,7 @@ class LogCheck:
         self._key = key
         self._size = self._index = 0  # of the tree, and of the next entry; they differ after a gap
         self._partial = False  # entries are left out, so one of a writer may be missing
-        self._good = 0  # the largest size at which the tree matched
-        self._broken = False
+        self._good, self._broken = 0, False  # the largest size at which the tree matched
         self._writers: dict[str, tuple[int, str, int]] = {}  # number, SHA-256, index of the last entry
         self._unchained: set[bytes] = set()
         self._last = (0, b"", "")  # size, root and note of the newest checkpoint that counts
@@ -229,8 +226,7 @@ class LogCheck:
         if number == last + 1 and found[1].decode() != previous:
             self.bad("chain", f"it is not the entry that its writer's next one, {self._index}, followed", index)
         elif number > last + 1 and not self._partial:
-            missing = f"entries {last + 1} to {number - 1} of writer {writer} are missing before it"
-            self.bad("chain", missing, self._index)
+            self.bad("chain", f"entries {last + 1} to {number - 1} of writer {writer} are missing", self._index)
         self._writers[writer] = number, digest.hex(), self._index
 
     def _hold(self, upto: int = 0) -> None:
@@ -290,13 +286,16 @@ def _exported(folder: Path, key: LogKey, earlier: Iterable[str]) -> Report:
     report = check.finish()
     if (report.first, report.entries) != (manifest["first_index"], manifest["entries"]):
         check.bad("file", "the manifest promises other entries, or another number of them")
-    for name in (name for name, digest in manifest["files"].items() if _digest(folder / Path(name).name) != digest):
-        check.bad("file", f"`{name}` is not the file that the manifest names")
+    names = {path.name for path in folder.iterdir()} - {"manifest.json", "manifest.sig"}
+    for name in sorted(names | manifest["files"].keys()):
+        if _digest(folder / Path(name).name) != manifest["files"].get(name):
+            check.bad("file", f"`{name}` is not the file that the manifest names")
     try:
-        key.refuse_unsigned(signed := (folder / "manifest.sig").read_text(), report.size)
+        key.refuse_unsigned(signed := (folder / "manifest.sig").read_bytes().decode(), report.size)
+        LogKey((folder / "vkey.txt").read_text()).refuse_unsigned(signed, report.size, wholly=True)
         if _parts(signed)[0] != f"consent-gateway export manifest\n{_digest(folder / 'manifest.json')}\n":
             raise ValueError("it is another one")
-    except ValueError as error:
+    except (ValueError, Unusable) as error:
         check.bad("file", f"`manifest.json` is not the one that was signed: {error}")
     return report
 
@@ -343,7 +342,7 @@ def _parts(note: str) -> tuple[str, list[tuple[_KeyName, bytes]]]:
     for line in lines[:-1].split("\n") if separator and note.endswith("\n") else [""]:
         dash, name, encoded = line.split(" ")  # or ValueError: it is not a signed note
         signed = base64.b64decode(encoded, validate=True)
-        if dash != "\u2014":
+        if dash != "\u2014" or base64.b64encode(signed).decode() != encoded:
             raise ValueError("it is not a signed note")
         read.append(((name, signed[:4]), signed[4:]))
     return f"{text}\n", read

@@ -21,7 +21,7 @@ from consent_gateway.audit.merkle import consistency_proof
 from consent_gateway.audit.sealer import last_note
 from consent_gateway.audit.tables import AUDIT_COSIGNATURES
 from consent_gateway.audit.tree import node_reader
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import DatabaseUnavailable, LogDamaged
 
 LOG = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Cosigning:
 
     def _cosigned(self, witness: Witness) -> int:
         column = AUDIT_COSIGNATURES.c
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(self._engine) as connection:
             note = last_note(connection)
             if note is None:
                 return 0

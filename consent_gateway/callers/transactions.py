@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import DatabaseUnavailable
 
 
@@ -25,7 +25,7 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection for reads outside any transaction, which on SQLite would take the write lock."""
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             yield connection
     except DRIVER_ERRORS as error:
         raise DatabaseUnavailable("the gateway database did not answer: try again") from error

@@ -22,7 +22,7 @@ class Commands(click.Group):
 
     names = (
         "audit", "changes", "clients", "consent", "db", "demo", "doctor", "keys", "officers", "people", "policy",
-        "rights", "serve", "serve-web", "worker",
+        "report", "rights", "serve", "serve-web", "worker",
     )  # fmt: skip
 
     def list_commands(self, _context: click.Context) -> list[str]:

@@ -21,12 +21,16 @@ from consent_gateway.audit.status import log_status
 from consent_gateway.audit.tiles import write_tiles
 from consent_gateway.audit.verify import LogKey, Report, Unusable, text_or_file, verify_folder
 from consent_gateway.cli.terminal import progress
-from consent_gateway.database import open_engine
+from consent_gateway.database import open_engine, reading_connection
 from consent_gateway.errors import InputRefused
 from consent_gateway.ids import new_id
+from consent_gateway.policy import load_policies
+from consent_gateway.reports.book import entry_of
+from consent_gateway.reports.model import Asked
+from consent_gateway.reports.pack import PACK, write_pack
 from consent_gateway.settings import read_settings
 
-_EXPORT_SECONDS = 600  # counting the entries of ten million people takes longer than a request may
+EXPORT_SECONDS = 600  # counting the entries of ten million people takes longer than a request may
 
 _database = click.option("--database", metavar="URL", help="the gateway database")
 _state = click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="the state directory")
@@ -95,7 +99,7 @@ def export_command(
     """Write a folder that an outside auditor can verify without this software."""
     which = EntryFilter(moment(since), moment(until), data_subject=person, **words)
     signer = log_signer(key, state)
-    engine = open_engine(_required(database), threads=1, statement_seconds=_EXPORT_SECONDS)
+    engine = open_engine(required(database), threads=1, statement_seconds=EXPORT_SECONDS)
     try:
         _account_for(engine, which)
         show = progress("{done} of {total} entries read", silent=as_json)
@@ -117,12 +121,49 @@ def export_command(
 @audit.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @_database
+@_state
+@_key
+@click.option("--since", metavar="TIME", help="from this time on, RFC 3339; UTC where no zone is given")
+@click.option("--until", metavar="TIME", help="before this time")
+@click.option("--policies", "directory", type=click.Path(path_type=Path, file_okay=False), help="the policy directory")
+@_json
+def pack(
+    folder: Path,
+    database: str | None,
+    state: Path | None,
+    key: Path | None,
+    since: str | None,
+    until: str | None,
+    directory: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write an auditor's pack into FOLDER: all reports, the entries of a period, their proof, and what verifies it."""
+    asked, now = Asked(since=moment(since), until=moment(until)), datetime.now(UTC)
+    signer, policies = (
+        log_signer(key, state),
+        load_policies(read_settings().policies if directory is None else directory),
+    )
+    engine = open_engine(required(database), threads=1, statement_seconds=EXPORT_SECONDS)
+    try:
+        record_alone(engine, entry_of(new_id("rep", now), PACK, asked, None, now))
+        show = progress("{done} of {total} entries read", silent=as_json)
+        done = write_pack(engine, folder, signer, policies, now, asked, show)
+    finally:
+        engine.dispose()
+    told = f"{_sentence(done)}; verify it: python {folder / 'verify.py'} {folder} --vkey VKEY"
+    click.echo(json.dumps(described(done)) if as_json else told)
+
+
+@audit.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@_database
 @_json
 def tiles(folder: Path, database: str | None, *, as_json: bool) -> None:
     """Write the log as static tiles (C2SP tlog-tiles) into FOLDER, or bring them up to date."""
-    engine = open_engine(_required(database), threads=1)
+    engine = open_engine(required(database), threads=1)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             note = checkpoint_note(connection)
             write_tiles(connection, folder, note, size_of(note))
     finally:
@@ -169,7 +210,7 @@ def _changed_key(
     *,
     as_json: bool,
 ) -> None:
-    engine = open_engine(_required(database), threads=1)
+    engine = open_engine(required(database), threads=1)
     try:
         signer = change(engine, path, datetime.now(UTC))
     finally:
@@ -186,9 +227,9 @@ def _told_keys(signer: Signer) -> dict[str, list[str]]:
 @_json
 def checkpoint(database: str | None, *, as_json: bool) -> None:
     """Print the newest signed checkpoint: keep it outside, and nobody can roll the log back unnoticed."""
-    engine = open_engine(_required(database), threads=1)
+    engine = open_engine(required(database), threads=1)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             note = checkpoint_note(connection)
     finally:
         engine.dispose()
@@ -201,9 +242,9 @@ def checkpoint(database: str | None, *, as_json: bool) -> None:
 @_json
 def status(database: str | None, *, prometheus: bool, as_json: bool) -> None:
     """Tell how far the log is sealed, verified and cosigned; exit code 1: it does not verify, or nobody verifies it."""
-    engine = open_engine(_required(database), threads=1)
+    engine = open_engine(required(database), threads=1)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             told = log_status(connection, datetime.now(UTC))
     finally:
         engine.dispose()
@@ -251,7 +292,7 @@ def verified(
 
 
 def _verified_database(database: str | None, key: LogKey, notes: list[str]) -> Report:
-    engine = open_engine(_required(database), threads=1)
+    engine = open_engine(required(database), threads=1)
     try:
         return verify_database(engine, key, notes)
     finally:
@@ -329,6 +370,6 @@ def _sentence(done: Exported) -> str:
     return f"exported {span} to {done.folder}; {done.matching} of {done.entries} fit in what was asked for"
 
 
-def _required(database: str | None) -> str:
+def required(database: str | None) -> str:
     """The database named, or that of the settings."""
     return read_settings().database_url if database is None else database

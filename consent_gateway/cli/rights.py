@@ -2,7 +2,14 @@
 
 import click
 
-from consent_gateway.cli import rights_access, rights_erasure, rights_requests, rights_work
+from consent_gateway.cli import (
+    rights_access,
+    rights_erasure,
+    rights_letters,
+    rights_requests,
+    rights_steps,
+    rights_work,
+)
 
 
 @click.group()
@@ -10,5 +17,12 @@ def rights() -> None:
     """Requests of the people concerned: legal clocks, the queue, access, erasure, retention."""
 
 
-for _command in (*rights_requests.COMMANDS, *rights_work.COMMANDS, *rights_erasure.COMMANDS, *rights_access.COMMANDS):
+for _command in (
+    *rights_requests.COMMANDS,
+    *rights_work.COMMANDS,
+    *rights_steps.COMMANDS,
+    *rights_letters.COMMANDS,
+    *rights_erasure.COMMANDS,
+    *rights_access.COMMANDS,
+):
     rights.add_command(_command)

@@ -8,8 +8,11 @@ from typing import Protocol
 import click
 
 from consent_gateway.cli.terminal import hidden_line
+from consent_gateway.preferences.centre import PreferenceCentre
+from consent_gateway.preferences.words import LANGUAGES
 from consent_gateway.rights.access import Package, Packages
 from consent_gateway.rights.access_document import ACCESS, KNOW, PORTABILITY
+from consent_gateway.rights.access_report import files_of
 
 _OPERATOR = "operator"
 
@@ -29,6 +32,11 @@ class Services(Protocol):
     @property
     def erasure_desk(self) -> Desk:
         """Access packages, beside erasures."""
+        ...
+
+    @property
+    def preferences(self) -> PreferenceCentre:
+        """The words of each language, and what the company is called."""
         ...
 
 
@@ -83,7 +91,11 @@ def release(opened: Opened, *, package_id: str, blank: tuple[str, ...], as_json:
 @click.pass_obj
 def fetch(opened: Opened, *, data_subject: str, output: Path) -> None:
     """Fetch a released package once, by the link's secret from standard input, and write its files to a folder."""
-    files = opened().erasure_desk.packages.fetch(hidden_line("secret"), data_subject)
+    services = opened()
+    document = services.erasure_desk.packages.fetch(hidden_line("secret"), data_subject)
+    centre = services.preferences
+    words = centre.words.get(document["language"], centre.words[LANGUAGES[0]])
+    files = files_of(document, words, centre.brand.name)
     output.mkdir(mode=0o700, parents=True)
     for name, content in files.items():
         path = output / name

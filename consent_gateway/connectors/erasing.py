@@ -17,6 +17,7 @@ from consent_gateway.connectors.engines import Deadline, open_store_engine
 from consent_gateway.connectors.refusals import answering, code_of
 from consent_gateway.connectors.residue import search_table, tables_holding
 from consent_gateway.connectors.tables import SeenTable, comparable, earlier, formed, key_columns, matching, see_tables
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import StoreUnavailable
 from consent_gateway.ports import (
     ColumnKind,
@@ -140,7 +141,7 @@ class SqlErasing:
         self._engine.dispose()
 
     def _reading(self) -> Any:
-        return self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return reading_connection(self._engine)
 
     def _table(self, name: str) -> SeenTable:
         with self._seeing:

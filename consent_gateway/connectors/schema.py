@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from consent_gateway.database import reading_connection
 from consent_gateway.errors import StoreUnavailable
 from consent_gateway.policy.catalogue import Catalogue, Collection
 
@@ -53,7 +54,7 @@ class Schema:
 def reflect(engine: Engine, catalogue: Catalogue) -> Schema:
     """Look at the catalogued tables; a missing one is left out, a store that is away raises a driver's error."""
     tables: dict[str, sa.Table] = {}
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         for collection in catalogue.collections.values():
             schema, _, name = collection.table.rpartition(".")
             try:

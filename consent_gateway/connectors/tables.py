@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.reflection import ObjectKind
 
 from consent_gateway.connectors.json_forms import NoJsonForm, to_json
+from consent_gateway.database import reading_connection
 from consent_gateway.ports import BYTES_FORM, ColumnKind, StoreColumn, StoreKey, StoreReference, StoreTable
 from consent_gateway.vocabulary import JsonValue
 
@@ -46,7 +47,7 @@ class SeenTable:
 
 def see_tables(engine: Engine) -> dict[str, SeenTable]:
     """Every table the role may see, by name; those of another schema than the default one as `schema.table`."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         inspector = sa.inspect(connection)
         seen: dict[str, SeenTable] = {}
         for schema in _schemas(inspector, engine.dialect.name):

@@ -18,7 +18,7 @@ from consent_gateway.consent.permitting import ADMINISTER_SCOPE, ADMINISTRATIVE,
 from consent_gateway.consent.projection import PersonState
 from consent_gateway.consent.step_check import StepCheck
 from consent_gateway.consent.witness import Witness
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import Conflict, ConsentNotRaised, DatabaseUnavailable, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.blind_index import BlindIndex
@@ -203,7 +203,7 @@ class Choices:
         """All events of a person, in order. Raises `NotFound`, and `Conflict` for a shared identifier."""
         data_subject = self._one(person)
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 return ledger.history(connection, data_subject)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the history could not be read: ask again") from error
@@ -225,7 +225,7 @@ class Choices:
     def unbound(self) -> list[str]:
         """Where the ledger is not what the sealed log says it was; empty if it is."""
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 return list(unbound(connection))
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("ledger and log could not be compared: ask again") from error
@@ -233,7 +233,7 @@ class Choices:
     def of_store_key(self, store_key: str) -> PersonRef:
         """The person behind a key of the customer store. Raises `NotFound`."""
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 found = by_store_keys(connection, [store_key])
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the person could not be looked up: ask again") from error

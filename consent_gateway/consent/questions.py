@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from consent_gateway.consent import ledger
 from consent_gateway.consent.asking import may_ask_again
 from consent_gateway.consent.choices import Choices
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import Conflict, DatabaseUnavailable
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy import Policies
@@ -37,7 +37,7 @@ class Questions:
             raise Conflict("several people use this identifier: name the one to ask by `data_subject`")
         self._choices.account_for(caller, "read_questions", known.data_subject)
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 state = ledger.state(connection, known.data_subject)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the choices could not be read: ask again") from error

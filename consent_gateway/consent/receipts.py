@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from consent_gateway.consent.ledger import find_event
 from consent_gateway.consent.notices import ShownNotice, text_then
 from consent_gateway.consent.receipt_verify import public_jwk, signed_file
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import DatabaseUnavailable, NotFound
 from consent_gateway.policy.documents import Purpose
 from consent_gateway.vocabulary import ConsentEvent, EventKind
@@ -71,7 +71,7 @@ class Receipts:
     def evidence(self, event_id: str) -> tuple[ConsentEvent, ShownNotice | None]:
         """One event, and the text that was shown with it word for word, where it named one. Raises `NotFound`."""
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 committed = find_event(connection, event_id)
                 sha256 = None if committed is None else committed.event.evidence.notice_sha256
                 shown = None if sha256 is None else text_then(connection, sha256)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from consent_gateway.customers.mail import Left, Settled, nobody_asks
 from consent_gateway.customers.tables import (
     CONFIRMATIONS,
     CUSTOMER_LINKS,
@@ -23,7 +24,9 @@ def end_all(connection: sa.Connection, data_subject: str) -> None:
         connection.execute(sa.delete(table).where(table.c.data_subject == data_subject))
 
 
-def drop_mail(connection: sa.Connection, key: bytes, is_theirs: Callable[[str], bool]) -> int:
+def drop_mail(
+    connection: sa.Connection, key: bytes, is_theirs: Callable[[str], bool], settled: Settled = nobody_asks
+) -> int:
     """Delete the queued mails whose recipient, subject or text is an erased person's; how many there were.
 
     A mail names nobody until it is opened, so all that wait are; `key` is the queue's.
@@ -35,4 +38,6 @@ def drop_mail(connection: sa.Connection, key: bytes, is_theirs: Callable[[str], 
     ]
     if theirs:
         connection.execute(sa.delete(CUSTOMER_MAIL).where(CUSTOMER_MAIL.c.mail_id.in_(theirs)))
+    for mail_id in theirs:
+        settled(connection, mail_id, Left.DROPPED)
     return len(theirs)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from enum import StrEnum
 from importlib.resources import files
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from consent_gateway.errors import GatewayError
 from consent_gateway.ids import new_id
 from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_encrypt
 
-LANGUAGES = ("en", "de", "fr", "es", "ar")
+LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 _PLACES = {
     "sign_in": frozenset({"link", "minutes", "name", "not_me"}),
     "rights_code": frozenset({"code", "minutes", "name"}),
@@ -60,6 +61,23 @@ class Mail:
 
     def __repr__(self) -> str:
         return f"Mail(mail_id={self.mail_id!r}, …)"
+
+
+class Left(StrEnum):
+    """How a mail left its queue; closed list."""
+
+    SENT = "sent"
+    REFUSED = "refused"
+    OVERDUE = "overdue"
+    DROPPED = "dropped"
+
+
+Settled = Callable[[sa.Connection, str, Left], None]
+"""Told of each mail that left the queue, by its id, in the transaction in which it leaves."""
+
+
+def nobody_asks(_connection: sa.Connection, _mail_id: str, _left: Left) -> None:
+    """Nobody follows what becomes of mail."""
 
 
 @dataclass(frozen=True, slots=True)

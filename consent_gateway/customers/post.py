@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from consent_gateway.callers.transactions import transaction
-from consent_gateway.customers.mail import Mail, Mailer, MailRefused, MailUndelivered
+from consent_gateway.customers.mail import Left, Mail, Mailer, MailRefused, MailUndelivered, Settled, nobody_asks
 from consent_gateway.customers.tables import CUSTOMER_MAIL
 from consent_gateway.database import to_micros
 from consent_gateway.ports import Clock
@@ -28,18 +28,21 @@ _LOG = logging.getLogger(__name__)
 class Post:
     """Sends what is queued. `key` is the queue's; `mailer` is None where no mail leaves, and then none is sent."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock, key: bytes, mailer: Mailer | None) -> None:
+    def __init__(
+        self, engine: sa.Engine, clock: Clock, key: bytes, mailer: Mailer | None, settled: Settled = nobody_asks
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._key = key
         self._mailer = mailer
+        self._settled = settled
 
     def send_due(self) -> int:
         """Send the mails that are due, and say how many left. What fails stays queued until its life is over."""
         sent = 0
         for row in self._take():
             if row.decoy or row.expires_at <= to_micros(self._clock.now()):
-                self._forget(row.mail_id)
+                self._forget(row.mail_id, Left.OVERDUE)
                 continue
             sent += self._send(self._opened(row))
         return sent
@@ -54,9 +57,9 @@ class Post:
             return 0
         except MailRefused as error:
             _LOG.warning("mail %s was refused for good and is dropped: %s", mail.mail_id, error.message)
-            self._forget(mail.mail_id)
+            self._forget(mail.mail_id, Left.REFUSED)
             return 0
-        self._forget(mail.mail_id)
+        self._forget(mail.mail_id, Left.SENT)
         return 1
 
     def _take(self) -> Sequence[sa.Row[Any, Any, Any, Any, Any]]:
@@ -86,6 +89,8 @@ class Post:
         recipient, subject_line, text, language = json.loads(body)
         return Mail(row.mail_id, recipient, subject_line, text, language)
 
-    def _forget(self, mail_id: str) -> None:
+    def _forget(self, mail_id: str, left: Left) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(sa.delete(CUSTOMER_MAIL).where(CUSTOMER_MAIL.c.mail_id == mail_id))
+            # Of two workers that sent one mail, the one that deletes it says what became of it.
+            if connection.execute(sa.delete(CUSTOMER_MAIL).where(CUSTOMER_MAIL.c.mail_id == mail_id)).rowcount == 1:
+                self._settled(connection, mail_id, left)

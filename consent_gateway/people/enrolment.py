@@ -15,7 +15,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
-from consent_gateway.database import DRIVER_ERRORS, let_others_write
+from consent_gateway.database import DRIVER_ERRORS, let_others_write, reading_connection
 from consent_gateway.errors import (
     DatabaseUnavailable,
     FieldFault,
@@ -205,7 +205,7 @@ class Enrolment:
         if self._key_field is not None and values.get(self._key_field) is not None:
             tags[self._key_field] = self._tags.of_store_key(_text(values[self._key_field]))
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 listed = suppressed(connection, tags.values())
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the suppression list could not be read: try again") from error

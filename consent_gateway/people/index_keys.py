@@ -13,7 +13,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import DatabaseUnavailable, KeysUnavailable
 from consent_gateway.people.normalise import NORMALISATION_VERSION
 from consent_gateway.people.tables import INDEX_GENERATION, INDEX_KEYS
@@ -122,7 +122,7 @@ class IndexKeys:
     def reload(self) -> None:
         """Read the list anew. Raises `DatabaseUnavailable` and `KeysUnavailable`."""
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 self._take(connection)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the list of index keys could not be read: try again") from error

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import Conflict, DatabaseUnavailable, InputRefused, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.enrolment import Enrolment, Progress
@@ -158,7 +158,7 @@ class IndexRotation:
 
     def _listed(self, kind: str, mode: str) -> Sequence[sa.Row[Any]]:
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 return _rows(connection, kind, mode)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the list of index keys could not be read: try again") from error

@@ -12,7 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -187,7 +187,7 @@ class SuppressionList:
         """How many entries there are of each kind."""
         counted = sa.select(SUPPRESSIONS.c.kind, sa.func.count()).group_by(SUPPRESSIONS.c.kind)
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 rows = connection.execute(counted.order_by(SUPPRESSIONS.c.kind)).all()
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the suppression list could not be read: ask again") from error

@@ -12,6 +12,7 @@ from consent_gateway.policy.access_texts import AccessTexts
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.legal_clocks import LegalClock
+from consent_gateway.policy.letters import LetterTexts
 from consent_gateway.policy.notices import Notice
 from consent_gateway.policy.reidentification import Reidentification
 from consent_gateway.policy.retention import Retention
@@ -189,6 +190,7 @@ class Documents:
     retention: Retention = field(default_factory=Retention)
     access_texts: AccessTexts = field(default_factory=AccessTexts)
     rights: tuple[RightsTerms, ...] = ()
+    letters: LetterTexts = field(default_factory=LetterTexts)
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

@@ -58,7 +58,7 @@ def read_sources(directory: Path) -> Mapping[str, str]:
     if not directory.is_dir():
         raise PolicyInvalid(f"there is no policy directory `{directory}`: name the directory that holds `packs/`")
     names = [f"{name}.yaml" for name in (*NAMES, *OPTIONAL) if (directory / f"{name}.yaml").is_file()]
-    for folder in ("packs", "notices"):
+    for folder in ("packs", "notices", "letters"):
         names += sorted(f"{folder}/{path.name}" for path in (directory / folder).glob("*.yaml"))
     return MappingProxyType({name: (directory / name).read_text(encoding="utf-8") for name in names})
 

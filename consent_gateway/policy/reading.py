@@ -22,6 +22,7 @@ from consent_gateway.policy.documents import (
 )
 from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.legal_clocks import read_clocks
+from consent_gateway.policy.letters import read_letters
 from consent_gateway.policy.notices import FOLDER, read_notices
 from consent_gateway.policy.reidentification import read_reidentification
 from consent_gateway.policy.retention import read_retention
@@ -40,7 +41,7 @@ from consent_gateway.policy.source import Document, Place
 from consent_gateway.policy.steps import read_steps
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("access", "reidentification", "retention", "rights")
+OPTIONAL = ("access", "letters", "reidentification", "retention", "rights")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -64,6 +65,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         retention=read_retention(named["retention"], findings),
         access_texts=read_access_texts(named["access"], findings),
         rights=read_rights_terms(named["rights"], findings),
+        letters=read_letters(named["letters"], parsed.values(), findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 

@@ -12,6 +12,7 @@ from consent_gateway.policy.expand import expand, known_threshold
 from consent_gateway.policy.facts import AGES
 from consent_gateway.policy.findings import Finding, nearest
 from consent_gateway.policy.ir import REASON_RANK
+from consent_gateway.policy.letters import letter_faults
 from consent_gateway.policy.notices import notice_faults
 from consent_gateway.policy.reidentification import unknown_words
 from consent_gateway.policy.retention import retention_faults
@@ -80,6 +81,10 @@ class ReferenceCheck:
             unknown_words(documents.reidentification, documents.channels, documents.purposes, recipients)
         )
         self._findings.extend(unknown_of(documents.rights, documents.channels, documents.categories))
+        clocked = [pack for pack in documents.packs.values() if pack.clocks and not pack.everywhere]
+        regimes = {clock.regime for pack in clocked for clock in pack.clocks.values()}
+        places = {place for pack in clocked for place in pack.jurisdictions}
+        self._findings.extend(letter_faults(documents.letters, regimes, places, documents.access_texts.authority))
 
     def _retention(self) -> None:
         documents, catalogue = self._documents, self._documents.catalogue

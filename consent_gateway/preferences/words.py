@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, get_timezone
+from babel.units import format_unit
 
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import Policies
@@ -21,9 +22,13 @@ from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.source import parse
 from consent_gateway.preferences.brand import Brand
 
-LANGUAGES = ("en", "de", "fr", "es", "ar")
+LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 """The first is the one for visitors whose languages we do not speak."""
 
+_PERIOD = re.compile(r"P(\d+)([YMWD])")
+_UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day"}
+_SHORT_IS_WHOLE = {"ar": "YMWD", "it": "YMD"}
+"""Units whose long form the locale data lacks (English comes then) and whose short one writes them out."""
 _PLACE = re.compile(r"{(\w+)}")
 
 
@@ -69,8 +74,8 @@ class Words:
         return self._said.get(f"purposes.{key}.name", key)
 
     def place(self, country: str) -> str:
-        """What a country is called; its code where the language has no name for it."""
-        return str(self.locale.territories.get(country, country))
+        """What a country, or a part of one with a law of its own, is called; its code where nobody named it."""
+        return self._said.get(f"places.{country}") or str(self.locale.territories.get(country, country))
 
     def moment(self, moment: datetime) -> str:
         """Date and time with their zone, as the language writes them."""
@@ -79,6 +84,15 @@ class Words:
     def day(self, moment: datetime) -> str:
         """The day, as the language writes it."""
         return str(format_date(moment.astimezone(UTC), "long", locale=self.locale))
+
+    def period(self, text: str) -> str:
+        """A period after ISO 8601 of years, months, weeks or days, as in `P3Y`; as it came where it is none."""
+        found = _PERIOD.fullmatch(text)
+        if found is None:
+            return text
+        whole = found[2] in _SHORT_IS_WHOLE.get(self.language, "")
+        length: Literal["short", "long"] = "short" if whole else "long"
+        return str(format_unit(int(found[1]), _UNITS[found[2]], length, locale=self.locale))
 
     def written(self, text: str) -> str:
         """Date and time of an RFC 3339 text, as the language writes them."""
@@ -111,6 +125,8 @@ def read_words(policies: Path, needed: Collection[str]) -> Mapping[str, Words]:
 def needed_by(policies: Policies, brand: Brand) -> frozenset[str]:
     """The paths that the policy and the brand ask for: each purpose, channel and topic has its words."""
     purposes = {f"purposes.{key}.{part}" for key in policies.purposes for part in ("name", "description", "off")}
+    places = {place for pack in policies.documents.packs.values() for place in pack.jurisdictions if "-" in place}
+    purposes |= {f"places.{place}" for place in places}
     return frozenset(
         purposes | {f"channels.{key}" for key in policies.channels} | {f"topics.{row.topic}" for row in brand.matrix}
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from consent_gateway.audit.writer_files import held
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import GatewayError
 from consent_gateway.ports import EventSink
 from consent_gateway.propagation.courier import Courier
@@ -98,7 +98,7 @@ class Deliverer:
             with held(self._folder / f"{destination_id}.lock") as mine:
                 yield _nothing if mine else None
             return
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(self._engine) as connection:
             name = _lock_number(destination_id)
             if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(name))).scalar_one():
                 yield None

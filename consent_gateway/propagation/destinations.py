@@ -253,6 +253,11 @@ class Destinations:
         return made
 
 
+def read_destinations(connection: sa.Connection) -> tuple[Destination, ...]:
+    """Every destination there ever was, ended ones among them, oldest first."""
+    return tuple(_read(connection))
+
+
 def _living() -> sa.ColumnElement[bool]:
     revoked = sa.select(CLIENTS.c.client_id).where(CLIENTS.c.revoked_at.is_not(None))
     return DESTINATIONS.c.client_id.is_(None) | DESTINATIONS.c.client_id.not_in(revoked)

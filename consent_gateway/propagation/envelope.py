@@ -10,7 +10,7 @@ from datetime import datetime
 import orjson
 import sqlalchemy as sa
 
-from consent_gateway.database import DRIVER_ERRORS
+from consent_gateway.database import DRIVER_ERRORS, reading_connection
 from consent_gateway.errors import DatabaseUnavailable, KeysDestroyed
 from consent_gateway.ports import ChangeMessage
 from consent_gateway.propagation.changes import Audience, Change
@@ -93,7 +93,7 @@ class Envelopes:
             PARTING_NAMES.c.recipient == recipient,
         )
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 name: str | None = connection.execute(kept).scalar_one_or_none()
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("a parting name could not be read: ask again") from error

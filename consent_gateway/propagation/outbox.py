@@ -10,7 +10,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from consent_gateway.database import DRIVER_ERRORS, to_micros
+from consent_gateway.database import DRIVER_ERRORS, reading_connection, to_micros
 from consent_gateway.errors import DatabaseUnavailable, KeysDestroyed
 from consent_gateway.ports import Clock
 from consent_gateway.propagation.tables import CHANGES, PARTING_NAMES
@@ -81,7 +81,7 @@ def number(engine: sa.Engine) -> int:
     Of two who number at once one goes first and the other sees its numbers.
     """
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with reading_connection(engine) as connection:
             if connection.execute(_UNNUMBERED.limit(1)).first() is None:
                 return int(connection.execute(_LAST).scalar_one())
         while True:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
-from consent_gateway.database import HeldConnections, PreparedRead, driver_errors
+from consent_gateway.database import HeldConnections, PreparedRead, driver_errors, reading_connection
 from consent_gateway.errors import Conflict, DatabaseUnavailable
 from consent_gateway.protection.tables import KEY_MARKS
 
@@ -57,7 +57,7 @@ class KeyDatabase:
     def reading(self) -> Iterator[Connection]:
         """Reads outside any transaction."""
         try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with reading_connection(self._engine) as connection:
                 yield connection
         except self._errors as error:
             raise DatabaseUnavailable("the key database did not answer: see that it runs") from error

@@ -34,7 +34,6 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import PersonKeys, draw_nonce
 from consent_gateway.protection.primitives import bind, gcm_decrypt, gcm_encrypt
 from consent_gateway.rights.access_document import ACCESS, KNOW, PORTABILITY, Documents, Dossier
-from consent_gateway.rights.access_report import files_of
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
 from consent_gateway.rights.plan_rows import gather
 from consent_gateway.rights.scan_values import Opened
@@ -217,8 +216,8 @@ class Packages:
                 raise NotFound("there is no such package, or its time is over")
         return secret
 
-    def fetch(self, secret: str, data_subject: str) -> dict[str, bytes]:
-        """The files, once, to the person who is signed in; the link is used up. Raises `NotFound` for anything else.
+    def fetch(self, secret: str, data_subject: str) -> dict[str, Any]:
+        """The document, once, to the person who is signed in; the link is used up. Raises `NotFound` for anything else.
 
         The caller vouches that the person has signed in just now.
         """
@@ -234,7 +233,7 @@ class Packages:
             if connection.execute(using.values(link_hash=None)).rowcount != 1:
                 raise NotFound("this link is not known, was used before, or is over")
             record_in(connection, _entry(_as_dict(row), None, "fetch_package", "fetched", now))
-        return files_of(document)
+        return document
 
     def of_request(self, request_id: str) -> Package:
         """The package of a request. Raises `NotFound`, for one that is over too."""

@@ -83,10 +83,10 @@ class Documents:
                 "fields": [],  # its proof is enough for kinds, not for values (11 CCR 7062(b))
                 "introduction": say("introduction"),
                 "kinds": kinds,
-                "recipients": [{**one, "last_received_at": None} for one in recipients],
+                "recipients": recipients,
                 "rights": say("rights"),
             }
-        authority = self._policies.documents.access_texts.authority(dossier.facts.jurisdiction)
+        authority = self._policies.documents.access_texts.authority(dossier.facts.jurisdiction, dossier.language)
         return document | {
             "introduction": say("introduction"),
             "purposes": list(self._purposes(fields)),
@@ -246,7 +246,7 @@ def kinds_of(fields: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     names: dict[str, str] = {}
     for one in fields:
         told = {
-            "purposes": [use["name"] for use in one["uses"] if use["used"]],
+            "purposes": [use["purpose"] for use in one["uses"] if use["used"]],
             "sources": [each["source"] for each in one["sources"]],
             "recipients": [each["name"] for each in one["recipients"]],
             "periods": [str(each["period"]) for each in one["kept"]["criteria"]],

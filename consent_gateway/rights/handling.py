@@ -52,6 +52,7 @@ class Handling:
         effects: Effects,
         seal: Seal,
         executors: Mapping[str, Executor],
+        tell_expired: Callable[[sa.Connection, datetime], None] = lambda _connection, _now: None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -59,6 +60,7 @@ class Handling:
         self._effects = effects
         self._seal = seal
         self._executors = executors
+        self._tell_expired = tell_expired
 
     @property
     def book(self) -> Book:
@@ -93,6 +95,7 @@ class Handling:
     def purge(self) -> int:
         """Delete identifier and words of requests that expired, and say of how many."""
         with transaction(self._engine) as connection:
+            self._tell_expired(connection, self._clock.now())
             return forget_expired(connection, self.today.isoformat())
 
     def acknowledge(self, request_id: str, by: By) -> Request:

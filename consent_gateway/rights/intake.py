@@ -22,6 +22,7 @@ from consent_gateway.ports import Clock
 from consent_gateway.rights.calendars import calendar_of
 from consent_gateway.rights.effects import AT_ONCE, Effects, acting
 from consent_gateway.rights.regimes import Law, Laws
+from consent_gateway.rights.replies import Replies
 from consent_gateway.rights.requests import Book, By, Request, Via
 from consent_gateway.rights.sealed import Details, Seal
 from consent_gateway.rights.states import Act, Standing
@@ -82,6 +83,7 @@ class Intake:
         tags: SuppressionTags,
         effects: Effects,
         seal: Seal,
+        replies: Replies | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -93,6 +95,7 @@ class Intake:
         self._tags = tags
         self._effects = effects
         self._seal = seal
+        self._replies = replies
 
     def receive(self, new: NewRequest, by: By) -> Request:
         """Take a request. One whose person is proved joins the open one that it repeats.
@@ -165,12 +168,16 @@ class Intake:
             calendar=new.calendar,
             data_subject=who.data_subject,
             sealed=self._seal.close(request_id, Details(new.person.identifier, new.text)),
+            reply_to=self._reply_to(request_id, new, who),
             language=new.language,
             purposes=new.purposes,
             agent_permission=new.agent_permission,
             warnings=_warnings(new, who, law),
             acknowledged_at=acknowledged,
         )
+
+    def _reply_to(self, request_id: str, new: NewRequest, who: _Who) -> bytes | None:
+        return None if self._replies is None else self._replies.to(request_id, new.person, new.via, who.data_subject)
 
     def _refuse_malformed(self, new: NewRequest, now: datetime) -> None:
         if new.right in NO_REQUEST:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from consent_gateway.rights.correction_tables import CORRECTIONS
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
-from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_REQUESTS
+from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_LETTERS, RIGHTS_REQUESTS
 
 _T = RIGHTS_REQUESTS.c
 
@@ -15,10 +15,12 @@ _T = RIGHTS_REQUESTS.c
 def forget_details(connection: sa.Connection, data_subject: str) -> None:
     """Delete identifier and words of all requests of an erased person, codes that wait, packages and corrections."""
     connection.execute(sa.delete(ACCESS_PACKAGES).where(ACCESS_PACKAGES.c.data_subject == data_subject))
-    theirs = (CORRECTIONS.c.data_subject == data_subject, CORRECTIONS.c.sealed.is_not(None))
+    held = (CORRECTIONS.c.data_subject == data_subject, CORRECTIONS.c.sealed.is_not(None))
     ended = sa.case((CORRECTIONS.c.state.in_(("proposed", "running")), "withdrawn"), else_=CORRECTIONS.c.state)
-    connection.execute(sa.update(CORRECTIONS).where(*theirs).values(sealed=None, forget_at=None, state=ended))
+    connection.execute(sa.update(CORRECTIONS).where(*held).values(sealed=None, forget_at=None, state=ended))
     _forget(connection, _T.data_subject == data_subject)
+    theirs = sa.select(_T.request_id).where(_T.data_subject == data_subject)
+    connection.execute(sa.update(RIGHTS_LETTERS).where(RIGHTS_LETTERS.c.request_id.in_(theirs)).values(address=None))
 
 
 def forget_expired(connection: sa.Connection, today: str) -> int:
@@ -31,5 +33,7 @@ def _forget(connection: sa.Connection, of: sa.ColumnElement[bool]) -> int:
     theirs = sa.select(_T.request_id).where(of)
     connection.execute(sa.delete(RIGHTS_CODES).where(RIGHTS_CODES.c.request_id.in_(theirs)))
     # The version goes up, so that whoever read the request before does not write back what is gone.
-    gone = sa.update(RIGHTS_REQUESTS).where(of).values(sealed=None, version=_T.version + 1)
+    # An erasure at work owes its person one letter still: its address goes with that one.
+    last = sa.case((sa.and_(_T.right == "delete", _T.running), _T.reply_to), else_=None)
+    gone = sa.update(RIGHTS_REQUESTS).where(of).values(sealed=None, reply_to=last, version=_T.version + 1)
     return connection.execute(gone).rowcount

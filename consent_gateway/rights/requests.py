@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -18,12 +18,16 @@ from consent_gateway.database import from_micros, to_micros
 from consent_gateway.errors import Conflict, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.rights.answers import due_at
-from consent_gateway.rights.clocks import Due, Pause
+from consent_gateway.rights.clocks import Due, Pause, receipt_day
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.states import OPEN, Act, Standing, State, step
 from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_REQUESTS
 
 _T = RIGHTS_REQUESTS.c
+
+
+SAID = frozenset({"correct", "complaint_ack"})
+"""Rights that live by the person's own words: what is wrong, what they complain about."""
 
 
 class Via(StrEnum):
@@ -38,7 +42,10 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `next_by` is the day of what is due next, `sealed` what only this room can open."""
+    """One request. `next_by` is the day of what is due next, `sealed` what only this room can open.
+
+    `reply_to` is the mail address for letters about it, sealed for them; None where they go by post.
+    """
 
     request_id: str
     right: str
@@ -54,6 +61,7 @@ class Request:
     calendar: str | None = None
     data_subject: str | None = None
     sealed: bytes | None = None
+    reply_to: bytes | None = None
     language: str | None = None
     purposes: tuple[str, ...] = ()
     agent_permission: str | None = None
@@ -89,17 +97,48 @@ class By:
     channel: str | None = None
 
 
-class Book:
-    """Reads and writes requests on a connection that is passed in. `laws` give the dates."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step as it was taken; `due` is what was due by when after it."""
 
-    def __init__(self, laws: Laws) -> None:
+    before: Request
+    after: Request
+    act: Act
+    by: By
+    now: datetime
+    due: Due
+
+
+class Tells(Protocol):
+    """Writes to people what a step of their request owes them."""
+
+    def tell(self, book: "Book", connection: sa.Connection, taken: Taken) -> None:
+        """Put the letter into the outbox, in the transaction of the step itself; or none where none is owed."""
+        ...
+
+
+class Book:
+    """Reads and writes requests on a connection that is passed in. `laws` give the dates, `tells` writes letters."""
+
+    def __init__(self, laws: Laws, tells: Tells | None = None) -> None:
         self._laws = laws
+        self._tells = tells
 
     def dates(self, request: Request) -> Due:
         """What is due by when, as things stand."""
         law = self._laws.find(request.regime, request.right, request.received_at)
         answered = None if request.answered_at is None else request.answered_at.date()
         return due_at(law, request.received_at, request.calendar, request.standing.pauses, answered)
+
+    def received_on(self, request: Request) -> date:
+        """The day a request counts as received, at its law's offset."""
+        return receipt_day(
+            self._laws.find(request.regime, request.right, request.received_at).clock, request.received_at
+        )
+
+    def ended(self, request: Request, standing: Standing) -> Request:
+        """The request after a step that is seen and not stored."""
+        return replace(request, standing=standing, version=request.version + 1, sealed=None, reply_to=None)
 
     def add(self, connection: sa.Connection, request: Request, by: By, now: datetime) -> Request:
         """Write a new request with its audit entry."""
@@ -114,7 +153,7 @@ class Book:
         row = connection.execute(query.with_for_update() if held else query).one_or_none()
         if row is None:
             raise NotFound("no request has this id")
-        return _request(row)
+        return request_of(row)
 
     def first_of(self, connection: sa.Connection, request_id: str, *, held: bool = False) -> Request:
         """The request of this id, or the one it was joined to. Raises `NotFound`."""
@@ -124,8 +163,11 @@ class Book:
     def join(self, connection: sa.Connection, request: Request, by: By, now: datetime) -> Request:
         """Join a proved request to the open and proved one that it repeats, if there is one.
 
-        Only what is proved is joined: else whoever asks in another's name would be told how their request goes.
+        Only what is proved is joined: else whoever asks in another's name would be told how their request goes. What
+        says something of its own is no repeat: its words would be lost.
         """
+        if request.right in SAID:
+            return request
         query = (
             sa.select(RIGHTS_REQUESTS)
             .where(_T.person_key == request.person_key, _T.right == request.right, _T.state.in_(sorted(OPEN)))
@@ -137,7 +179,7 @@ class Book:
         row = connection.execute(query).one_or_none()
         if row is None:
             return request
-        return self.change(connection, request, by, "join", now, joined_to=row.request_id, sealed=None)
+        return self.change(connection, request, by, "join", now, joined_to=row.request_id, sealed=None, reply_to=None)
 
     def take(
         self,
@@ -153,15 +195,13 @@ class Book:
     ) -> Request:
         """Take one step and record it. Raises `Conflict` for one not to be taken, or where somebody was first.
 
-        `change` are members of the request that change with the step. What is sealed is deleted once it is answered,
-        but for what the step itself seals.
+        `change` are members of the request that change with it. Once answered, what the step seals alone stays sealed.
         """
         standing = step(request.standing, act, now.astimezone(UTC).date(), ground)
         after = replace(request, standing=standing, version=request.version + 1, **(change or {}))
         if not standing.open and not standing.running:
-            answered = request.answered_at or now
-            kept = (change or {}).get("sealed")
-            after = replace(after, sealed=kept, answered_at=answered, lease_until=None)
+            kept, answered = (change or {}).get("sealed"), request.answered_at or now
+            after = replace(after, sealed=kept, reply_to=None, answered_at=answered, lease_until=None)
             connection.execute(sa.delete(RIGHTS_CODES).where(RIGHTS_CODES.c.request_id == request.request_id))
         after = replace(after, next_by=self._next_by(after))
         self._save(connection, request, after)
@@ -169,6 +209,8 @@ class Book:
             self._close_joined(connection, after)
         words = {**detail, **({} if ground is None else {"ground": ground})}
         self.record(connection, after, by, act.value, now, **words)
+        if self._tells is not None:
+            self._tells.tell(self, connection, Taken(request, after, act, by, now, self.dates(after)))
         return after
 
     def change(
@@ -189,11 +231,7 @@ class Book:
             .order_by(_T.next_by.is_(None), _T.next_by, _T.received_at, _T.request_id)
             .limit(limit)
         )
-        return [_request(row) for row in connection.execute(query)]
-
-    def read(self, connection: sa.Connection, asked: sa.Select[Any]) -> list[Request]:
-        """The requests that a query of their table finds, in its order."""
-        return [_request(row) for row in connection.execute(asked)]
+        return [request_of(row) for row in connection.execute(query)]
 
     def of_person(self, connection: sa.Connection, data_subject: str, limit: int) -> Sequence[Request]:
         """The requests of one person that were not joined to another, the newest first."""
@@ -203,7 +241,7 @@ class Book:
             .order_by(_T.received_at.desc(), _T.request_id.desc())
             .limit(limit)
         )
-        return [_request(row) for row in connection.execute(query)]
+        return [request_of(row) for row in connection.execute(query)]
 
     def attempts_since(self, connection: sa.Connection, person_key: str, since: datetime) -> int:
         """How many proofs failed for requests about one person that came since then."""
@@ -284,6 +322,7 @@ def _row(request: Request) -> dict[str, Any]:
         "data_subject": request.data_subject,
         "person_key": request.person_key,
         "sealed": request.sealed,
+        "reply_to": request.reply_to,
         "language": request.language,
         "purposes": json.dumps(request.purposes),
         "agent_permission": request.agent_permission,
@@ -310,7 +349,8 @@ def _row(request: Request) -> dict[str, Any]:
     }
 
 
-def _request(row: sa.Row[Any]) -> Request:
+def request_of(row: sa.Row[Any]) -> Request:
+    """The request of a row."""
     pauses = tuple(Pause(date.fromisoformat(begin), _day(end)) for begin, end in json.loads(row.pauses))
     standing = Standing(
         state=State(row.state),
@@ -336,6 +376,7 @@ def _request(row: sa.Row[Any]) -> Request:
         received_at=from_micros(row.received_at),
         via=Via(row.via),
         sealed=None if row.sealed is None else bytes(row.sealed),
+        reply_to=None if row.reply_to is None else bytes(row.reply_to),
         purposes=tuple(json.loads(row.purposes)),
         warnings=tuple(json.loads(row.warnings)),
         prove_until=_day(row.prove_until),

@@ -9,6 +9,7 @@ from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_decrypt
 from consent_gateway.vocabulary import Identifier
 
 _LABEL = "rights-request/1"
+_ADDRESS_LABEL = "rights-letter/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,23 @@ class Details:
 
     def __repr__(self) -> str:
         return "Details(<withheld>)"
+
+
+class AddressSeal:
+    """Seals the mail addresses that letters go to, each bound to its request, under a service key of their own."""
+
+    def __init__(self, key: bytes, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._key = key
+        self._random = random
+
+    def close(self, request_id: str, address: str) -> bytes:
+        """The address, encrypted."""
+        nonce = self._random(NONCE_BYTES)
+        return gcm_encrypt(self._key, nonce, address.encode(), bind(_ADDRESS_LABEL, request_id))
+
+    def open(self, request_id: str, sealed: bytes) -> str:
+        """The address."""
+        return gcm_decrypt(self._key, sealed, bind(_ADDRESS_LABEL, request_id)).decode()
 
 
 class Seal:

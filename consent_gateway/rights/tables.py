@@ -1,4 +1,4 @@
-"""Tables of the rights room: requests, and the one-time codes that wait to be used; what is personal lies sealed."""
+"""Tables of the rights room: requests, letters about them, codes that wait to be used; what is personal lies sealed."""
 
 import sqlalchemy as sa
 
@@ -19,6 +19,7 @@ RIGHTS_REQUESTS = sa.Table(
     sa.Column("data_subject", sa.String(32), index=True),  # null where nobody is known, or several share the identifier
     sa.Column("person_key", sa.String(80), nullable=False),  # by which a second request of the same person is known
     sa.Column("sealed", sa.LargeBinary),  # identifier and text, encrypted; null once answered
+    sa.Column("reply_to", sa.LargeBinary),  # the mail address for letters, encrypted; null once the last is written
     sa.Column("language", sa.String(35)),
     sa.Column("purposes", sa.Text, nullable=False),  # JSON array: what an objection is about; empty for everything
     sa.Column("agent_permission", sa.String(128)),  # reference of the signed permission of an authorised agent
@@ -44,6 +45,26 @@ RIGHTS_REQUESTS = sa.Table(
     sa.Column("joined_to", sa.String(32), index=True),  # the request this one repeats
     sa.Index("ix_rights_requests_person_key_right", "person_key", "right"),
     sa.Index("ix_rights_requests_state_next_by", "state", "next_by"),
+)
+
+RIGHTS_LETTERS = sa.Table(
+    "rights_letters",
+    METADATA,
+    sa.Column("letter_id", sa.String(32), primary_key=True),
+    sa.Column("request_id", sa.String(32), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),  # of the request, after the step that owes the letter
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("language", sa.String(8), nullable=False),
+    sa.Column("template", sa.String(10), nullable=False),  # the day from which its wording is in force
+    sa.Column("subject_line", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),  # holds nothing about the person beside what the request's row holds
+    sa.Column("state", sa.String(10), nullable=False),  # one of `LetterState`
+    sa.Column("mail_id", sa.String(32), unique=True),  # in the queue of mail, and its Message-ID
+    sa.Column("address", sa.LargeBinary),  # encrypted; null once it was delivered
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("settled_at", sa.BigInteger),
+    sa.UniqueConstraint("request_id", "version"),  # a step owes one letter at most, and owes it once
+    sa.Index("ix_rights_letters_state_settled_at", "state", "settled_at"),
 )
 
 RIGHTS_CODES = sa.Table(

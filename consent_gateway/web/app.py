@@ -17,11 +17,14 @@ from consent_gateway.web.api import (
     customers,
     decisions,
     evidence,
+    metrics,
     officers,
     receipts,
     reidentifications,
+    reports,
     rights,
     rights_corrections,
+    rights_letters,
     rights_work,
     signals,
     system,
@@ -34,7 +37,7 @@ from consent_gateway.web.customer import confirming, outbox_page, sign_in, unsub
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
-from consent_gateway.web.preferences import answering, embedded, reading, requests, routes
+from consent_gateway.web.preferences import answering, embedded, reading, requests, routes, strangers
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -52,7 +55,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *rights.OPERATIONS,
     *rights_work.OPERATIONS,
     *rights_corrections.OPERATIONS,
+    *rights_letters.OPERATIONS,
     *audit.OPERATIONS,
+    *reports.OPERATIONS,
+    *metrics.OPERATIONS,
     *unsubscribe_links.OPERATIONS,
     *consent_forms.OPERATIONS,
     *sign_in.OPERATIONS,
@@ -63,7 +69,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Every route of the API."""
 
-PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PAGES, *embedded.PAGES)
+PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PAGES, *strangers.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
 
 

@@ -8,6 +8,8 @@ from consent_gateway.rights.answers import DATES
 from consent_gateway.rights.correction_records import State as Correction
 from consent_gateway.rights.handling import ExtensionReason
 from consent_gateway.rights.intake import NO_REQUEST
+from consent_gateway.rights.letters import LetterState
+from consent_gateway.rights.letters_owed import Kind
 from consent_gateway.rights.requests import Via
 from consent_gateway.rights.states import DenialGround, HoldGround, State
 from consent_gateway.web.fields import ID, Moment, Text, language, purpose_key
@@ -217,6 +219,28 @@ class QueueSchema(Strict):
 
     today = fields.Date(required=True)
     requests = fields.List(fields.Nested(QueuedSchema), required=True)
+
+
+class LetterSchema(Strict):
+    """A letter about a request, as its person gets it; never to whom."""
+
+    letter_id = fields.String(required=True, data_key="id")
+    request = fields.String(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(list(Kind)))
+    language = fields.String(required=True)
+    template = fields.String(required=True, metadata={"description": "The day from which its wording is in force."})
+    state = fields.String(required=True, validate=validate.OneOf(list(LetterState)))
+    subject_line = fields.String(required=True, data_key="subject")
+    text = fields.String(required=True)
+    created_at = Moment(required=True)
+    settled_at = Moment(required=True, allow_none=True)
+    can_be_resent = fields.Boolean(required=True)
+
+
+class LettersSchema(Strict):
+    """The letters about a request, the oldest first."""
+
+    letters = fields.List(fields.Nested(LetterSchema), required=True)
 
 
 class ReleasedSchema(Strict):

@@ -26,6 +26,8 @@ from consent_gateway.preferences.visits import Visits
 from consent_gateway.propagation.destinations import Destinations
 from consent_gateway.propagation.feed import Feed
 from consent_gateway.proxy_settings import CertificateProxies
+from consent_gateway.reports.book import Reports
+from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import Searches
 from consent_gateway.vocabulary import Caller
@@ -147,6 +149,16 @@ class Services(Protocol):
     @property
     def evidence(self) -> LogEvidence:
         """The audit log as others may see it."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """What officers and auditors count."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """What Prometheus is told."""
         ...
 
     @property

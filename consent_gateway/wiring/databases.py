@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.signer import open_signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS
-from consent_gateway.database import STATEMENT_SECONDS, open_engine, refuse_unless_durable
+from consent_gateway.database import STATEMENT_SECONDS, open_engine, reading_connection, refuse_unless_durable
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.migrate import refuse_unless_current, upgrade
 from consent_gateway.protection.tables import EPOCHS, NAMED_KEYS
@@ -39,7 +39,7 @@ def keys_were_made(settings: Settings) -> bool:
 
 def _has_rows(url: str, table: sa.Table) -> bool:
     engine = open_engine(url, threads=1)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with reading_connection(engine) as connection:
         count: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     engine.dispose()
     return count > 0

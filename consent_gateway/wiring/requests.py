@@ -2,41 +2,74 @@
 
 from dataclasses import replace
 
+import sqlalchemy as sa
+
+from consent_gateway.callers.transactions import reading
 from consent_gateway.consent.choices import Choices
+from consent_gateway.customers.limits import SignInLimits
 from consent_gateway.customers.mail import MailQueue, wordings
+from consent_gateway.errors import KeysUnavailable, StoreUnavailable
 from consent_gateway.people.enrolment import Enrolment
+from consent_gateway.people.tables import PEOPLE
 from consent_gateway.policy.rights_terms import terms_on
+from consent_gateway.ports import Page
 from consent_gateway.rights.access import Packages
 from consent_gateway.rights.carrying import KINDS, CorrectsRecord, ErasesPerson, Handing, MakesPackage, Mending
 from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor
 from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake
+from consent_gateway.rights.letter_desk import LetterDesk
+from consent_gateway.rights.letters import Company, Letters
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Mailing, Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.replies import Replies
 from consent_gateway.rights.request_records import RequestRecords
 from consent_gateway.rights.requests import Book
 from consent_gateway.rights.retention_daily import DailyRetention
 from consent_gateway.rights.room import RightsRoom
-from consent_gateway.rights.sealed import Seal
+from consent_gateway.rights.sealed import AddressSeal, Seal
+from consent_gateway.rights.strangers import Strangers
 from consent_gateway.settings import Settings
 from consent_gateway.wiring.corrections import open_correcting
-from consent_gateway.wiring.parts import Parts
+from consent_gateway.wiring.parts import Parts, every_class
 from consent_gateway.wiring.rights import ErasureDesk
 from consent_gateway.writes import Writes
 
 _NO_CHANNEL = "privacy_desk"
+_REQUESTS_PAGE = "/preferences/requests"
+
+
+def open_letters(parts: Parts, settings: Settings) -> LetterDesk:
+    """The letters about requests, and the requests whose steps write them."""
+    documents, chosen = parts.policies.documents, settings.customers
+    queue = None if chosen.mail == "none" else MailQueue(parts.keyring.service_key("customer-mail"))
+    letters = Letters(
+        texts=documents.letters,
+        authority=documents.access_texts.authority,
+        addresses=_addresses(parts),
+        queue=queue,
+        company=Company(chosen.mail_name, f"{settings.issuer}{_REQUESTS_PAGE}"),
+    )
+    book = Book(Laws(documents.packs), letters)
+    return LetterDesk(engine=parts.engine, clock=parts.clock, book=book, letters=letters)
 
 
 def open_rights(
-    parts: Parts, settings: Settings, choices: Choices, desk: ErasureDesk, enrolment: Enrolment, writes: Writes
+    parts: Parts,
+    settings: Settings,
+    choices: Choices,
+    desk: ErasureDesk,
+    letters: LetterDesk,
+    enrolment: Enrolment,
+    writes: Writes,
 ) -> RightsRoom:
     """The rights room of one process. `desk` carries out erasures and makes packages."""
     correcting = open_correcting(parts, settings, desk, enrolment, writes)
     documents = parts.policies.documents
     laws = Laws(documents.packs)
-    book = Book(laws)
+    book = letters.book
     effects = Effects(choices, documents.purposes)
     seal = Seal(parts.keyring.service_key("rights-requests"))
     terms = terms_on(documents.rights, parts.clock.now().date())
@@ -47,7 +80,13 @@ def open_rights(
         **dict.fromkeys(KINDS, makes),
     }
     handling = Handling(
-        engine=parts.engine, clock=parts.clock, book=book, effects=effects, seal=seal, executors=executors
+        engine=parts.engine,
+        clock=parts.clock,
+        book=book,
+        effects=effects,
+        seal=seal,
+        executors=executors,
+        tell_expired=letters.tell_expired,
     )
     intake = Intake(
         engine=parts.engine,
@@ -60,6 +99,7 @@ def open_rights(
         tags=parts.tags,
         effects=effects,
         seal=seal,
+        replies=Replies(_addresses(parts), lambda person: _mail_on_file(parts, person)),
     )
     proofs = Proofs(
         engine=parts.engine,
@@ -74,16 +114,24 @@ def open_rights(
         mailing=_mailing(parts, settings),
     )
     channel = _NO_CHANNEL if terms is None else terms.channel
-    room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages))
-    daily = DailyRetention(
+    room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages), letters=letters)
+    return replace(
+        room,
+        own=_own(parts, room, desk.packages),
+        strangers=_strangers(parts, room),
+        mending=Mending(handling, correcting),
+        daily=_daily(parts, settings, book, desk),
+    )
+
+
+def _daily(parts: Parts, settings: Settings, book: Book, desk: ErasureDesk) -> DailyRetention:
+    return DailyRetention(
         engine=parts.engine,
         run=desk.retention,
-        records=RequestRecords(parts.engine, parts.clock, book, documents.rights),
+        records=RequestRecords(parts.engine, parts.clock, book, parts.policies.documents.rights),
         clock=parts.clock,
         mode=settings.retention,
     )
-    mending = Mending(handling, correcting)
-    return replace(room, own=_own(parts, room, desk.packages), mending=mending, daily=daily)
 
 
 def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
@@ -98,6 +146,41 @@ def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
         handling=room.handling,
         packages=packages,
     )
+
+
+def _strangers(parts: Parts, room: RightsRoom) -> Strangers:
+    return Strangers(
+        laws=room.laws,
+        intake=room.intake,
+        proofs=room.proofs,
+        handling=room.handling,
+        limits=SignInLimits(parts.engine, parts.clock, parts.keyring.service_key("sign-in-limits")),
+        key=parts.keyring.service_key("stranger-requests"),
+        clock=parts.clock,
+    )
+
+
+def _addresses(parts: Parts) -> AddressSeal:
+    return AddressSeal(parts.keyring.service_key("rights-letters"))
+
+
+def _mail_on_file(parts: Parts, data_subject: str) -> str | None:
+    """The mail address that the store has of a person; None where it has none or cannot be asked now."""
+    field = next((one for one in parts.policies.catalogue.root.fields if one.identity == "email"), None)
+    query = sa.select(PEOPLE.c.store_key).where(PEOPLE.c.data_subject == data_subject)
+    with reading(parts.engine) as connection:
+        store_key = connection.execute(query).scalar_one_or_none()
+    if field is None or store_key is None:
+        return None
+    try:
+        held = parts.store.read(store_key, [field.name], Page(limit=0))
+        values = {} if held is None else {field.name: held.values.get(field.name)}
+        if field.key_class is not None:
+            values = parts.sealing.opened(values, data_subject, every_class(parts.policies))
+    except (StoreUnavailable, KeysUnavailable):
+        return None  # a request is taken all the same: its letters go by post
+    value = values.get(field.name)
+    return value if isinstance(value, str) and value else None
 
 
 def _mailing(parts: Parts, settings: Settings) -> Mailing | None:

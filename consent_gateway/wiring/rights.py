@@ -7,6 +7,8 @@ from pathlib import Path
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.connectors.erasing import SqlErasing
 from consent_gateway.consent.ledger import Announce
+from consent_gateway.customers.mail import Sender, Settled, nobody_asks
+from consent_gateway.customers.outbox import Outbox
 from consent_gateway.errors import KeysUnavailable
 from consent_gateway.policy.catalogue import Collection
 from consent_gateway.ports import StoreRow
@@ -16,7 +18,7 @@ from consent_gateway.rights.access import Packages
 from consent_gateway.rights.access_document import Documents
 from consent_gateway.rights.certificate import Certificates
 from consent_gateway.rights.erasure import At, Erasing
-from consent_gateway.rights.erasure_closing import Closing
+from consent_gateway.rights.erasure_closing import Closing, DropMail, no_outbox
 from consent_gateway.rights.erasure_records import Sealer
 from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.retention import RetentionRun
@@ -54,16 +56,20 @@ class ErasureDesk:
 
 
 def open_erasure_desk(
-    parts: Parts, settings: Settings, announce_in: Announce, at: At = lambda _step: None
+    parts: Parts,
+    settings: Settings,
+    announce_in: Announce,
+    at: At = lambda _step: None,
+    settled: Settled = nobody_asks,
 ) -> ErasureDesk:
-    """The desk of one process; it connects when it is asked for something."""
+    """The desk of one process; it connects when it is asked for something. `settled` hears of mail taken back."""
     seconds = max(_SECONDS, settings.scan_seconds)
     store = SqlErasing(settings.store_url, timeout=seconds)
     # A connection of its own: a look through a table takes longer than any statement of a request may.
     gateway = SqlErasing(settings.database_url, timeout=seconds)
     certificates = _certificates(parts, settings)
     scan = Scan(store, gateway, _folders(settings))
-    closing = _closing(parts, settings, scan, certificates, announce_in)
+    closing = _closing(parts, settings, scan, certificates, announce_in, settled)
     erasing = Erasing(
         engine=parts.engine,
         store=store,
@@ -104,7 +110,12 @@ def _certificates(parts: Parts, settings: Settings) -> Certificates:
 
 
 def _closing(
-    parts: Parts, settings: Settings, scan: Scan, certificates: Certificates, announce_in: Announce
+    parts: Parts,
+    settings: Settings,
+    scan: Scan,
+    certificates: Certificates,
+    announce_in: Announce,
+    settled: Settled,
 ) -> Closing:
     shredding = Shredding(
         engine=parts.engine,
@@ -123,7 +134,16 @@ def _closing(
         log=AuditLog(parts.engine, settings.state_dir),
         clock=parts.clock,
         mail_key=parts.keyring.service_key("customer-mail"),
+        settled=settled,
+        drop_outbox=_outbox(parts, settings),
     )
+
+
+def _outbox(parts: Parts, settings: Settings) -> DropMail:
+    chosen = settings.customers
+    if chosen.mail != "outbox":
+        return no_outbox
+    return Outbox(settings.state_dir / "outbox", Sender(chosen.mail_from, chosen.mail_name), parts.clock).drop
 
 
 def _packages(parts: Parts, settings: Settings, store: SqlErasing, at: At) -> Packages:
@@ -132,7 +152,7 @@ def _packages(parts: Parts, settings: Settings, store: SqlErasing, at: At) -> Pa
         store=store,
         catalogue=parts.policies.catalogue,
         retention=parts.policies.documents.retention,
-        documents=Documents(parts.policies, settings.tenant, _plain_channel(parts)),
+        documents=Documents(parts.policies, settings.customers.mail_name, _plain_channel(parts)),
         keyring=parts.keyring,
         known=parts.facts.by_id,
         log=AuditLog(parts.engine, settings.state_dir),

@@ -30,6 +30,7 @@ from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
 from consent_gateway.consent.step_check import StepCheck
 from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_customer_desk
+from consent_gateway.customers.mail import Settled
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
@@ -50,7 +51,10 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.proxy_settings import CertificateProxies
+from consent_gateway.reports.book import Reports
+from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.leaving import forget_details
+from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
@@ -59,7 +63,7 @@ from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
-from consent_gateway.wiring.requests import open_rights
+from consent_gateway.wiring.requests import open_letters, open_rights
 from consent_gateway.wiring.rights import ErasureDesk, open_erasure_desk
 from consent_gateway.writes import Writes
 
@@ -116,6 +120,17 @@ class Services:
         """Who may tell which certificate a client showed; None for nobody."""
         return self.settings.certificate_proxies
 
+    @property
+    def reports(self) -> Reports:
+        """What officers and auditors count."""
+        return Reports(self.engine, self.policies, self.recorder, self.clock)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What Prometheus is told."""
+        destinations, log = self.outward.destinations, self.evidence.log
+        return Metrics(self.engine, log, destinations, self.policies.revision, self.clock)
+
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
         self.erasure_desk.close()
@@ -125,7 +140,7 @@ class Services:
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
-    outward, notices, customers = open_outward(parts, settings), _kept_notices(parts), _customers(parts, settings)
+    outward, notices, letters, customers = _reaching_people(parts, settings)
     choices, hearing, choosing = _choosing(parts, settings, notices, customers, outward.outbox.announce_in)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
@@ -152,7 +167,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
         shredding=_shredding(parts, outward.outbox.announce_in),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
-        erasure_desk=(erasure_desk := open_erasure_desk(parts, settings, outward.outbox.announce_in)),
+        erasure_desk=(erasure_desk := _erasure_desk(parts, settings, outward, letters)),
         outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
@@ -165,13 +180,23 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
-        rights=open_rights(parts, settings, choices, erasure_desk, enrolment, writes),
+        rights=open_rights(parts, settings, choices, erasure_desk, letters, enrolment, writes),
         choosing=choosing,
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
         visits=SessionVisits(customers.sessions),
         clock=parts.clock,
         issuer=settings.issuer,
     )
+
+
+def _reaching_people(parts: Parts, settings: Settings) -> tuple[Outward, Notices, LetterDesk, CustomerDesk]:
+    letters = open_letters(parts, settings)
+    customers = _customers(parts, settings, letters.settled)
+    return open_outward(parts, settings), _kept_notices(parts), letters, customers
+
+
+def _erasure_desk(parts: Parts, settings: Settings, outward: Outward, letters: LetterDesk) -> ErasureDesk:
+    return open_erasure_desk(parts, settings, outward.outbox.announce_in, settled=letters.settled)
 
 
 def _kept_notices(parts: Parts) -> Notices:
@@ -202,8 +227,8 @@ def _desk(parts: Parts, settings: Settings) -> Desk:
     return open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings)
 
 
-def _customers(parts: Parts, settings: Settings) -> CustomerDesk:
-    return open_customer_desk(parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings)
+def _customers(parts: Parts, settings: Settings, settled: Settled) -> CustomerDesk:
+    return open_customer_desk(parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings, settled)
 
 
 def _shredding(parts: Parts, announce_in: Announce) -> Shredding:

@@ -1,16 +1,18 @@
 """The customers' pages served for a browser: a real deployment over SQLite, with real sessions."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from werkzeug.serving import make_server
 
+from consent_gateway.customers.confirming import Wish
 from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.ids import new_id
 from consent_gateway.people.directory import PersonRef
@@ -18,7 +20,7 @@ from consent_gateway.people.tables import PEOPLE
 from consent_gateway.preferences.forms import NewForm
 from consent_gateway.preferences.visits import Visit
 from consent_gateway.settings import read_settings
-from consent_gateway.vocabulary import Caller
+from consent_gateway.vocabulary import Caller, EventKind
 from consent_gateway.web.app import create_app
 from consent_gateway.wiring import Services, open_services
 from tests.deployment import Deployment, deploy, free_port
@@ -85,20 +87,44 @@ class Site:
     def form(self, person: str, language: str = "en", *, framed: bool = True) -> str:
         """The address of a form that asks this person about offers by e-mail, below the site's base."""
         origin = self.shop.origin if framed else None
-        caller = Caller(
-            "web-shop", "web_shop", frozenset({"email_marketing"}), frozenset(), frozenset({"consents:write"})
-        )
+        caller = _shop()
         new = NewForm(PersonRef(data_subject=person), "email_marketing", language, origin)
         return f"/consent-form?t={self.services.preferences.forms.make(caller, new).token}"
 
-    def newcomer(self, jurisdiction: str) -> str:
-        """A person who never chose anything."""
+    def parents_link(self, language: str) -> str:
+        """The address of the page that asks a parent for a child's choice, as the mail to them has it."""
+        child = self.newcomer("DE", date(2012, 5, 1))
+        wish = Wish(
+            PersonRef(data_subject=child), "email_marketing", EventKind.GRANT, "web_form", "messages", "5", language
+        )
+        self.services.choosing.confirming.ask_parent(_shop(), wish, f"{child}@example.net")
+        return self._mailed("/confirm")
+
+    def take_back_link(self, language: str) -> str:
+        """The address of the page by which a parent takes that yes back."""
+        token = self.parents_link(language).partition("?t=")[2]
+        confirming = self.services.choosing.confirming
+        confirming.confirm(token, confirming.look(token).shown.sha256)
+        return self._mailed("/take-back")
+
+    def _mailed(self, path: str) -> str:
+        while self.services.customers.post.send_due():
+            pass
+        outbox = self.services.customers.outbox
+        assert outbox is not None
+        found = re.search(re.escape(path) + r"\?t=[A-Za-z0-9_-]{43}", outbox.newest()[0].text)
+        assert found is not None
+        return found[0]
+
+    def newcomer(self, jurisdiction: str, born: date | None = None) -> str:
+        """A person who never chose anything; a minor where the day of birth is given."""
         now = self.services.clock.now()
         data_subject = new_id("ds", now)
         with self.services.engine.begin() as connection:
             template = connection.execute(sa.select(PEOPLE).limit(1)).mappings().one()
             row = {**template, "data_subject": data_subject, "jurisdiction": jurisdiction, "store_key": None}
-            connection.execute(sa.insert(PEOPLE).values(**{**row, "minor_born": None}))
+            told = None if born is None else born.isoformat()
+            connection.execute(sa.insert(PEOPLE).values(**{**row, "minor_born": told}))
         return data_subject
 
     def somebody(self, jurisdiction: str) -> str:
@@ -108,6 +134,10 @@ class Site:
                 PEOPLE.c.jurisdiction == jurisdiction, PEOPLE.c.store_key.is_not(None), PEOPLE.c.minor_born.is_(None)
             )
             return str(connection.execute(found.limit(1)).scalar_one())
+
+
+def _shop() -> Caller:
+    return Caller("web-shop", "web_shop", frozenset({"email_marketing"}), frozenset(), frozenset({"consents:write"}))
 
 
 @contextmanager

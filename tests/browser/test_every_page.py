@@ -54,7 +54,19 @@ def addresses(page: Page) -> list[str]:
     page.locator("#sms_marketing").check()
     page.locator("#save > button").click()
     receipt = str(page.locator(".done a").get_attribute("href")).partition("?")[0]
-    return ["/preferences", "/preferences/history", "/preferences/uses", receipt]
+    page.goto("/preferences/requests")
+    page.locator("form:has(input[value=access]) button").click()
+    request = page.url.partition("?")[0].removeprefix(str(page.evaluate("location.origin")))
+    package = f"/preferences/package?t={'x' * 43}"
+    return [
+        "/preferences",
+        "/preferences/history",
+        "/preferences/uses",
+        receipt,
+        "/preferences/requests",
+        request,
+        package,
+    ]
 
 
 @pytest.fixture
@@ -81,11 +93,34 @@ def test_every_page_is_accessible_in_every_look(
         assert seen.foreign == []
     page = signed_in(None, lang=lang, scheme=scheme, width=width)
     seen = Watched(page, site.base)
-    for path in ("/sign-in", "/sign-in/link?t=x", site.form(people["DE"], lang)):
+    for path in (
+        "/sign-in",
+        "/sign-in/link?t=x",
+        site.form(people["DE"], lang),
+        site.parents_link(lang),
+        site.take_back_link(lang),
+        "/privacy-request",
+    ):
+        page.goto(path)
+        _is_right(page, axe, lang, path)
+    for path in _asked_without_signing_in(page, f"{lang}.{scheme}.{width}"):
         page.goto(path)
         _is_right(page, axe, lang, path)
     assert seen.console == []
     assert seen.foreign == []
+
+
+def _asked_without_signing_in(page: Page, name: str) -> list[str]:
+    """The pages after a request by mail address and after one that holds at once."""
+    found = []
+    for right in ("access", "object"):
+        page.goto("/privacy-request")
+        page.select_option("#right", right)
+        page.fill("#email", f"{right}.{name}@example.net")
+        page.select_option("#place", "DE")
+        page.locator("form.card button.primary").click()
+        found.append(page.url.removeprefix(str(page.evaluate("location.origin"))))
+    return [re.sub(r"lang=\w+&", "", path) for path in found]
 
 
 def _is_right(page: Page, axe: str, lang: str, where: str) -> None:
@@ -107,7 +142,15 @@ def _is_right(page: Page, axe: str, lang: str, where: str) -> None:
 def test_pages_of_strangers_and_failures_are_accessible_too(signed_in: Open, site: Site, axe: str) -> None:
     """Outcomes of the way in, an unknown receipt and refused forms are whole pages in the visitor's language."""
     page = signed_in(None, lang="ar", width=320)
-    for path in ("/sign-in/sent", "/sign-in/ended", "/sign-in/not-me?t=x", "/consent-form?t=x", "/unsubscribe?t=x"):
+    for path in (
+        "/sign-in/sent",
+        "/sign-in/ended",
+        "/sign-in/not-me?t=x",
+        "/consent-form?t=x",
+        "/unsubscribe?t=x",
+        "/confirm?t=x",
+        "/take-back?t=x",
+    ):
         page.goto(path)
         _is_right(page, axe, "ar", path)
     page = signed_in(None, lang="de", width=320)

@@ -17,8 +17,8 @@ from tests.erasing.world import World, policy_of_shop, remains
 
 SOAK = bool(os.environ.get("SOAK"))
 ON_SQLITE = range(500 if SOAK else 40)
-ON_POSTGRESQL = range(7, 107 if SOAK else 13)
-"""Which of the shops are erased from; those on PostgreSQL are a share of the same."""
+ON_POSTGRESQL = range(7, 507 if SOAK else 13)
+"""Which of the shops are erased from; those on PostgreSQL are of the same."""
 
 
 @pytest.fixture(scope="module")

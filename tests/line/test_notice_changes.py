@@ -1,4 +1,4 @@
-"""A notice's changed meaning and its corrected comma, end to end in five languages, on both databases."""
+"""A notice's changed meaning and its corrected comma, end to end in six languages, on both databases."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ from tests.conftest import NOON, ROOT, StillClock
 from tests.line.conftest import ALL, Line
 
 PURPOSE = "personalised_offers"
-LANGUAGES = ("en", "de", "fr", "es", "ar")
+LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 COMMA, MEANING = "6", "7"
 
 

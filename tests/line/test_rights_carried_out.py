@@ -3,15 +3,19 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask.testing import FlaskClient
 
-from consent_gateway.errors import Conflict, NotFound
+from consent_gateway.cli.rights import rights
+from consent_gateway.errors import Conflict, GatewayError, NotFound
 from consent_gateway.line import BatchQuery, DecideQuery, ReadQuery
 from consent_gateway.officers.registry import Role
 from consent_gateway.people.directory import PersonRef
+from consent_gateway.rights.access_report import files_of
 from consent_gateway.rights.erasure_records import State
 from consent_gateway.web.app import create_app
 from tests.line.conftest import Line
@@ -87,7 +91,7 @@ def test_a_package_answers_its_request_when_it_is_released(
     packages = line.services.erasure_desk.packages
     with pytest.raises(NotFound):
         packages.fetch(released["secret"], someone)
-    told = json.loads(packages.fetch(again, someone)["data.json"])
+    told = packages.fetch(again, someone)
     assert next(one for one in told["fields"] if one["field"] == "city")["values"][0]["value"] is None
     with pytest.raises(NotFound):
         packages.fetch(again, someone)
@@ -114,7 +118,8 @@ def test_a_request_to_know_gets_no_values(line: Line, ask: Ask) -> None:
     assert email["recipients"]
     released = ask("POST", f"{path}/release", {})
     assert released["request"]["state"] == "fulfilled"
-    files = line.services.erasure_desk.packages.fetch(released["secret"], someone)
+    told = line.services.erasure_desk.packages.fetch(released["secret"], someone)
+    files = files_of(told, line.services.preferences.words["en"], "Shop")
     assert sorted(files) == ["data.csv", "data.json", "report.html", "schema.json"]
     for column in ("email", "phone", "last_name", "street"):
         value = str(line.store(f"SELECT {column} FROM customers WHERE customer_id = 18"))
@@ -193,3 +198,40 @@ def test_an_erasure_is_taken_back_with_its_request_until_it_begins(line: Line, a
     ask("POST", f"{path}/cancel", status=409)
     ask("POST", f"{path}/deny", {"ground": "abusive"}, 409)
     assert ask("POST", f"{path}/execute", {})["state"] == "partially_fulfilled"
+
+
+def test_an_operator_works_on_a_letter_by_commands(line: Line) -> None:
+    """Entered, proved, extended, approved, executed and released by commands; none prints a value of the person."""
+    services = SimpleNamespace(rights=line.services.rights, close=lambda: None)
+    email = str(line.store("SELECT email FROM customers WHERE customer_id = 19"))
+    printed: list[str] = []
+
+    def run(*words: str, code: int = 0) -> dict[str, Any]:
+        done = CliRunner().invoke(rights, ["request", *words, "--json"], obj=lambda: services)
+        assert (done.exit_code, isinstance(done.exception, GatewayError | SystemExit | None)) == (code, True), words
+        printed.append(done.output)
+        return json.loads(done.output) if code == 0 else {}
+
+    day = (line.services.clock.now() - timedelta(days=2)).date().isoformat()
+    told = run("enter", "--right", "access", "--place", "DE", "--email", email, "--received", day, "--language", "de")
+    request_id, someone = told["id"], person(line, 19)
+    assert (told["state"], told["data_subject"]) == ("identity_pending", someone)
+    run("approve", request_id, code=1)
+    assert run("prove", request_id, "--reference", "seen-19")["state"] == "in_progress"
+    run("acknowledge", request_id)
+    assert run("hold", request_id, "--ground", "internal")["ground"] == "internal"
+    assert run("approve", request_id)["state"] == "in_progress"
+    assert run("extend", request_id, "--reason", "complexity")["state"] == "extended"
+    run("approve", request_id)
+    assert run("execute", request_id)["outcome"]["reference"].startswith("pkg_")
+    released = run("release", request_id, "--blank", "city")
+    assert released["state"] == "fulfilled"
+    assert line.services.erasure_desk.packages.fetch(released["secret"], someone)["language"] == "de"
+    other = run("enter", "--right", "delete", "--person", person(line, 20), "--received", day)["id"]
+    assert run("deny", other, "--ground", "legal_claims")["state"] == "denied"
+    withdrawn = run("enter", "--right", "delete", "--person", person(line, 20), "--received", day)["id"]
+    assert run("cancel", withdrawn)["state"] == "cancelled"
+    assert run("show", other)["ground"] == "legal_claims"
+    run("enter", "--right", "access", "--received", day, code=1)
+    run("enter", "--right", "access", "--place", "DE", "--email", email, "--received", "yesterday", code=1)
+    assert email not in "".join(printed)

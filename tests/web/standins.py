@@ -64,6 +64,8 @@ from consent_gateway.propagation.feed import Feed
 from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.propagation.posting import Poster
 from consent_gateway.proxy_settings import CertificateProxies
+from consent_gateway.reports.book import Reports
+from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.vocabulary import (
@@ -86,7 +88,7 @@ from consent_gateway.vocabulary import (
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 from tests.conftest import ROOT, NoNames
-from tests.rights_world import open_room
+from tests.rights_world import open_room, shipped_policies
 from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
@@ -453,6 +455,7 @@ class StandIns:
     idempotency: Idempotency
     explain: MemoryExplain
     evidence: LogEvidence
+    reports: Reports
     health: MemoryHealth
     desk: Any
     customers: CustomerDesk
@@ -475,6 +478,11 @@ class StandIns:
             **different,
         }
         return self.registry.add(NewClient(client_id, **registration))[1]
+
+    @property
+    def metrics(self) -> Metrics:
+        """The real metrics over the same database."""
+        return Metrics(self.engine, self.evidence.log, self.outward.destinations, REVISION, self.clock)
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -552,11 +560,12 @@ def stand_ins(
         replay=ReplayStore(engine, clock),
         idempotency=Idempotency(engine, clock, KEY),
         explain=MemoryExplain(),
-        evidence=_evidence(engine, clock),
+        evidence=(evidence := _evidence(engine, clock)),
+        reports=Reports(engine, shipped_policies(), evidence.recorder, clock),
         health=MemoryHealth(),
         desk=_desk(engine, clock),
         customers=customers,
-        rights=open_room(engine, held, clock, choices),
+        rights=open_room(engine, held, clock, choices, on_file=lambda _person: None, mails=False),
         mailer=mailer,
         choosing=_choosing(choices, customers),
         outward=_outward(engine, clock),

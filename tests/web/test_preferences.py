@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from consent_gateway.consent.notices import Notices
+from consent_gateway.consent.receipt_verify import verify_receipt
 from consent_gateway.consent.tables import CONSENT_EVENTS
 from consent_gateway.customers.links import NewUnsubscribeLink
 from consent_gateway.errors import CallerNotPermitted, InputRefused, UnknownPurpose
@@ -45,7 +46,13 @@ PUBLIC = {
     "GET /consent-form/saved",
     "GET /preferences/logo.svg",
     "GET /preferences/style.css",
+    "GET /privacy-request",
+    "GET /privacy-request/code",
+    "GET /privacy-request/status",
+    "GET /privacy-request/taken",
     "POST /consent-form",
+    "POST /privacy-request",
+    "POST /privacy-request/code",
 }
 ROUTES = [
     "GET /consent-form",
@@ -61,6 +68,10 @@ ROUTES = [
     "GET /preferences/requests/{item}",
     "GET /preferences/style.css",
     "GET /preferences/uses",
+    "GET /privacy-request",
+    "GET /privacy-request/code",
+    "GET /privacy-request/status",
+    "GET /privacy-request/taken",
     "POST /consent-form",
     "POST /preferences",
     "POST /preferences/act",
@@ -75,6 +86,8 @@ ROUTES = [
     "POST /preferences/requests/download",
     "POST /preferences/requests/prove",
     "POST /preferences/requests/withdraw",
+    "POST /privacy-request",
+    "POST /privacy-request/code",
 ]
 
 
@@ -204,6 +217,22 @@ def test_a_form_that_says_nothing_we_asked_is_refused(
     assert count(services) == before
 
 
+def test_a_receipt_is_downloaded_signed_by_its_person_alone(http: FlaskClient, services: Services, person: str) -> None:
+    """The file verifies with the published key and is about the choice; another person's session gets 404."""
+    send(http, services, {}, path="/preferences/none")
+    event = services.preferences.history(person)[0]
+    path = f"/preferences/receipts/{event.event_id}/signed"
+    assert path in http.get(f"/preferences/receipts/{event.event_id}").get_data(as_text=True)
+    file = http.get(path)
+    assert event.event_id in file.headers["Content-Disposition"]
+    receipt = verify_receipt(file.data, http.get("/.well-known/jwks.json").get_json())
+    assert event.event_id in str(receipt)
+    with services.engine.connect() as connection:
+        other = connection.execute(sa.select(PEOPLE.c.data_subject).where(PEOPLE.c.data_subject != person)).scalar()
+    http.set_cookie(COOKIE, f"s1.{other}", domain="localhost")
+    assert http.get(path).status_code == 404
+
+
 def test_nobody_sees_another_person(http: FlaskClient, services: Services, person: str) -> None:
     """Without a visit, or with one of one purpose, every page is 401; a receipt of somebody else is 404."""
     send(http, services, {}, path="/preferences/none")
@@ -305,7 +334,7 @@ def standing(services: Services, person: str, purpose: str) -> Standing:
 
 @pytest.mark.parametrize(
     ("asked", "browser", "language"),
-    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, es;q=0.1", "es")],
+    [("", "fr-CA, en;q=0.5", "fr"), ("?lang=ar", "fr", "ar"), ("?lang=xx", "nl", "en"), ("", "nl, it-CH;q=0.1", "it")],
 )
 def test_the_language_is_asked_for_or_the_browsers(http: FlaskClient, asked: str, browser: str, language: str) -> None:
     """The address decides, then the browser, then English."""
@@ -321,10 +350,16 @@ def test_no_word_is_missed_by_a_translator(services: Services, person: str, monk
     monkeypatch.setattr(services.preferences, "notices", PageNotices(marked, Notices({}, services.clock)))
     client = create_app(services).test_client()
     client.set_cookie(COOKIE, f"s1.{person}", domain="localhost")
-    for path in ("/preferences", "/preferences/history", "/preferences/uses"):
+    for path in (
+        "/preferences",
+        "/preferences/history",
+        "/preferences/uses",
+        "/preferences/requests",
+        "/privacy-request",
+    ):
         html = client.get(f"{path}?lang=en").get_data(as_text=True)
         body = html[html.index("<main") : html.index("</main>")]
-        body = re.sub(r"<(bdi|time)[^>]*>.*?</\1>|<[^>]+>", "\n", body, flags=re.DOTALL)
+        body = re.sub(r"<(bdi|time|option)[^>]*>.*?</\1>|<[^>]+>", "\n", body, flags=re.DOTALL)
         body = re.sub(r"⟦[^⟦⟧]*(?:⟦[^⟦⟧]*⟧[^⟦⟧]*)*⟧", "", body)
         assert re.findall(r"[A-Za-z]{4,}.*", body) == [], path
 

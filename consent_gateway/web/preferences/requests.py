@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,9 @@ from flask import Response
 
 from consent_gateway.errors import Conflict, InputRefused
 from consent_gateway.preferences.centre import CHANNEL
+from consent_gateway.rights.access_report import files_of
 from consent_gateway.rights.own import LONGEST_TEXT
+from consent_gateway.rights.requests import SAID
 from consent_gateway.rights.states import State
 from consent_gateway.web.preferences.answering import fields_of
 from consent_gateway.web.preferences.routes import Customer, PageCall, page
@@ -26,7 +29,7 @@ def requests(call: PageCall) -> Response:
     return _all(call)
 
 
-def _all(call: PageCall, *, status: int = 200, fault: str | None = None, text: str = "") -> Response:
+def _all(call: PageCall, *, status: int = 200, fault: tuple[str, str] | None = None, text: str = "") -> Response:
     person = call.visit.data_subject
     call.centre.account_for(person, "view_requests")
     return _shown(
@@ -36,6 +39,7 @@ def _all(call: PageCall, *, status: int = 200, fault: str | None = None, text: s
         asked=call.own.all(person),
         rights=call.own.rights(person),
         longest=LONGEST_TEXT,
+        said=SAID,
         fault=fault,
         text=text,
     )
@@ -46,8 +50,9 @@ def start(call: PageCall) -> Response:
     """Ask for something; the law's time begins now."""
     fields = fields_of(call)
     right, text = fields.get("right", ""), fields.get("text", "")
-    if right == "correct" and not 0 < len(text.strip()) <= LONGEST_TEXT:
-        return _all(call, status=400, fault=call.words("requests.say_what"), text=text)
+    if right in SAID and not 0 < len(text.strip()) <= LONGEST_TEXT:
+        fault = call.words("requests.say_what" if right == "correct" else "stranger.wrong.text")
+        return _all(call, status=400, fault=(right, fault), text=text)
     asked = call.own.start(call.visit, right, text, call.words.language, CHANNEL)
     return see_other(call.words, f"{REQUESTS}/{asked.request_id}", done="asked")
 
@@ -90,8 +95,8 @@ def withdraw(call: PageCall) -> Response:
 def download(call: PageCall) -> Response:
     """The files of a request, to a fresh sign-in."""
     request_id = _request_id(call)
-    files = call.own.fetch(call.visit, request_id)
-    return _one(call, request_id, status=403, stale=True) if files is None else _archive(files)
+    document = call.own.fetch(call.visit, request_id)
+    return _one(call, request_id, status=403, stale=True) if document is None else _archive(call, document)
 
 
 @page("GET", PACKAGE, auth=Customer())
@@ -105,10 +110,10 @@ def package(call: PageCall) -> Response:
 def use_package_link(call: PageCall) -> Response:
     """The files behind a link, once."""
     secret = _secret(fields_of(call).get("t", ""))
-    files = call.own.fetch_by_link(call.visit, secret)
-    if files is None:
+    document = call.own.fetch_by_link(call.visit, secret)
+    if document is None:
         return _shown(call, "package", status=403, secret=secret, stale=True, kept={"t": secret})
-    return _archive(files)
+    return _archive(call, document)
 
 
 def _shown(call: PageCall, template: str, *, status: int = 200, **values: Any) -> Response:
@@ -137,8 +142,9 @@ def _secret(given: str) -> str:
     return given
 
 
-def _archive(files: dict[str, bytes]) -> Response:
-    held = io.BytesIO()
+def _archive(call: PageCall, document: Mapping[str, Any]) -> Response:
+    words = call.centre.words.get(document["language"], call.words)
+    files, held = files_of(document, words, call.centre.brand.name), io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name, _MIDNIGHT), content, zipfile.ZIP_DEFLATED)

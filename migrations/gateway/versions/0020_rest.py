@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0020_rest"
-down_revision = "0017_erasures"
+down_revision = "0019_streams"
 
 
 def upgrade() -> None:

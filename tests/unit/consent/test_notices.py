@@ -94,6 +94,23 @@ def test_a_text_is_fixed_once_it_was_kept(gateway_engine: sa.Engine, clock: Stil
         assert connection.execute(sa.select(sa.func.count()).select_from(NOTICE_TEXTS)).scalar_one() == 4
 
 
+def test_a_language_may_be_added_to_a_kept_version(gateway_engine: sa.Engine, clock: StillClock) -> None:
+    """A text in one more language is kept beside the others: none of their hashes and no accepted version changes."""
+    text = "en: {title: t, what: w, off: o, kept: k}"
+    grown = notices_of(PRIVACY.replace(text, f"{text}, it: {{title: i, what: i, off: i, kept: i}}"))
+    before, after = Notices(notices_of(PRIVACY), clock), Notices(grown, clock)
+    with gateway_engine.begin() as connection:
+        before.keep(connection, NOON)
+        after.keep(connection, NOON)
+    for language in ("de", "en"):
+        assert after.find("privacy", "4", language) == before.find("privacy", "4", language) is not None
+    assert grown["privacy"].accepted(NOON.date()) == notices_of(PRIVACY)["privacy"].accepted(NOON.date())
+    added = after.find("privacy", "4", "it")
+    assert before.find("privacy", "4", "it") is None is not added
+    with gateway_engine.connect() as connection:
+        assert text_then(connection, added.sha256) == added
+
+
 def test_any_changed_byte_of_a_kept_text_is_refused(gateway_engine: sa.Engine, notices: Notices) -> None:
     """Over every byte of the row of a kept text: with one bit changed it is none, and its hash with one is nobody's."""
     found = notices.find("privacy", "4", "en")

@@ -172,7 +172,7 @@ def test_no_other_header_breaks_its_line() -> None:
 
 
 def test_every_language_says_the_same_with_the_same_places() -> None:
-    """Five languages, each with link, the way to end it, minutes and name filled and nothing left open."""
+    """Six languages, each with link, the way to end it, minutes and name filled and nothing left open."""
     words = wordings("sign_in")
     assert set(words) == set(LANGUAGES)
     for language, wording in words.items():

@@ -82,8 +82,8 @@ def test_what_can_be_objected_to_needs_a_notice(small: dict[str, str]) -> None:
     ]
 
 
-def test_every_answer_of_the_page_has_a_notice_in_five_languages() -> None:
-    """Whatever the page offers an answer to, in any place at any age, a notice asks for in five languages."""
+def test_every_answer_of_the_page_has_a_notice_in_six_languages() -> None:
+    """Whatever the page offers an answer to, in any place at any age, a notice asks for in six languages."""
     policies, now = load_policies(SHIPPED), datetime(2026, 11, 22, 12, tzinfo=UTC)
     standings, notices = Standings(policies), policies.documents.notices
     told = {key: one for one in notices.values() if one.kind in ASKING for key in one.purposes}
@@ -98,7 +98,7 @@ def test_every_answer_of_the_page_has_a_notice_in_five_languages() -> None:
     for purpose in offered:
         current = told[purpose].current(now.date())
         assert current is not None
-        assert set(current.texts) == {"en", "de", "fr", "es", "ar"}
+        assert set(current.texts) == {"en", "de", "fr", "es", "it", "ar"}
 
 
 def test_a_comma_keeps_consents_and_a_meaning_ends_them(small: dict[str, str]) -> None:
@@ -119,11 +119,11 @@ def test_the_hash_covers_every_part_of_a_text() -> None:
     assert text_sha256(first) == "149b001db60ce08d20d9b02f030f4a8ac51c556f07afd87c509a26e91ab839b9"
 
 
-def test_the_shipped_notices_speak_five_languages_in_plain_text() -> None:
-    """Every shipped text is there in en, de, fr, es and ar, differs between them, and holds no markup."""
+def test_the_shipped_notices_speak_six_languages_in_plain_text() -> None:
+    """Every shipped text is there in en, de, fr, es, it and ar, differs between them, and holds no markup."""
     for notice in load_policies(SHIPPED).documents.notices.values():
         for version in notice.versions:
-            assert set(version.texts) == {"en", "de", "fr", "es", "ar"}
-            assert len({text.what for text in version.texts.values()}) == 5
+            assert set(version.texts) == {"en", "de", "fr", "es", "it", "ar"}
+            assert len({text.what for text in version.texts.values()}) == 6
             for text in version.texts.values():
                 assert not set("<>{}\n") & set(text.title + text.what + text.off + text.kept)

@@ -89,5 +89,5 @@ def test_the_shipped_texts_and_authorities_are_there() -> None:
     assert texts.text("rights", date(2026, 1, 1), "xx") == texts.text("rights", date(2026, 1, 1), "en")
     assert texts.text("rights", date(2024, 1, 1), "en") is None
     assert "California" in str(texts.authority("US-CA"))
-    assert texts.authority("US-TX") is None
+    assert texts.authority("ZZ") is None
     assert texts.authority(None) is None

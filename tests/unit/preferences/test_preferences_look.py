@@ -1,5 +1,6 @@
 """Brand and words: what cannot be read, or is missing in a language, is refused at load by name."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -81,6 +82,19 @@ def test_a_purpose_without_words_is_refused(policies: Path) -> None:
     brand, loaded = read_brand(policies), load_policies(policies)
     with pytest.raises(PolicyInvalid, match=r"purposes\.new\.name"):
         read_words(policies, needed_by(loaded, brand) | {"purposes.new.name"})
+
+
+def test_a_period_is_written_out_in_the_words_of_its_language() -> None:
+    """Years, months, weeks and days, one or several: no language falls back on English or on an abbreviation."""
+    policies = ROOT / "policies"
+    words = read_words(policies, needed_by(load_policies(policies), read_brand(policies)))
+    periods = [f"P{number}{unit}" for number in (1, 3, 30) for unit in "YMWD"]
+    written = {language: [says.period(period) for period in periods] for language, says in words.items()}
+    assert written["en"][:4] == ["1 year", "1 month", "1 week", "1 day"]
+    assert written["it"][4:8] == ["3 anni", "3 mesi", "3 settimane", "3 giorni"]
+    for language in LANGUAGES[1:]:
+        assert not set(written[language]) & set(written["en"])
+        assert not [text for text in written[language] if "." in text or re.search("year|month|week|day", text)]
 
 
 def test_a_text_is_found_again_by_what_the_event_kept() -> None:

@@ -1,6 +1,7 @@
 """The shipped laws, and the rights room over a database of each kind with a few people who are known."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -111,6 +112,13 @@ class Rights:
 @pytest.fixture
 def rights(gateway_engine: sa.Engine, clock: StillClock) -> Iterator[Rights]:
     """The room: Ada of Germany is known by her address, two people share one, and nobody has the third."""
+    with opened_rights(gateway_engine, clock) as opened_:
+        yield opened_
+
+
+@contextmanager
+def opened_rights(gateway_engine: sa.Engine, clock: StillClock, **more: Any) -> Iterator[Rights]:
+    """The room and its people; `more` as `open_room` takes it."""
     held = HeldConnections(gateway_engine)
     indexes, tags = BlindIndex(FixedIndexKeys(), "DE"), SuppressionTags(KEY, "DE")
     facts = FactsReader(held)
@@ -129,7 +137,9 @@ def rights(gateway_engine: sa.Engine, clock: StillClock) -> Iterator[Rights]:
         steps=shipped_steps(),
     )
     store, work = SmallStore({"1": ADA_POINTS}), KeptWork()
-    room = open_room(gateway_engine, held, clock, choices, store=store, executors={"delete": work, "access": work})
+    room = open_room(
+        gateway_engine, held, clock, choices, store=store, executors={"delete": work, "access": work}, **more
+    )
     ids = {}
     with gateway_engine.begin() as connection:
         for key, address, place in (("1", ADA, "DE"), ("2", FAMILY, "US-CA"), ("3", FAMILY, "US-CA")):
