@@ -101,7 +101,21 @@ def open_rights(
         seal=seal,
         replies=Replies(_addresses(parts), lambda person: _mail_on_file(parts, person)),
     )
-    proofs = Proofs(
+    proofs = _proofs(parts, settings, book, effects, seal)
+    channel = _NO_CHANNEL if terms is None else terms.channel
+    room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages), letters=letters)
+    return replace(
+        room,
+        own=_own(parts, room, desk.packages),
+        strangers=_strangers(parts, room),
+        mending=Mending(handling, correcting),
+        daily=_daily(parts, settings, book, desk),
+    )
+
+
+def _proofs(parts: Parts, settings: Settings, book: Book, effects: Effects, seal: Seal) -> Proofs:
+    documents = parts.policies.documents
+    return Proofs(
         engine=parts.engine,
         clock=parts.clock,
         book=book,
@@ -112,15 +126,6 @@ def open_rights(
         seal=seal,
         key=parts.keyring.service_key("rights-codes"),
         mailing=_mailing(parts, settings),
-    )
-    channel = _NO_CHANNEL if terms is None else terms.channel
-    room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages), letters=letters)
-    return replace(
-        room,
-        own=_own(parts, room, desk.packages),
-        strangers=_strangers(parts, room),
-        mending=Mending(handling, correcting),
-        daily=_daily(parts, settings, book, desk),
     )
 
 
