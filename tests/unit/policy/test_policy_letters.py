@@ -1,4 +1,4 @@
-"""Letters as policy: five languages, the places of each kind, where to turn under every law; faults told by file."""
+"""Letters as policy: six languages, the places of each kind, where to turn under every law; faults told by file."""
 
 import re
 from pathlib import Path
@@ -69,6 +69,11 @@ def test_every_law_and_place_says_where_to_turn() -> None:
         (None, "CA-QC", "fr"),
         (None, "CA", "en"),
         (None, "ES", "es"),
+        (None, "IT", "it"),
+        (None, "SM", "it"),
+        (None, "VA", "it"),
+        (None, "US-VA", "en"),
+        ("it-CH", "CH", "it"),
         ("", "US-CA", "en"),
     ],
 )
@@ -90,7 +95,7 @@ def test_the_language_is_the_persons_else_their_places(used: str | None, place: 
         ("letters.yaml", "unfounded:", "groundless:", "the word `grounds.unfounded` is missing"),
         ("letters.yaml", "bis {day}", "bald", "`{day}` is missing in `de`"),
         ("letters.yaml", "regimes: [CH_FADP]", "regimes: [LI_FADP]", "no remedy for the law `CH_FADP`"),
-        ("letters.yaml", "es: [ES]", "it: [IT]", "there are no letters in `it`"),
+        ("letters.yaml", "es: [ES]", "nl: [NL]", "there are no letters in `nl`"),
         ("access.yaml", "{place: JP,", "{place: KR,", "no authority for `JP`"),
     ],
 )
