@@ -74,8 +74,8 @@ class Words:
         return self._said.get(f"purposes.{key}.name", key)
 
     def place(self, country: str) -> str:
-        """What a country is called; its code where the language has no name for it."""
-        return str(self.locale.territories.get(country, country))
+        """What a country, or a part of one with a law of its own, is called; its code where nobody named it."""
+        return self._said.get(f"places.{country}") or str(self.locale.territories.get(country, country))
 
     def moment(self, moment: datetime) -> str:
         """Date and time with their zone, as the language writes them."""
@@ -125,6 +125,8 @@ def read_words(policies: Path, needed: Collection[str]) -> Mapping[str, Words]:
 def needed_by(policies: Policies, brand: Brand) -> frozenset[str]:
     """The paths that the policy and the brand ask for: each purpose, channel and topic has its words."""
     purposes = {f"purposes.{key}.{part}" for key in policies.purposes for part in ("name", "description", "off")}
+    places = {place for pack in policies.documents.packs.values() for place in pack.jurisdictions if "-" in place}
+    purposes |= {f"places.{place}" for place in places}
     return frozenset(
         purposes | {f"channels.{key}" for key in policies.channels} | {f"topics.{row.topic}" for row in brand.matrix}
     )

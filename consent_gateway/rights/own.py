@@ -5,7 +5,7 @@ is fresh; an older one starts a request all the same, for the law's time begins 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -22,11 +22,13 @@ from consent_gateway.rights.handling import Handling
 from consent_gateway.rights.intake import Intake, NewRequest
 from consent_gateway.rights.proofs import Proofs, SignedIn, way_of
 from consent_gateway.rights.regimes import Laws
-from consent_gateway.rights.requests import By, Request, Via
+from consent_gateway.rights.requests import SAID, By, Request, Via
 from consent_gateway.rights.states import State
 
-STARTED_HERE = ("access", "know", "portability", "correct", "delete", "restrict")
-"""The rights a person can start on their page, in this order; opt-outs and objections are choices, made beside them."""
+STARTED_HERE = (
+    "access", "know", "portability", "correct", "delete", "restrict", "object", "opt_out_admt", "complaint_ack",
+)  # fmt: skip
+"""The rights a person can start on their page, in this order; opt-outs and limits are choices, made beside them."""
 
 LONGEST_TEXT = 2000
 _MOST_SHOWN = 50
@@ -48,6 +50,22 @@ class OwnRequest:
     def can_be_withdrawn(self) -> bool:
         """Whether its person may still call it off; while it is being carried out the answer may yet be no."""
         return self.request.standing.open and not self.request.standing.running and self.state is not State.EXPIRED
+
+
+def words_of(right: str, text: str) -> str | None:
+    """What somebody says beside a right; None where they say nothing. Raises `InputRefused` where they have to."""
+    said = text.strip()
+    if len(said) > LONGEST_TEXT or (right in SAID and not said):
+        raise InputRefused("say what it is about", (FieldFault("/text", "missing or too long"),))
+    return said or None
+
+
+def seen_by_person(handling: Handling, request: Request) -> OwnRequest:
+    """A request as it stands today, without what was made for it."""
+    state, dates = request.at(handling.today), handling.book.dates(request)
+    end = dates.extended_respond_by if request.standing.extended else dates.respond_by
+    owed = request.standing.open and state is not State.EXPIRED
+    return OwnRequest(request, state, end if owed else None, None)
 
 
 class OwnRequests:
@@ -105,8 +123,7 @@ class OwnRequests:
         """Take a request in; an older sign-in leaves it waiting for proof. Raises as `Intake.receive` does."""
         if right not in self.rights(visit.data_subject):
             raise InputRefused("this cannot be asked for here", (FieldFault("/right", "unknown"),))
-        if len(text) > LONGEST_TEXT or (right == "correct" and not text.strip()):
-            raise InputRefused("say what is to be corrected", (FieldFault("/text", "missing or too long"),))
+        said = words_of(right, text)
         now = self._clock.now()
         terms = terms_on(self._terms, now.date())
         new = NewRequest(
@@ -116,7 +133,7 @@ class OwnRequests:
             received_at=now,
             channel=channel,
             language=language,
-            text=text.strip() or None,
+            text=said,
             proved_by=None if terms is None else way_of(visit, terms, now),
         )
         request = self._intake.receive(new, By(channel=channel))
@@ -161,16 +178,8 @@ class OwnRequests:
         return request
 
     def _told(self, request: Request) -> OwnRequest:
-        state = request.at(self._handling.today)
-        dates = self._book.dates(request)
-        end = dates.extended_respond_by if request.standing.extended else dates.respond_by
-        owed = request.standing.open and state is not State.EXPIRED
-        return OwnRequest(
-            request=request,
-            state=state,
-            due=end if owed else None,
-            package=self._ready(request) if state is State.FULFILLED else None,
-        )
+        seen = seen_by_person(self._handling, request)
+        return replace(seen, package=self._ready(request)) if seen.state is State.FULFILLED else seen
 
     def _ready(self, request: Request) -> datetime | None:
         try:

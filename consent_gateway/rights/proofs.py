@@ -100,8 +100,17 @@ class Proofs:
 
     def needed(self, right: str) -> Proof | None:
         """What is enough for a right today, or None where the policy has no terms for it."""
-        terms = terms_on(self._terms, self._clock.now().date())
-        return None if terms is None else terms.proofs.get(right)
+        return None if self.terms is None else self.terms.proofs.get(right)
+
+    @property
+    def mails(self) -> bool:
+        """Whether codes can be mailed here."""
+        return self._mailing is not None
+
+    @property
+    def terms(self) -> RightsTerms | None:
+        """What holds today."""
+        return terms_on(self._terms, self._clock.now().date())
 
     def send_code(self, request_id: str, by: By) -> None:
         """Mail a fresh code to the address of the request; the one before it is over.

@@ -47,6 +47,11 @@ class Laws:
         """The names of all regimes, in order."""
         return tuple(sorted(self._laws))
 
+    @property
+    def places(self) -> frozenset[str]:
+        """Every place that a pack names, groups of places too."""
+        return frozenset(place for pack in self._packs.values() for place in pack.jurisdictions)
+
     def find(self, regime: str, right: str, received: date | datetime) -> Law:
         """The law of a regime that gives the right on the day of receipt. Raises `InputRefused`, naming the known."""
         if regime not in self._laws:

@@ -26,6 +26,10 @@ from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_REQUESTS
 _T = RIGHTS_REQUESTS.c
 
 
+SAID = frozenset({"correct", "complaint_ack"})
+"""Rights that live by the person's own words: what is wrong, what they complain about."""
+
+
 class Via(StrEnum):
     """How a request came in; closed list."""
 
@@ -159,8 +163,11 @@ class Book:
     def join(self, connection: sa.Connection, request: Request, by: By, now: datetime) -> Request:
         """Join a proved request to the open and proved one that it repeats, if there is one.
 
-        Only what is proved is joined: else whoever asks in another's name would be told how their request goes.
+        Only what is proved is joined: else whoever asks in another's name would be told how their request goes. What
+        says something of its own is no repeat: its words would be lost.
         """
+        if request.right in SAID:
+            return request
         query = (
             sa.select(RIGHTS_REQUESTS)
             .where(_T.person_key == request.person_key, _T.right == request.right, _T.state.in_(sorted(OPEN)))

@@ -10,14 +10,15 @@ from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
 from consent_gateway.rights.regimes import Laws
+from consent_gateway.rights.strangers import Strangers
 
 
 @dataclass(frozen=True, slots=True)
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `letters` are those about requests, `handing` is what officers do with packages, and `own` what people do by their
-    page; None where one of them is not built.
+    `letters` are those about requests, `handing` is what officers do with packages, `own` what people do by their page,
+    and `strangers` what those do who are not signed in; None where one of them is not built.
     """
 
     laws: Laws
@@ -27,6 +28,7 @@ class RightsRoom:
     channel: str
     handing: Handing | None = None
     own: OwnRequests | None = None
+    strangers: Strangers | None = None
     letters: LetterDesk | None = None
 
     @property

@@ -35,7 +35,7 @@ from consent_gateway.web.customer import confirming, outbox_page, sign_in, unsub
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
 from consent_gateway.web.operations import Operation, mount
-from consent_gateway.web.preferences import answering, embedded, reading, requests, routes
+from consent_gateway.web.preferences import answering, embedded, reading, requests, routes, strangers
 from consent_gateway.web.services import Services
 from consent_gateway.web.site import Site
 
@@ -65,7 +65,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Every route of the API."""
 
-PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PAGES, *embedded.PAGES)
+PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PAGES, *strangers.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
 
 

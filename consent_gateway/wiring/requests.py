@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from consent_gateway.callers.transactions import reading
 from consent_gateway.consent.choices import Choices
+from consent_gateway.customers.limits import SignInLimits
 from consent_gateway.customers.mail import MailQueue, wordings
 from consent_gateway.errors import KeysUnavailable, StoreUnavailable
 from consent_gateway.people.tables import PEOPLE
@@ -26,6 +27,7 @@ from consent_gateway.rights.replies import Replies
 from consent_gateway.rights.requests import Book
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.rights.sealed import AddressSeal, Seal
+from consent_gateway.rights.strangers import Strangers
 from consent_gateway.settings import Settings
 from consent_gateway.wiring.parts import Parts, every_class
 from consent_gateway.wiring.rights import ErasureDesk
@@ -97,7 +99,7 @@ def open_rights(
     )
     channel = _NO_CHANNEL if terms is None else terms.channel
     room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages), letters=letters)
-    return replace(room, own=_own(parts, room, desk.packages))
+    return replace(room, own=_own(parts, room, desk.packages), strangers=_strangers(parts, room))
 
 
 def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
@@ -111,6 +113,18 @@ def _own(parts: Parts, room: RightsRoom, packages: Packages) -> OwnRequests:
         proofs=room.proofs,
         handling=room.handling,
         packages=packages,
+    )
+
+
+def _strangers(parts: Parts, room: RightsRoom) -> Strangers:
+    return Strangers(
+        laws=room.laws,
+        intake=room.intake,
+        proofs=room.proofs,
+        handling=room.handling,
+        limits=SignInLimits(parts.engine, parts.clock, parts.keyring.service_key("sign-in-limits")),
+        key=parts.keyring.service_key("stranger-requests"),
+        clock=parts.clock,
     )
 
 

@@ -47,10 +47,32 @@ def test_a_correction_without_words_is_told_at_the_field(site: Site, signed_in: 
     before = page.locator("main li").count()
     page.locator("form:has(input[value=correct]) button").click()
     assert page.title().startswith("Error: ")
-    assert page.locator("[role=alert] a").get_attribute("href") == "#what"
+    assert page.locator("[role=alert] a").get_attribute("href") == "#what-correct"
     assert page.locator("#what-fault").inner_text() == page.locator("[role=alert] a").inner_text()
-    assert page.locator("#what").get_attribute("aria-describedby") == "what-fault"
+    assert page.locator("#what-correct").get_attribute("aria-describedby") == "what-fault"
     assert page.locator("main ol > li").count() == before
+
+
+def test_who_has_no_account_asks_and_proves_by_the_code_without_scripting(site: Site, signed_in: Open) -> None:
+    """Every fault is told at its field with what was written kept; the mailed code leads to how far the request is."""
+    address = f"{site.newcomer('DE')}@example.net"
+    page = signed_in(None, scripts=False, width=320)
+    page.goto("/sign-in")
+    page.get_by_role("link", name="Make a request without signing in").click()
+    page.fill("#email", address)
+    page.locator("form.card button.primary").click()
+    assert page.title().startswith("Error: ")
+    assert page.locator("[role=alert] a").evaluate_all("all => all.map(one => one.hash)") == ["#right", "#place"]
+    assert page.locator("#email").input_value() == address
+    page.select_option("#right", "access")
+    page.select_option("#place", "DE")
+    page.locator("form.card button.primary").click()
+    assert page.locator("h1").inner_text() == "Please look into your mailbox"
+    page.fill("#code", "00000000")
+    page.locator("form.card button.primary").click()
+    assert page.locator("#code-fault").inner_text().startswith("Error: This is not the code")
+    page.get_by_role("button", name="Send me another code").click()
+    assert page.get_by_role("status").inner_text().startswith("If another code may be sent")
 
 
 def test_the_data_is_downloaded_and_its_report_prints_whole(

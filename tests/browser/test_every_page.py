@@ -99,11 +99,28 @@ def test_every_page_is_accessible_in_every_look(
         site.form(people["DE"], lang),
         site.parents_link(lang),
         site.take_back_link(lang),
+        "/privacy-request",
     ):
+        page.goto(path)
+        _is_right(page, axe, lang, path)
+    for path in _asked_without_signing_in(page, f"{lang}.{scheme}.{width}"):
         page.goto(path)
         _is_right(page, axe, lang, path)
     assert seen.console == []
     assert seen.foreign == []
+
+
+def _asked_without_signing_in(page: Page, name: str) -> list[str]:
+    """The pages after a request by mail address and after one that holds at once."""
+    found = []
+    for right in ("access", "object"):
+        page.goto("/privacy-request")
+        page.select_option("#right", right)
+        page.fill("#email", f"{right}.{name}@example.net")
+        page.select_option("#place", "DE")
+        page.locator("form.card button.primary").click()
+        found.append(page.url.removeprefix(str(page.evaluate("location.origin"))))
+    return [re.sub(r"lang=\w+&", "", path) for path in found]
 
 
 def _is_right(page: Page, axe: str, lang: str, where: str) -> None:

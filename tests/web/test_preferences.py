@@ -46,7 +46,13 @@ PUBLIC = {
     "GET /consent-form/saved",
     "GET /preferences/logo.svg",
     "GET /preferences/style.css",
+    "GET /privacy-request",
+    "GET /privacy-request/code",
+    "GET /privacy-request/status",
+    "GET /privacy-request/taken",
     "POST /consent-form",
+    "POST /privacy-request",
+    "POST /privacy-request/code",
 }
 ROUTES = [
     "GET /consent-form",
@@ -62,6 +68,10 @@ ROUTES = [
     "GET /preferences/requests/{item}",
     "GET /preferences/style.css",
     "GET /preferences/uses",
+    "GET /privacy-request",
+    "GET /privacy-request/code",
+    "GET /privacy-request/status",
+    "GET /privacy-request/taken",
     "POST /consent-form",
     "POST /preferences",
     "POST /preferences/act",
@@ -76,6 +86,8 @@ ROUTES = [
     "POST /preferences/requests/download",
     "POST /preferences/requests/prove",
     "POST /preferences/requests/withdraw",
+    "POST /privacy-request",
+    "POST /privacy-request/code",
 ]
 
 
@@ -338,10 +350,16 @@ def test_no_word_is_missed_by_a_translator(services: Services, person: str, monk
     monkeypatch.setattr(services.preferences, "notices", PageNotices(marked, Notices({}, services.clock)))
     client = create_app(services).test_client()
     client.set_cookie(COOKIE, f"s1.{person}", domain="localhost")
-    for path in ("/preferences", "/preferences/history", "/preferences/uses"):
+    for path in (
+        "/preferences",
+        "/preferences/history",
+        "/preferences/uses",
+        "/preferences/requests",
+        "/privacy-request",
+    ):
         html = client.get(f"{path}?lang=en").get_data(as_text=True)
         body = html[html.index("<main") : html.index("</main>")]
-        body = re.sub(r"<(bdi|time)[^>]*>.*?</\1>|<[^>]+>", "\n", body, flags=re.DOTALL)
+        body = re.sub(r"<(bdi|time|option)[^>]*>.*?</\1>|<[^>]+>", "\n", body, flags=re.DOTALL)
         body = re.sub(r"⟦[^⟦⟧]*(?:⟦[^⟦⟧]*⟧[^⟦⟧]*)*⟧", "", body)
         assert re.findall(r"[A-Za-z]{4,}.*", body) == [], path
 

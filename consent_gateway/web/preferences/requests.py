@@ -12,6 +12,7 @@ from consent_gateway.errors import Conflict, InputRefused
 from consent_gateway.preferences.centre import CHANNEL
 from consent_gateway.rights.access_report import files_of
 from consent_gateway.rights.own import LONGEST_TEXT
+from consent_gateway.rights.requests import SAID
 from consent_gateway.rights.states import State
 from consent_gateway.web.preferences.answering import fields_of
 from consent_gateway.web.preferences.routes import Customer, PageCall, page
@@ -28,7 +29,7 @@ def requests(call: PageCall) -> Response:
     return _all(call)
 
 
-def _all(call: PageCall, *, status: int = 200, fault: str | None = None, text: str = "") -> Response:
+def _all(call: PageCall, *, status: int = 200, fault: tuple[str, str] | None = None, text: str = "") -> Response:
     person = call.visit.data_subject
     call.centre.account_for(person, "view_requests")
     return _shown(
@@ -38,6 +39,7 @@ def _all(call: PageCall, *, status: int = 200, fault: str | None = None, text: s
         asked=call.own.all(person),
         rights=call.own.rights(person),
         longest=LONGEST_TEXT,
+        said=SAID,
         fault=fault,
         text=text,
     )
@@ -48,8 +50,9 @@ def start(call: PageCall) -> Response:
     """Ask for something; the law's time begins now."""
     fields = fields_of(call)
     right, text = fields.get("right", ""), fields.get("text", "")
-    if right == "correct" and not 0 < len(text.strip()) <= LONGEST_TEXT:
-        return _all(call, status=400, fault=call.words("requests.say_what"), text=text)
+    if right in SAID and not 0 < len(text.strip()) <= LONGEST_TEXT:
+        fault = call.words("requests.say_what" if right == "correct" else "stranger.wrong.text")
+        return _all(call, status=400, fault=(right, fault), text=text)
     asked = call.own.start(call.visit, right, text, call.words.language, CHANNEL)
     return see_other(call.words, f"{REQUESTS}/{asked.request_id}", done="asked")
 

@@ -12,6 +12,8 @@ from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visit
 from consent_gateway.preferences.words import Words
 from consent_gateway.rights.own import OwnRequests
+from consent_gateway.rights.strangers import Strangers
+from consent_gateway.web.customer.browser import visitor_address
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.guard import refuse_foreign, visit_of
 from consent_gateway.web.preferences.showing import IS_ID, language_of, show_failure, show_sign_in
@@ -59,6 +61,19 @@ class PageCall:
         if own is None:
             raise NotFound("nobody can ask for their rights here")
         return own
+
+    @property
+    def strangers(self) -> Strangers:
+        """What those ask for who are not signed in."""
+        strangers = self.services.rights.strangers
+        if strangers is None:
+            raise NotFound("nobody can ask for their rights here")
+        return strangers
+
+    @property
+    def network(self) -> str:
+        """The visitor's address, for what is counted by it."""
+        return visitor_address(self.request, self.services.customers.visitor_proxies)
 
     @property
     def gpc(self) -> bool:

@@ -16,7 +16,7 @@ HOME = "/preferences"
 SIGN_IN = "/sign-in"
 IS_ID = re.compile(ID).fullmatch
 _HTML = "text/html; charset=utf-8"
-_WORDED = (400, 403, 404, 409, 503)  # other failures are told in the words of 500
+_WORDED = (400, 403, 404, 409, 429, 503)  # other failures are told in the words of 500
 
 
 _TOLD = frozenset({"sign_in_refused", "form_refused", "not_signed_in", "too_many_requests", "not_found"})

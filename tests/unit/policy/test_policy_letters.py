@@ -47,6 +47,15 @@ def test_every_letter_says_the_same_in_every_language() -> None:
         assert subjects == {one.subject_line for one in letters.templates["denial"][0].languages.values()}
 
 
+def test_no_article_stands_before_a_day_in_italian() -> None:
+    """It would be `l'` before 8 and 11 and `il` before the others, which a text with a place cannot know."""
+    letters = load_policies(POLICIES).documents.letters
+    texts = [one.languages["it"].text for kind in KINDS for one in letters.templates[kind]]
+    texts += [letters.words["times"]["by"]["it"]]
+    assert sum("{received}" in text for text in texts) == len(KINDS)
+    assert not [text for text in texts if re.search(r"\b(il|del|dal|al|nel|sul):? {(received|day)}", text)]
+
+
 def test_every_law_and_place_says_where_to_turn() -> None:
     """Each law that has a clock has a remedy in every language, and each of its places an authority with its source."""
     documents = load_policies(POLICIES).documents

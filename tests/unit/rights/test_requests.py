@@ -128,6 +128,14 @@ def test_a_repeat_is_joined_once_it_is_proved(rights: Rights) -> None:
     assert states[unproved.request_id] == "identity_pending"
 
 
+def test_words_of_a_request_are_never_lost_in_another(rights: Rights) -> None:
+    """Two corrections are two, however alike: each is kept with what the person said until it is answered."""
+    first, second = (rights.proved("correct", text=said) for said in ("my name is Ada", "my street is Am Tor"))
+    assert second.joined_to is None
+    told = [rights.room.handling.details(rights.read(each)).text for each in (first, second)]
+    assert told == ["my name is Ada", "my street is Am Tor"]
+
+
 def test_the_clock_stands_still_while_the_person_is_asked(rights: Rights) -> None:
     """In the EU the days of identity and clarification do not count; in California they all do."""
     asked = rights.ask("access", calendar=None)
