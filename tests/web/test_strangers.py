@@ -11,7 +11,11 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from consent_gateway.customer_desk import SESSION_COOKIE
+from consent_gateway.customers.links import NewUnsubscribeLink
+from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.errors import NotFound
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.tables import IDENTIFIERS, SHARED_IDENTIFIERS, SUPPRESSIONS
 from consent_gateway.rights.requests import By
 from consent_gateway.rights.strangers import ASKED_FOR
@@ -203,3 +207,40 @@ def test_what_closes_binds_at_once_whoever_asks(box: Mailbox) -> None:
     assert box.kinds(person) == [EventKind.OPT_OUT, EventKind.OPT_OUT]
     told = passer_by(box).get(answer.headers["Location"]).get_data(as_text=True)
     assert "It holds from now on, whoever has the address." in told
+
+
+@pytest.mark.parametrize("header", ["1", "0", None])
+def test_the_signal_of_a_browser_binds_its_person_on_every_page(box: Mailbox, header: str | None) -> None:
+    """An unsubscribe link opened, a choice confirmed, a request filed, any page signed in: `Sec-GPC: 1` is kept."""
+    sent = {} if header is None else {"Sec-GPC": header}
+    pages = {
+        "link": lambda who, _mail: box.application.test_client().get(
+            f"/unsubscribe?t={unsubscribe_link(box, who)}", base_url=ISSUER, headers=sent
+        ),
+        "request": lambda _who, mail: passer_by(box).send(
+            "/privacy-request", {**OURS, **sent}, right="access", email=mail, place="US-CA"
+        ),
+        "history": lambda who, _mail: signed_in(box, who).get("/preferences/history", base_url=ISSUER, headers=sent),
+    }
+    for name, visit in pages.items():
+        mail = f"{name}.{header}@example.com"
+        person = box.newcomer("US-CA", mail)
+        assert visit(person, mail).status_code in (200, 303), name
+        assert box.services.choices.state(PersonRef(data_subject=person)).facts.gpc is (header == "1"), name
+        events = [] if header != "1" else [EventKind.GPC]
+        visit(person, mail)  # said once, it is on file once
+        assert box.kinds(person) == events, name
+
+
+def unsubscribe_link(box: Mailbox, person: str) -> str:
+    """The token of a link of one purpose."""
+    new = NewUnsubscribeLink(person, "email_marketing", "email_marketing", "newsletter")
+    return box.services.customers.unsubscribe_links.make(new).token
+
+
+def signed_in(box: Mailbox, person: str) -> FlaskClient:
+    """A browser in which the person has just signed in."""
+    client = box.application.test_client()
+    token = box.services.customers.sessions.begin(Proved(person, Assurance.ACCOUNT)).token
+    client.set_cookie(SESSION_COOKIE, token, domain="gateway.example", secure=True)
+    return client
