@@ -14,6 +14,12 @@ LOG_VARIABLES: tuple[Variable, ...] = (
     Variable("LOG_ORIGIN", "consent-gateway.local/log", "name of the audit log in its checkpoints"),
     Variable("LOG_ANCHOR_DIR", "none", "directory outside the gateway's reach that keeps a checkpoint an hour"),
     Variable("LOG_WITNESSES", "none", "witnesses of the log (C2SP tlog-witness): `URL VKEY`, separated by commas"),
+    Variable("LOG_SYSLOG", "none", "SIEM that is told of every entry by syslog over TLS: `HOST:PORT`"),
+    Variable(
+        "LOG_SYSLOG_CA", "the system's", "file of the certificates that the SIEM's certificate is checked against"
+    ),
+    Variable("LOG_SYSLOG_CERTIFICATE", "none", "file of the certificate and key that the gateway shows the SIEM"),
+    Variable("LOG_EVENTS_DIR", "none", "directory in which every entry is appended as an OCSF event, a line each"),
     Variable("EXPORT_DIR", "`exports` in STATE_DIR", "directory of the packages of audit exports, kept for 7 days"),
 )
 _VKEY = re.compile(r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+=*")
@@ -40,12 +46,24 @@ class WitnessAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class SyslogAddress:
+    """A receiver of syslog over TLS. Paths are absolute."""
+
+    host: str
+    port: int
+    authorities: Path | None
+    certificate: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """Where the log's evidence goes beside the database. Paths are absolute."""
 
     anchor_dir: Path | None
     witnesses: tuple[WitnessAddress, ...]
     export_dir: Path
+    syslog: SyslogAddress | None
+    events_dir: Path | None
 
 
 def read_log_settings(given: Given, state_dir: Path) -> LogSettings:
@@ -55,7 +73,20 @@ def read_log_settings(given: Given, state_dir: Path) -> LogSettings:
         anchor_dir=given.path("LOG_ANCHOR_DIR"),
         witnesses=() if witnesses is None else tuple(_witness(one) for one in witnesses.split(",")),
         export_dir=given.path("EXPORT_DIR") or state_dir / "exports",
+        syslog=_syslog(given),
+        events_dir=given.path("LOG_EVENTS_DIR"),
     )
+
+
+def _syslog(given: Given) -> SyslogAddress | None:
+    text = given.optional("LOG_SYSLOG")
+    if text is None:
+        return None
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise SettingsRefused(f"{PREFIX}LOG_SYSLOG must be `HOST:PORT`, such as siem.example.com:6514")
+    files = given.path("LOG_SYSLOG_CA"), given.path("LOG_SYSLOG_CERTIFICATE")
+    return SyslogAddress(host.strip("[]"), int(port), *files)
 
 
 def _witness(text: str) -> WitnessAddress:

@@ -240,11 +240,12 @@ def test_the_example_policy_stands(tmp_path: Path) -> None:
     """The purpose, house rule, recipient and pack of the how-to load; its worked deadline holds."""
     policies = tmp_path / "policies"
     shutil.copytree(ROOT / "policies", policies)
-    purpose, _, rule, _, clocks, deadlines, recipient, pack, steps = fences(
+    purpose, _, rule, _, clocks, deadlines, recipient, pack, steps, remedy, authority = fences(
         DOCS / "how-to" / "write-a-policy.md", "yaml"
     )
-    for name, addition in (("purposes.yaml", purpose), ("packs/house.yaml", rule), ("recipients.yaml", recipient)):
-        with (policies / name).open("a", encoding="utf-8") as file:
+    additions = {"purposes": purpose, "packs/house": rule, "recipients": recipient, "letters": remedy}
+    for name, addition in {**additions, "access": authority}.items():
+        with (policies / f"{name}.yaml").open("a", encoding="utf-8") as file:
             file.write(addition)
     (policies / "packs" / "nz.yaml").write_text(f"{pack}{steps}{clocks.replace('EU_GDPR', 'NZ_ACT')}", encoding="utf-8")
     loaded = load_policies(policies)

@@ -101,6 +101,15 @@ AUDIT_EXPORTS = sa.Table(
     sa.Column("summary", sa.Text),  # JSON: what the package holds, or why there is none
 )
 
+AUDIT_STREAMS = sa.Table(
+    "audit_streams",
+    METADATA,
+    # How far each SIEM was told of the log. Not evidence, only a bookmark: going back sends entries again.
+    sa.Column("name", sa.String(16), primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),  # the index of the next entry to send
+    sa.Column("sent_at", sa.BigInteger, nullable=False),
+)
+
 
 _AUDIT_TABLES = frozenset({AUDIT_QUEUE, AUDIT_LOG, AUDIT_NODES, AUDIT_CHECKPOINTS, AUDIT_WRITERS})
 

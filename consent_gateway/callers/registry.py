@@ -48,6 +48,7 @@ class Scope(StrEnum):
     AUDIT_READ = "audit:read"
     CHANGES_READ = "changes:read"
     CHANGES_SUBSCRIBE = "changes:subscribe"  # webhooks of the client's own
+    METRICS_READ = "metrics:read"  # what Prometheus scrapes
 
 
 class AuthMethod(StrEnum):

@@ -1,6 +1,7 @@
 """The demo's mail: each mail becomes a file that a page of the demo shows; sends nothing to anybody."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.policy import SMTP
@@ -44,12 +45,23 @@ class Outbox:
         except OSError as error:
             raise MailUndelivered("the outbox cannot be written") from error
 
+    def drop(self, is_theirs: Callable[[str], bool]) -> int:
+        """Delete the mails whose recipient, subject or text is an erased person's; how many there were."""
+        theirs = [path for path in self.directory.glob("*.eml") if is_theirs(_all_of(_read(path)))]
+        for path in theirs:
+            path.unlink(missing_ok=True)
+        return len(theirs)
+
     def newest(self) -> tuple[OutboxMail, ...]:
         """The newest mails, newest first."""
         if not self.directory.is_dir():
             return ()
         paths = sorted(self.directory.glob("*.eml"), reverse=True)[:MOST_SHOWN]  # an id's order is that of its time
         return tuple(map(_read, paths))
+
+
+def _all_of(mail: OutboxMail) -> str:
+    return f"{mail.recipient}\n{mail.subject_line}\n{mail.text}"
 
 
 def _read(path: Path) -> OutboxMail:

@@ -4,7 +4,7 @@ It decides nothing: which text belongs where is the package's, what it says is t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 from typing import Any
@@ -43,11 +43,12 @@ class AccessText:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Whom a person may complain to."""
+    """Whom a person may complain to; `names` are those in other languages, where its own name is not said in all."""
 
     place: str
     name: str
     source: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class AccessTexts:
         found = max(begun, key=lambda one: one.effective_from, default=None)
         return None if found is None else found.languages.get(language, found.languages[ENGLISH])
 
-    def authority(self, jurisdiction: str | None) -> str | None:
+    def authority(self, jurisdiction: str | None, language: str = ENGLISH) -> str | None:
         """The authority of a place, that of the subdivision before that of the country."""
-        places = {one.place: one.name for one in self.authorities}
+        places = {one.place: one.names.get(language, one.name) for one in self.authorities}
         return None if jurisdiction is None else places.get(jurisdiction, places.get(jurisdiction[:2]))
 
 
@@ -80,6 +81,7 @@ class _AuthoritySchema(Schema):
     place = Text(required=True)
     name = Text(required=True)
     source = Text(load_default="")
+    names = fields.Dict(keys=fields.String(), values=Text(), load_default=dict)
 
 
 class _FileSchema(Schema):

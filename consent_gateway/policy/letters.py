@@ -21,7 +21,7 @@ from consent_gateway.policy.source import Document
 
 PATH = "letters.yaml"
 FOLDER = "letters/"
-LANGUAGES = ("en", "de", "fr", "es", "ar")
+LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 ENGLISH = LANGUAGES[0]
 
 _ALWAYS = frozenset({"right", "received", "reference"})

@@ -50,7 +50,7 @@ $tables$notes</main>
 </html>
 """)
 _TABLE = Template("""\
-<section aria-labelledby="$key">
+<section>
 <h2 id="$key">$title</h2>
 $note<div role="region" aria-labelledby="$key" tabindex="0">
 <table>

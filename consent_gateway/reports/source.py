@@ -48,25 +48,20 @@ class Source:
             log.kind.in_(sorted(kind.value for kind in kinds)),
             *conditions(which),
         ]
-        after, read = -1, 0
-        while True:
-            statement = sa.select(log.leaf_index, log.entry).where(log.leaf_index > after, *fit)
-            rows = self.connection.execute(statement.order_by(log.leaf_index).limit(PAGE)).all()
-            read += len(rows)
-            if self.most is not None and read > self.most:
-                raise InputRefused(
-                    f"the period holds more than {self.most} entries: name a shorter one, or make the report with"
-                    " the command `consent-gateway report`"
-                )
-            for row in rows:
-                after = row.leaf_index
-                yield after, readable(raw(row.entry))
-            if len(rows) < PAGE:
-                return
+        ordered = sa.select(log.leaf_index, log.entry).where(*fit).order_by(log.leaf_index)
+        with self.connection.execute(ordered.execution_options(yield_per=PAGE)) as rows:
+            for read, row in enumerate(rows):
+                if read == self.most:
+                    raise InputRefused(
+                        f"the period holds more than {self.most} entries: name a shorter one, or make the report with"
+                        " the command `consent-gateway report`"
+                    )
+                yield row.leaf_index, readable(raw(row.entry))
 
     def rows(self, statement: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         """The rows of a statement, streamed."""
-        yield from self.connection.execute(statement.execution_options(yield_per=PAGE))
+        with self.connection.execute(statement.execution_options(yield_per=PAGE)) as found:
+            yield from found
 
     def report(
         self,

@@ -76,7 +76,7 @@ class Documents:
         }
         if dossier.kind == PORTABILITY:
             return document | {"introduction": say("portability")}
-        authority = self._policies.documents.access_texts.authority(dossier.facts.jurisdiction)
+        authority = self._policies.documents.access_texts.authority(dossier.facts.jurisdiction, dossier.language)
         return document | {
             "introduction": say("introduction"),
             "purposes": list(self._purposes(fields)),

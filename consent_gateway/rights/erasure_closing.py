@@ -63,6 +63,15 @@ def tell_nobody(_connection: sa.Connection, _notice: RecipientNotice) -> None:
     """The notice is written down and goes nowhere yet."""
 
 
+DropMail = Callable[[Callable[[str], bool]], int]
+"""Deletes the mails whose text is an erased person's."""
+
+
+def no_outbox(_is_theirs: Callable[[str], bool]) -> int:
+    """Mail does not lie in an outbox here."""
+    return 0
+
+
 class Closing:
     """Ends runs of erasures. `mail_key` opens the queue of customer mail; without one no mail waits."""
 
@@ -79,6 +88,7 @@ class Closing:
         mail_key: bytes | None = None,
         notify: Notify = tell_nobody,
         settled: Settled = nobody_asks,
+        drop_outbox: DropMail = no_outbox,
     ) -> None:
         self._engine = engine
         self._scan = scan
@@ -90,6 +100,7 @@ class Closing:
         self._mail_key = mail_key
         self._notify = notify
         self._settled = settled
+        self._drop_outbox = drop_outbox
 
     def close(self, erasure: Erasure, plan: Plan, at: Callable[[str], None]) -> None:
         """End a run whose steps are done. Doing it again, or two at once, ends it once."""
@@ -130,13 +141,16 @@ class Closing:
         """Delete access packages and queued mail; the rest of the gateway's places is the shredding's."""
         both = joined(plan.looked.identifying, plan.looked.distinctive)
         theirs = re.compile(both.texts) if both.texts else None
+
+        def is_theirs(text: str) -> bool:
+            return theirs is not None and theirs.search(text.lower()) is not None
+
         with transaction(self._engine) as connection:
             of_person = ACCESS_PACKAGES.c.data_subject == erasure.data_subject
             connection.execute(sa.delete(ACCESS_PACKAGES).where(of_person))
             if self._mail_key is not None and theirs is not None:
-                drop_mail(
-                    connection, self._mail_key, lambda text: theirs.search(text.lower()) is not None, self._settled
-                )
+                drop_mail(connection, self._mail_key, is_theirs, self._settled)
+        self._drop_outbox(is_theirs)
 
     def _destroyed(self, erasure: Erasure, plan: Plan) -> tuple[Shredded | None, tuple[Leftover, ...]]:
         """The evidence, or what says why the keys live on."""

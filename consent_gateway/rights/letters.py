@@ -49,13 +49,13 @@ class Company:
 
 
 class Letters:
-    """`authority` names that of a place, `addresses` seals, `queue` is that of mail; None where no mail leaves."""
+    """`authority` names that of a place in a language, `addresses` seals; without a `queue` no mail leaves."""
 
     def __init__(
         self,
         *,
         texts: LetterTexts,
-        authority: Callable[[str], str | None],
+        authority: Callable[[str, str], str | None],
         addresses: AddressSeal,
         queue: MailQueue | None,
         company: Company,
@@ -141,7 +141,7 @@ class Letters:
             places["ground"] = words["grounds"][ground][language]
         remedy = self._texts.remedy(request.regime, taken.now.date())
         if remedy is not None:
-            authority = self._authority(request.jurisdiction) or ""
+            authority = self._authority(request.jurisdiction, language) or ""
             places["remedy"] = remedy.languages[language].replace("{authority}", authority)
         said = template.languages[language]
         subject_line, text = (_PLACE.sub(lambda at: places[at[1]], each) for each in (said.subject_line, said.text))

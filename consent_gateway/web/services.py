@@ -27,6 +27,7 @@ from consent_gateway.propagation.destinations import Destinations
 from consent_gateway.propagation.feed import Feed
 from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.reports.book import Reports
+from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import Searches
 from consent_gateway.vocabulary import Caller
@@ -153,6 +154,11 @@ class Services(Protocol):
     @property
     def reports(self) -> Reports:
         """What officers and auditors count."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """What Prometheus is told."""
         ...
 
     @property

@@ -1,6 +1,8 @@
 """Builds what shows and checks the audit log: the API's read side, and the worker's rounds; decides nothing."""
 
 import logging
+import socket
+import ssl
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -10,6 +12,8 @@ from consent_gateway.audit.export_jobs import Exports
 from consent_gateway.audit.sealer import NOTED_CHECKPOINT
 from consent_gateway.audit.signer import Signer
 from consent_gateway.audit.stores import audit_folder
+from consent_gateway.audit.streaming import EventFile, Place, Streaming
+from consent_gateway.audit.syslog import SyslogOverTls
 from consent_gateway.audit.verification import Verification
 from consent_gateway.audit.witnesses import Cosigning, Witness
 from consent_gateway.database import open_engine
@@ -48,7 +52,23 @@ def open_rounds(settings: Settings, services: Services, signer: Signer) -> tuple
         ("witnesses", Cosigning(engine, witnesses).round, 60.0),
         ("exports", partial(exports.work, signer), 1.0),
         ("old exports", exports.purge, 300.0),
+        *_streams(settings, services, signer),
     )
+
+
+def _streams(settings: Settings, services: Services, signer: Signer) -> Iterable[Round]:
+    """A round for each SIEM that is told of the log."""
+    origin, to = signer.vkey.name, settings.log.syslog
+    places: list[tuple[str, Place]] = []
+    if to is not None:
+        context = ssl.create_default_context(cafile=to.authorities)
+        if to.certificate is not None:
+            context.load_cert_chain(to.certificate)
+        places.append(("syslog", SyslogOverTls((to.host, to.port), context, socket.gethostname())))
+    if settings.log.events_dir is not None:
+        places.append(("file", EventFile(settings.log.events_dir)))
+    for name, place in places:
+        yield f"stream {name}", Streaming(services.engine, name, place, origin, services.clock).round, 1.0
 
 
 def _witness_key(vkey: str) -> VerifierKey:

@@ -7,7 +7,8 @@ from pathlib import Path
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.connectors.erasing import SqlErasing
 from consent_gateway.consent.ledger import Announce
-from consent_gateway.customers.mail import Settled, nobody_asks
+from consent_gateway.customers.mail import Sender, Settled, nobody_asks
+from consent_gateway.customers.outbox import Outbox
 from consent_gateway.errors import KeysUnavailable
 from consent_gateway.policy.catalogue import Collection
 from consent_gateway.ports import StoreRow
@@ -17,7 +18,7 @@ from consent_gateway.rights.access import Packages
 from consent_gateway.rights.access_document import Documents
 from consent_gateway.rights.certificate import Certificates
 from consent_gateway.rights.erasure import At, Erasing
-from consent_gateway.rights.erasure_closing import Closing
+from consent_gateway.rights.erasure_closing import Closing, DropMail, no_outbox
 from consent_gateway.rights.erasure_records import Sealer
 from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.retention import RetentionRun
@@ -132,7 +133,15 @@ def _closing(
         clock=parts.clock,
         mail_key=parts.keyring.service_key("customer-mail"),
         settled=settled,
+        drop_outbox=_outbox(parts, settings),
     )
+
+
+def _outbox(parts: Parts, settings: Settings) -> DropMail:
+    chosen = settings.customers
+    if chosen.mail != "outbox":
+        return no_outbox
+    return Outbox(settings.state_dir / "outbox", Sender(chosen.mail_from, chosen.mail_name), parts.clock).drop
 
 
 def _packages(parts: Parts, settings: Settings, store: SqlErasing, at: At) -> Packages:

@@ -52,6 +52,7 @@ from consent_gateway.protection.perform import Performer
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.reports.book import Reports
+from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.leaving import forget_details
 from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.room import RightsRoom
@@ -123,6 +124,12 @@ class Services:
     def reports(self) -> Reports:
         """What officers and auditors count."""
         return Reports(self.engine, self.policies, self.recorder, self.clock)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What Prometheus is told."""
+        destinations, log = self.outward.destinations, self.evidence.log
+        return Metrics(self.engine, log, destinations, self.policies.revision, self.clock)
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""

@@ -60,7 +60,7 @@ def test_a_package_holds_all_that_article_15_asks_for(line: Line) -> None:
     assert {one["event"] for one in told["choices"]}
     assert any(one["recipient"] == "email_tool" and one["fields"] == ["email"] for one in told["accesses"])
     assert "Datenschutzaufsicht" in told["complaint"]
-    assert "federal state" in told["complaint"]
+    assert "Bundeslandes" in told["complaint"]
     assert told["automated_decisions"]
     assert told["rights"]
 

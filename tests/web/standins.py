@@ -65,6 +65,7 @@ from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.propagation.posting import Poster
 from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.reports.book import Reports
+from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.searches import SearchAnswer, SearchQuery
 from consent_gateway.vocabulary import (
@@ -477,6 +478,11 @@ class StandIns:
             **different,
         }
         return self.registry.add(NewClient(client_id, **registration))[1]
+
+    @property
+    def metrics(self) -> Metrics:
+        """The real metrics over the same database."""
+        return Metrics(self.engine, self.evidence.log, self.outward.destinations, REVISION, self.clock)
 
     def close(self) -> None:
         """Let go of every connection."""

@@ -100,3 +100,20 @@ def test_another_channels_request_is_not_found(call: Post, services: StandIns, h
     assert http.post(f"{path}/cancel", headers=headers).status_code == 404
     proof = {"method": "code", "code": "12345678"}
     assert http.post(f"{path}/verify", json=proof, headers=headers).status_code == 404
+
+
+def test_officers_see_what_was_written_and_say_that_they_posted_it(call: Post, work: Post) -> None:
+    """The letters of a request are for officers: text and state, never an address; what goes by post is said once."""
+    asked = call("POST", "/v1/rights-requests", json={**ASK, "language": "es"}).get_json()
+    path = f"/v1/rights-requests/{asked['id']}/letters"
+    assert call("GET", path).status_code == 401
+    (letter,) = work("GET", path).get_json()["letters"]
+    assert (letter["kind"], letter["language"], letter["state"]) == ("identity", "es", "to_post")
+    assert asked["id"] in letter["subject"]
+    assert ADA_EMAIL not in str(letter)
+    refused = work("POST", f"/v1/rights-letters/{letter['id']}/resend")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "conflict")
+    for _again in range(2):
+        assert work("POST", f"/v1/rights-letters/{letter['id']}/posted").get_json()["state"] == "posted"
+    assert work("POST", "/v1/rights-letters/rl_1/posted").status_code == 404
+    assert work("GET", "/v1/rights-requests/rq_1/letters").status_code == 404

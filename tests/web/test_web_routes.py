@@ -40,6 +40,7 @@ ROUTES = [
     "GET /log/checkpoint",
     "GET /log/tile/entries/{index}",
     "GET /log/tile/{level}/{index}",
+    "GET /metrics",
     "GET /openapi.json",
     "GET /readyz",
     "GET /sign-in",

@@ -66,6 +66,7 @@ def test_every_law_and_place_says_where_to_turn() -> None:
         ("AR", "DE", "ar"),
         (None, "DE-BY", "de"),
         ("nl", "BE", "fr"),
+        (None, "IT", "it"),
         (None, "CA-QC", "fr"),
         (None, "CA", "en"),
         (None, "ES", "es"),
@@ -90,7 +91,7 @@ def test_the_language_is_the_persons_else_their_places(used: str | None, place: 
         ("letters.yaml", "unfounded:", "groundless:", "the word `grounds.unfounded` is missing"),
         ("letters.yaml", "bis {day}", "bald", "`{day}` is missing in `de`"),
         ("letters.yaml", "regimes: [CH_FADP]", "regimes: [LI_FADP]", "no remedy for the law `CH_FADP`"),
-        ("letters.yaml", "es: [ES]", "it: [IT]", "there are no letters in `it`"),
+        ("letters.yaml", "es: [ES]", "nl: [NL]", "there are no letters in `nl`"),
         ("access.yaml", "{place: JP,", "{place: KR,", "no authority for `JP`"),
     ],
 )

@@ -1,16 +1,20 @@
 """Claims about letters on both databases: each step owes its own, written with it, sent; no address is left."""
 
+import json
 import os
 import re
 import signal
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from consent_gateway.cli.rights import rights as rights_command
 from consent_gateway.customers.leaving import drop_mail
 from consent_gateway.customers.mail import Mail, MailRefused, MailUndelivered
 from consent_gateway.customers.post import LONGEST_WAIT, Post
@@ -159,7 +163,7 @@ def test_every_letter_can_be_written_under_every_law(laws: Laws) -> None:
                 assert right not in subject_line
                 remedy = documents.letters.remedy(regime, received.date())
                 if kind in (Kind.DENIAL, Kind.PARTIAL, Kind.EXPIRY) and remedy is not None:
-                    named = documents.access_texts.authority(place)
+                    named = documents.access_texts.authority(place, language)
                     assert named is not None
                     assert (named in text) is ("{authority}" in remedy.languages[language])
 
@@ -275,6 +279,29 @@ def test_a_signed_in_person_is_written_to_the_address_on_file(letters: Rights) -
         post(letters, mailer).send_due()
         assert [one.state.value for one in of(letters, asked)] == ["sent" if address == ADA else "to_post"]
     assert [mail.recipient for mail in mailer.sent] == [STORED]
+
+
+def test_commands_show_letters_and_say_what_was_done(letters: Rights) -> None:
+    """`rights letters` lists and prints, `rights letter posted` and `resend` act; no address is printed anywhere."""
+    printed = letters.ask("access", person=PersonRef(data_subject=letters.ids[ADA]), via=Via.POST, by=OFFICER)
+    mailed = letters.ask("access")
+    post(letters, KeptMail(failing=[MailRefused("no such box")])).send_due()
+    services = SimpleNamespace(rights=letters.room, close=lambda: None)
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(rights_command, list(words), obj=lambda: services, catch_exceptions=False)
+        assert done.exit_code == 0
+        assert ADA not in done.output
+        return done.output
+
+    (letter,), (failed,) = of(letters, printed), of(letters, mailed)
+    shown = run("letters", printed.request_id, "--text")
+    assert f"{letter.letter_id} to_post" in shown
+    assert letter.text in shown
+    told = json.loads(run("letters", mailed.request_id, "--json"))["letters"]
+    assert [(one["id"], one["state"], one["can_be_resent"]) for one in told] == [(failed.letter_id, "failed", True)]
+    assert "posted" in run("letter", "posted", letter.letter_id)
+    assert "queued" in run("letter", "resend", failed.letter_id)
 
 
 def test_a_failed_letter_is_seen_and_sent_again(letters: Rights) -> None:
