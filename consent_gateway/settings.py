@@ -25,6 +25,7 @@ from consent_gateway.customer_settings import (
 )
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.log_settings import LOG_VARIABLES, LogSettings, read_log_settings
+from consent_gateway.officer_settings import OFFICER_VARIABLES, OfficerSettings, read_officer_settings
 from consent_gateway.proxy_settings import CertificateProxies, read_proxies
 
 VARIABLES: tuple[Variable, ...] = (
@@ -97,6 +98,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("RETENTION", "off", "what the worker does once a day with what has passed its time: off, dry_run or on"),
     *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
+    *OFFICER_VARIABLES,
 )
 
 
@@ -151,6 +153,7 @@ class Settings:
     lookups_per_minute: int
     misses_per_minute: int
     customers: CustomerSettings
+    officers: OfficerSettings
     log: LogSettings
     webhook_hosts: str | None
     webhook_private_hosts: str | None
@@ -197,6 +200,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lookups_per_minute=given.number("LOOKUPS_PER_MINUTE", 60_000, 20, 100_000_000),
         misses_per_minute=given.number("MISSES_PER_MINUTE", 600, 20, 100_000_000),
         customers=read_customer_settings(given, host, issuer),
+        officers=read_officer_settings(given),
         log=read_log_settings(given, state_dir),
         webhook_hosts=given.optional("WEBHOOK_HOSTS"),
         webhook_private_hosts=given.optional("WEBHOOK_PRIVATE_HOSTS"),

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 import consent_gateway.audit.tables
 import consent_gateway.callers.tables
 import consent_gateway.consent.tables
+import consent_gateway.console.tables
 import consent_gateway.customers.tables
 import consent_gateway.officers.tables
 import consent_gateway.people.tables

@@ -19,11 +19,13 @@ from consent_gateway.demo.narration import Narrator
 from consent_gateway.demo.outside import Outside
 from consent_gateway.demo.serving import Serving
 from consent_gateway.demo.setup import build
+from consent_gateway.demo.staff import StaffProvider
 from consent_gateway.demo.state import DemoState
 from consent_gateway.demo.story import OLIVER, Story, look_up
 from consent_gateway.migrate import bundled
 from consent_gateway.settings import read_settings
-from consent_gateway.wiring import SystemClock
+from consent_gateway.web.console.signing import CALLBACK
+from consent_gateway.wiring import SystemClock, open_services
 
 
 @click.command()
@@ -49,8 +51,10 @@ def demo(*, state: Path, customers: int, port: int, once: bool, no_serve: bool, 
     if no_serve:
         click.echo(f"The state is in {state}. Run it: . {kept.environment} && consent-gateway serve", err=as_json)
         return
-    listeners = Listeners(SystemClock())
+    listeners, staff = Listeners(SystemClock()), StaffProvider(SystemClock(), f"{serving.base}{CALLBACK}")
+    serving = Serving({**variables, **staff.variables}, kept.log)
     try:
+        _introduce(staff, variables)
         click.echo(f"Starting the gateway at {serving.base} (its output goes to {kept.log}) …", err=as_json)
         serving.start()
         story = _tell(serving, kept, variables, listeners, silent=as_json)
@@ -67,6 +71,7 @@ def demo(*, state: Path, customers: int, port: int, once: bool, no_serve: bool, 
     finally:
         serving.stop()
         listeners.close()
+        staff.close()
 
 
 def _tell(serving: Serving, kept: DemoState, variables: dict[str, str], listeners: Listeners, *, silent: bool) -> Story:
@@ -77,6 +82,14 @@ def _tell(serving: Serving, kept: DemoState, variables: dict[str, str], listener
     if not story.tell():
         click.echo(f"\n{len(story.broken)} promise(s) of the story were not kept: see the lines marked `!`.", err=True)
     return story
+
+
+def _introduce(staff: StaffProvider, variables: dict[str, str]) -> None:
+    services = open_services(read_settings(variables))
+    try:
+        staff.introduce(services)
+    finally:
+        services.close()
 
 
 def _unheard(_line: str) -> None:
@@ -91,6 +104,7 @@ def _leave(serving: Serving, kept: DemoState, story: Story, listeners: Listeners
 The gateway goes on running. Ctrl-C ends it.
 
    Preferences  {serving.base}/preferences
+   Console      {serving.base}/console     (sign in with the company account; choose who you are)
    Mail         {serving.base}/demo/outbox
    API          {serving.base}/docs
    OpenAPI      {serving.base}/openapi.json

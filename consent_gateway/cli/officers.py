@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from consent_gateway.errors import InputRefused
 from consent_gateway.officers.passkeys import refuse_address
 from consent_gateway.officers.registry import CODE_LIFE, Officer, Role
 from consent_gateway.wiring import Services
@@ -72,6 +73,26 @@ def revoke(opened: Callable[[], Services], name: str, *, as_json: bool) -> None:
         click.echo(json.dumps({"name": name, "revoked_at": revoked_at.isoformat()}))
         return
     click.echo(f"revoked `{name}` at {revoked_at.isoformat()}")
+
+
+@officers.command("link")
+@click.argument("name")
+@click.argument("account")
+@_JSON
+@click.pass_obj
+def link(opened: Callable[[], Services], name: str, account: str, *, as_json: bool) -> None:
+    """Say that ACCOUNT, the `sub` of the provider of OFFICER_ISSUER, is the officer NAME."""
+    services = opened()
+    try:
+        provider = services.console.provider
+        if provider is None:
+            raise InputRefused("no provider is set for officers: set CONSENT_GATEWAY_OFFICER_ISSUER first")
+        issuer = provider.provider.issuer
+        officer_id = services.console.accounts.link(name, issuer, account)
+    finally:
+        services.close()
+    told = {"name": name, "officer_id": officer_id, "issuer": issuer}
+    click.echo(json.dumps(told) if as_json else f"`{name}` signs in at {issuer} with this account")
 
 
 @officers.command("clear-alarm")

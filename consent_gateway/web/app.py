@@ -33,6 +33,9 @@ from consent_gateway.web.api import (
 from consent_gateway.web.auth import Door
 from consent_gateway.web.client_assertion import AssertionCheck
 from consent_gateway.web.client_certificate import CertificateHeader
+from consent_gateway.web.console import routes as console
+from consent_gateway.web.console.pages import PAGES as CONSOLE_PAGES
+from consent_gateway.web.console.signing import CALLBACK as OFFICER_CALLBACK
 from consent_gateway.web.customer import confirming, outbox_page, sign_in, unsubscribing
 from consent_gateway.web.customer.provider import CALLBACK_PATH, Provider
 from consent_gateway.web.oauth import TokenEndpoint
@@ -86,6 +89,7 @@ def create_app(services: Services) -> Flask:
         certificates.refuse_strangers(app)
     mount(app, OPERATIONS, services, _site(app, services, certificates))
     routes.mount(app, PAGES, services)
+    console.mount(app, CONSOLE_PAGES, services, _officer_provider(services))
     return app
 
 
@@ -113,3 +117,10 @@ def _provider(services: Services) -> Provider | None:
     if desk.provider is None:
         return None
     return Provider(desk.provider, desk.fetcher, services.clock, f"{services.issuer}{CALLBACK_PATH}")
+
+
+def _officer_provider(services: Services) -> Provider | None:
+    at = services.console.provider
+    if at is None:
+        return None
+    return Provider(at.provider, at.fetcher, services.clock, f"{services.issuer}{OFFICER_CALLBACK}")

@@ -27,6 +27,9 @@ HEADERS = (
 )
 _NOT_FRAMED = ("Content-Security-Policy", "X-Frame-Options")
 _FRAMED_BY = "consent_gateway.framed_by"
+_SCRIPTED = "consent_gateway.scripted"
+SCRIPTED_POLICY = CONTENT_SECURITY_POLICY.replace("style-src", "script-src 'self'; style-src", 1)
+"""The one policy with our own script: of pages on which a passkey answers, which no browser does without one."""
 REQUEST_ID = "X-Request-ID"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{7,63}")
 _LOGGER = logging.getLogger(__name__)
@@ -58,6 +61,11 @@ def let_frame(environ: "WSGIEnvironment", origins: Iterable[str]) -> None:
     environ[_FRAMED_BY] = tuple(origins)
 
 
+def let_script(environ: "WSGIEnvironment") -> None:
+    """Let the page that answers this request load our own script."""
+    environ[_SCRIPTED] = True
+
+
 def framed_by(origins: Iterable[str]) -> str:
     """The one policy with these origins in place of nobody."""
     return f"{_POLICY}{' '.join(origins)}"
@@ -65,6 +73,9 @@ def framed_by(origins: Iterable[str]) -> str:
 
 def _headers_of(environ: "WSGIEnvironment") -> tuple[tuple[str, str], ...]:
     origins = environ.get(_FRAMED_BY)
+    if environ.get(_SCRIPTED):
+        others = tuple(header for header in HEADERS if header[0] != _NOT_FRAMED[0])
+        return (("Content-Security-Policy", SCRIPTED_POLICY), *others)
     if not origins:
         return HEADERS
     others = tuple(header for header in HEADERS if header[0] not in _NOT_FRAMED)

@@ -17,9 +17,11 @@ from consent_gateway.choosing import Choosing
 from consent_gateway.consent.choices import Choices
 from consent_gateway.consent.hearing import Hearing
 from consent_gateway.consent.receipts import Receipts
+from consent_gateway.console.room import Console
 from consent_gateway.customer_desk import CustomerDesk
 from consent_gateway.desk import Desk
 from consent_gateway.gateway import Gateway
+from consent_gateway.policy import Policies
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visits
@@ -194,6 +196,16 @@ class Services(Protocol):
     @property
     def visits(self) -> Visits:
         """Which customer is looking."""
+        ...
+
+    @property
+    def console(self) -> Console:
+        """What officers' pages work with."""
+        ...
+
+    @property
+    def policies(self) -> Policies:
+        """The policy in force."""
         ...
 
     @property

@@ -29,6 +29,7 @@ from consent_gateway.consent.receipts import KEY as RECEIPT_KEY
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Told
 from consent_gateway.consent.step_check import StepCheck
+from consent_gateway.console.room import Console
 from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_customer_desk
 from consent_gateway.customers.mail import Settled
 from consent_gateway.database import HeldConnections
@@ -60,6 +61,7 @@ from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings
 from consent_gateway.shredding import Shredding
+from consent_gateway.wiring.console import open_console
 from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
@@ -111,7 +113,7 @@ class Services:
     rights: RightsRoom
     choosing: Choosing
     preferences: PreferenceCentre
-    visits: Visits
+    console: Console
     clock: Clock
     issuer: str
 
@@ -119,6 +121,11 @@ class Services:
     def certificate_proxies(self) -> CertificateProxies | None:
         """Who may tell which certificate a client showed; None for nobody."""
         return self.settings.certificate_proxies
+
+    @property
+    def visits(self) -> Visits:
+        """Which customer is looking."""
+        return SessionVisits(self.customers.sessions)
 
     @property
     def reports(self) -> Reports:
@@ -183,7 +190,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         rights=open_rights(parts, settings, choices, erasure_desk, letters, enrolment, writes),
         choosing=choosing,
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
-        visits=SessionVisits(customers.sessions),
+        console=open_console(parts, settings),
         clock=parts.clock,
         issuer=settings.issuer,
     )

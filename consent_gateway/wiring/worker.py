@@ -26,6 +26,9 @@ _ROUND_SECONDS = 300.0
 _MAIL_SECONDS = 1.0
 
 
+_COUNT_SECONDS = 2.0
+
+
 class Background:
     """The background worker: seals, delivers changes, finishes erasures, sends mail, purges what has expired."""
 
@@ -80,13 +83,15 @@ def open_background(settings: Settings) -> Background:
         *services.customers.purges,
         *services.erasure_desk.purges,
         *services.rights.purges,
+        *services.console.purges,
     )
     deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
     rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *services.rights.resumes, *purges)
     evidence = open_rounds(settings, services, open_signer(settings.log_key_file, settings.log_origin))
+    beside = (*evidence, ("counting", services.console.counting.round, _COUNT_SECONDS))
     if services.rights.daily is not None:  # on a thread of its own: it may take hours
-        evidence = (*evidence, ("retention", services.rights.daily.round, _ROUND_SECONDS))
-    return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, evidence)
+        beside = (*beside, ("retention", services.rights.daily.round, _ROUND_SECONDS))
+    return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, beside)
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

@@ -30,9 +30,17 @@ from consent_gateway.consent.hearing import Programme, SignalStatus
 from consent_gateway.consent.proof import Proof, Step
 from consent_gateway.consent.receipts import Receipts
 from consent_gateway.consent.signals import Contradiction, Told
+from consent_gateway.console.accounts import Accounts
+from consent_gateway.console.counting import Counting
+from consent_gateway.console.entries import Looks
+from consent_gateway.console.overview import Overviews
+from consent_gateway.console.revisions import Revisions
+from consent_gateway.console.room import Console
+from consent_gateway.console.sessions import ConsoleSessions
 from consent_gateway.customer_desk import CustomerDesk
 from consent_gateway.customers.confirmations import Asked, Confirmation, Part
 from consent_gateway.customers.confirming import Pending, Wish
+from consent_gateway.customers.handshakes import Handshakes
 from consent_gateway.customers.page_words import page_words
 from consent_gateway.database import METADATA, HeldConnections, open_engine
 from consent_gateway.errors import (
@@ -53,7 +61,9 @@ from consent_gateway.officers.registry import Officers
 from consent_gateway.officers.sessions import Sessions
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.normalise import normalise
+from consent_gateway.policy import Policies
 from consent_gateway.policy.documents import SignalDuty
+from consent_gateway.ports import KeyProviderCapabilities
 from consent_gateway.preferences.brand import read_brand
 from consent_gateway.preferences.forms import ConsentForm, IssuedForm, NewForm
 from consent_gateway.preferences.words import read_words
@@ -63,6 +73,7 @@ from consent_gateway.propagation.envelope import Envelopes
 from consent_gateway.propagation.feed import Feed
 from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.propagation.posting import Poster
+from consent_gateway.protection.inventory import KeyInventory
 from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.reports.book import Reports
 from consent_gateway.reports.metrics import Metrics
@@ -456,6 +467,8 @@ class StandIns:
     explain: MemoryExplain
     evidence: LogEvidence
     reports: Reports
+    console: Console
+    policies: Policies
     health: MemoryHealth
     desk: Any
     customers: CustomerDesk
@@ -527,6 +540,26 @@ def _outward(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
     )
 
 
+def _keys() -> KeyInventory:
+    provider = KeyProviderCapabilities("file", True, 1, 0, False, False)
+    return KeyInventory("demo", provider, (1,), (), (), 0, None, None)
+
+
+def _console(engine: sa.Engine, clock: StillClock, evidence: LogEvidence) -> Console:
+    return Console(
+        engine=engine,
+        sessions=ConsoleSessions(engine, clock, KEY),
+        accounts=Accounts(engine, clock),
+        handshakes=Handshakes(engine, clock, KEY),
+        counting=Counting(engine),
+        overviews=Overviews(engine, clock),
+        revisions=Revisions(engine, shipped_policies(), ROOT / "policies", clock),
+        looks=Looks(evidence.recorder, clock),
+        settings={},
+        keys=_keys,
+    )
+
+
 def stand_ins(
     database: str,
     moment: datetime,
@@ -562,6 +595,8 @@ def stand_ins(
         explain=MemoryExplain(),
         evidence=(evidence := _evidence(engine, clock)),
         reports=Reports(engine, shipped_policies(), evidence.recorder, clock),
+        console=_console(engine, clock, evidence),
+        policies=shipped_policies(),
         health=MemoryHealth(),
         desk=_desk(engine, clock),
         customers=customers,

@@ -15,7 +15,7 @@ from consent_gateway.callers.registry import Scope
 from consent_gateway.officers.registry import Role
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
-from consent_gateway.web.app import OPERATIONS
+from consent_gateway.web.app import CONSOLE_PAGES, OPERATIONS
 from consent_gateway.web.app import PAGES as CUSTOMER_PAGES
 from consent_gateway.web.auth import TokenMissing
 from consent_gateway.web.operations import CustomerAuth, EitherAuth, OfficerAuth, Public
@@ -192,7 +192,7 @@ def test_the_golden_list_of_routes() -> None:
 
 def test_flask_routes_exactly_the_declared_operations(app: Flask) -> None:
     """The URL map holds the declared operations, the customers' pages and nothing else."""
-    declared = {(one.method, one.path) for one in (*OPERATIONS, *CUSTOMER_PAGES)}
+    declared = {(one.method, one.path) for one in (*OPERATIONS, *CUSTOMER_PAGES, *CONSOLE_PAGES)}
     routed = {
         (method, re.sub(r"<(?:path:)?([^>]+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()

@@ -64,8 +64,8 @@ class Provider:
         self._held: _Described | None = None
         self._lock = threading.Lock()
 
-    def address(self, handshake: Handshake) -> str:
-        """Where the browser is to go. Raises `IssuerUnavailable`."""
+    def address(self, handshake: Handshake, **more: str) -> str:
+        """Where the browser is to go; `more` are further parameters of the request. Raises `IssuerUnavailable`."""
         return str(
             prepare_grant_uri(
                 self._described().authorization,
@@ -77,6 +77,7 @@ class Provider:
                 nonce=handshake.nonce,
                 code_challenge=create_s256_code_challenge(handshake.verifier),
                 code_challenge_method="S256",
+                **more,
             )
         )
 
@@ -93,16 +94,19 @@ class Provider:
 
         Raises `SignInRefused` for an answer that does not stand, `IssuerUnavailable` where it cannot be judged.
         """
+        value = self.claims(uri, handshake).get(self._settings.claim)
+        if not isinstance(value, str) or not value:
+            raise _refused(f"the ID token lacks the claim `{self._settings.claim}` as text")
+        return Identifier(self._settings.identifier_kind, value)
+
+    def claims(self, uri: str, handshake: Handshake) -> dict[str, Any]:
+        """The verified claims of the ID token that this answer stands for. Raises as `identifier` does."""
         try:
             code = parse_authorization_code_response(uri, handshake.state)["code"]
         except AuthlibBaseError as error:  # an error of the provider, no code, or a state that is not this sign-in's
             raise _refused("the provider sent no code for this sign-in") from error
         described = self._described()
-        claims = self._claims(self._exchange(described, code, handshake), described, handshake)
-        value = claims.get(self._settings.claim)
-        if not isinstance(value, str) or not value:
-            raise _refused(f"the ID token lacks the claim `{self._settings.claim}` as text")
-        return Identifier(self._settings.identifier_kind, value)
+        return self._claims(self._exchange(described, code, handshake), described, handshake)
 
     def _exchange(self, described: _Described, code: str, handshake: Handshake) -> str:
         form = prepare_token_request(
