@@ -135,8 +135,7 @@ def export(
         if not tally.written:
             raise NotFound("no sealed entry fits in what was asked for")
         files |= _checkpoints(connection, folder, (tally.first, tally.last) if span.is_run else None, size, note)
-    for name, content in (_own(note, signer) | dict(enclosed(note) if enclosed else ())).items():
-        files |= _write(folder / name, content)
+    files |= _beside(folder, note, signer, enclosed)
     matching = span.counted if span.is_run else tally.written
     manifest = {
         "format": 2,
@@ -156,6 +155,16 @@ def export(
     digest = _write(folder / "manifest.json", f"{json.dumps(manifest, indent=2)}\n".encode())["manifest.json"]
     _write(folder / "manifest.sig", signer.sign_file(f"{MANIFEST_TITLE}\n{digest}\n").encode())
     return Exported(folder, tally.first, tally.last, tally.written, matching, size, digest)
+
+
+def _beside(folder: Path, note: str, signer: Signer, enclosed: Enclosed | None) -> dict[str, str]:
+    """Write what is enclosed, one file after another, and of the folder's own files those that it does not replace."""
+    files: dict[str, str] = {}
+    for name, content in enclosed(note) if enclosed else ():
+        files |= _write(folder / name, content)
+    for name, content in _own(note, signer).items():
+        files |= {} if name in files else _write(folder / name, content)
+    return files
 
 
 def _own(note: str, signer: Signer) -> dict[str, bytes]:

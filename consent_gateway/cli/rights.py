@@ -2,7 +2,14 @@
 
 import click
 
-from consent_gateway.cli import rights_access, rights_erasure, rights_letters, rights_requests, rights_work
+from consent_gateway.cli import (
+    rights_access,
+    rights_erasure,
+    rights_letters,
+    rights_requests,
+    rights_steps,
+    rights_work,
+)
 
 
 @click.group()
@@ -13,6 +20,7 @@ def rights() -> None:
 for _command in (
     *rights_requests.COMMANDS,
     *rights_work.COMMANDS,
+    *rights_steps.COMMANDS,
     *rights_letters.COMMANDS,
     *rights_erasure.COMMANDS,
     *rights_access.COMMANDS,

@@ -1,5 +1,6 @@
 """What one sees of the demo without the gateway's help: the shop's own rows, and the log with its public key alone."""
 
+import json
 import os
 import shlex
 import shutil
@@ -48,13 +49,23 @@ class Outside:
         """What an operator's command prints, beside the running gateway."""
         return _ran("consent-gateway " + shlex.join(words), ["-m", "consent_gateway", *words], self._variables)
 
-    def next_customer(self) -> str:
-        """The id of the first customer who has no part in the story and is in the directory, where nobody erased is."""
+    def correction(self) -> Path:
+        """A file of what is to stand in a record, as an officer writes it for `rights work`."""
+        file = self._state.directory / "correction.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({"last_name": "Morgenstern"}), encoding="utf-8")
+        return file
+
+    def next_customer(self, place: str | None = None) -> str:
+        """The id of the first customer, of a place if one is named, who has no part in the story and is not erased."""
         database = f"file:{self._variables['CONSENT_GATEWAY_STATE_DIR']}/gateway.db?mode=ro"
         connection = sqlite3.connect(database, uri=True)
         try:
-            question = "SELECT data_subject FROM people WHERE CAST(store_key AS INTEGER) > ? ORDER BY store_key LIMIT 1"
-            found = connection.execute(question, (len(CAST),)).fetchone()
+            question = (
+                "SELECT data_subject FROM people WHERE CAST(store_key AS INTEGER) > ? AND coalesce(?, jurisdiction) ="
+                " jurisdiction ORDER BY store_key LIMIT 1"
+            )
+            found = connection.execute(question, (len(CAST), place)).fetchone()
         finally:
             connection.close()
         return str(found[0])

@@ -16,6 +16,7 @@ from consent_gateway.demo.listeners import Listeners
 from consent_gateway.demo.listening import tell_heard, tell_listening
 from consent_gateway.demo.narration import Narrator
 from consent_gateway.demo.outside import Outside
+from consent_gateway.demo.rights import tell_rights
 from consent_gateway.demo.trade import loyalty_number
 from consent_gateway.ports import Clock
 from consent_gateway.vocabulary import JsonValue
@@ -69,6 +70,7 @@ class Story:
         self._minors()
         self._send_list()
         self._nothing_leaks()
+        tell_rights(self._narrator, self._base, self.tokens, self._outside, self._promise)
         tell_erasure(self._narrator, self._outside, self._listeners, self._promise)
         self._the_log()
         return not self.broken

@@ -121,9 +121,14 @@ class PreferenceCentre:
     def view(self, data_subject: str, *, gpc: bool) -> View:
         """Where the person stands. Raises `NotFound`, `DatabaseUnavailable`."""
         self._choices.account_for(self._caller, "view_choices", data_subject)
-        if gpc:  # what the browser says binds the person in every channel, whether or not they press a button here
-            self._remember_signal(self._caller, PersonRef(data_subject=data_subject))
         return self._look(data_subject, gpc=gpc)
+
+    def hear(self, person: PersonRef) -> None:
+        """Remember that the person's browser sends Global Privacy Control.
+
+        It binds them in every channel, whether or not they press a button here. Raises as `Hearing.hear` does.
+        """
+        self._remember_signal(self._caller, person)
 
     def save(
         self, data_subject: str, marks: Mapping[str, Mark], shown: Mapping[str, str], language: str, *, gpc: bool

@@ -83,7 +83,7 @@ class Documents:
                 "fields": [],  # its proof is enough for kinds, not for values (11 CCR 7062(b))
                 "introduction": say("introduction"),
                 "kinds": kinds,
-                "recipients": [{**one, "last_received_at": None} for one in recipients],
+                "recipients": recipients,
                 "rights": say("rights"),
             }
         authority = self._policies.documents.access_texts.authority(dossier.facts.jurisdiction, dossier.language)

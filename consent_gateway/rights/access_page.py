@@ -9,8 +9,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any, Protocol
 
-from consent_gateway.rights.access_document import KNOW
-
 _STYLE = (
     ":root{color-scheme:light dark}"
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}"
@@ -22,7 +20,6 @@ _STYLE = (
     "h2{break-after:avoid}tr{break-inside:avoid}.scroll{overflow:visible}}"
 )
 _EVERYTHING = "*"
-_RECIPIENT = ("name", "role", "place", "last")
 _LAST = ("rights", "complaint", "automated_decisions")
 _TOLD_GROUNDS = frozenset(
     {
@@ -89,7 +86,7 @@ def page(document: Mapping[str, Any], says: Says, company: str) -> str:
         f'<p class="lead">{_text(document["introduction"])}</p>',
         f"<p>{_text(says('report.made', day=says.day(datetime.fromisoformat(document['made_at']))))}</p>",
         f"<h2>{_text(says('report.held'))}</h2>",
-        *(_kinds(document, says) if document["kind"] == KNOW else _everything(document, says)),
+        *(_kinds_held(document, says) if "kinds" in document else _everything(document, says)),
         f"<h2>{_text(says('report.rights'))}</h2>",
         *(f"<p>{_text(document[key])}</p>" for key in _LAST if key in document),
     ]
@@ -99,25 +96,26 @@ def page(document: Mapping[str, Any], says: Says, company: str) -> str:
 def _everything(document: Mapping[str, Any], says: Says) -> Iterator[str]:
     yield from _tables(document, says)
     yield from _section(says, "report.used", ("purpose", "why", "kinds"), _purposes(document, says))
-    yield from _section(says, "report.receive", _RECIPIENT, _recipients(document, says))
+    yield from _section(says, "report.receive", ("name", "role", "place", "last"), _recipients(document, says))
     yield from _section(says, "report.chose", ("when", "what", "purpose", "where"), _choices(document, says))
     yield from _section(says, "report.looked", ("when", "who", "purpose", "data"), _accesses(document, says))
 
 
-def _kinds(document: Mapping[str, Any], says: Says) -> Iterator[str]:
-    """What a request to know is told: kinds of data and no value (11 CCR 7062(b))."""
-    rows = (
-        (
+def _kinds_held(document: Mapping[str, Any], says: Says) -> Iterator[str]:
+    """Kinds of data without a value, for a request to know."""
+    yield from _table(says, ("kind", "purpose", "from", "receive", "kept"), _kinds(document, says))
+    yield from _section(says, "report.receive", ("name", "role", "place", "last"), _recipients(document, says))
+
+
+def _kinds(document: Mapping[str, Any], says: Says) -> Iterator[tuple[str, ...]]:
+    for one in document["kinds"]:
+        yield (
             _text(", ".join(says.kinds([one["category"]]))),
             _paragraphs(says.purpose(key) for key in one["purposes"]),
             _paragraphs(one["sources"]),
             _paragraphs(one["recipients"]),
             _paragraphs(says.period(each) for each in one["periods"]),
         )
-        for one in document["kinds"]
-    )
-    yield from _table(says, ("kind", "used", "from", "receive", "kept"), rows)
-    yield from _section(says, "report.receive", _RECIPIENT, _recipients(document, says))
 
 
 def shown(value: Mapping[str, Any]) -> str:

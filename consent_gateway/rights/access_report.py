@@ -54,21 +54,15 @@ def files_of(document: Mapping[str, Any], says: Says, company: str) -> dict[str,
 
     `says` are the words of the page, `company` is what it calls the company.
     """
-    if document["kind"] == KNOW:
-        return {
-            "report.html": page(document, says, company).encode(),
-            "data.json": json.dumps(document, ensure_ascii=False, indent=2).encode(),
-            "data.csv": _table(document["kinds"]),
-            "schema.json": json.dumps(SCHEMA, indent=2).encode(),
-        }
     files = {
         "data.json": json.dumps(document, ensure_ascii=False, indent=2).encode(),
-        "data.csv": _csv(COLUMNS, _lines(document)),
+        "data.csv": _table(document["kinds"]) if document["kind"] == KNOW else _csv(COLUMNS, _lines(document)),
         "schema.json": json.dumps(SCHEMA, indent=2).encode(),
     }
     if document["kind"] == ACCESS:
         files["choices.csv"] = _table(document["choices"])
         files["accesses.csv"] = _table(document["accesses"])
+    if document["kind"] in {ACCESS, KNOW}:
         files["report.html"] = page(document, says, company).encode()
     return files
 

@@ -15,9 +15,9 @@ _T = RIGHTS_REQUESTS.c
 def forget_details(connection: sa.Connection, data_subject: str) -> None:
     """Delete identifier and words of all requests of an erased person, codes that wait, packages and corrections."""
     connection.execute(sa.delete(ACCESS_PACKAGES).where(ACCESS_PACKAGES.c.data_subject == data_subject))
-    theirs = (CORRECTIONS.c.data_subject == data_subject, CORRECTIONS.c.sealed.is_not(None))
+    held = (CORRECTIONS.c.data_subject == data_subject, CORRECTIONS.c.sealed.is_not(None))
     ended = sa.case((CORRECTIONS.c.state.in_(("proposed", "running")), "withdrawn"), else_=CORRECTIONS.c.state)
-    connection.execute(sa.update(CORRECTIONS).where(*theirs).values(sealed=None, forget_at=None, state=ended))
+    connection.execute(sa.update(CORRECTIONS).where(*held).values(sealed=None, forget_at=None, state=ended))
     _forget(connection, _T.data_subject == data_subject)
     requests = sa.select(_T.request_id).where(_T.data_subject == data_subject)
     connection.execute(sa.update(RIGHTS_LETTERS).where(RIGHTS_LETTERS.c.request_id.in_(requests)).values(address=None))

@@ -21,9 +21,9 @@ from consent_gateway.policy.rights_terms import RightsTerms, terms_on
 from consent_gateway.ports import Clock
 from consent_gateway.rights.correction_tables import CORRECTION_NOTICES, CORRECTION_STEPS, CORRECTIONS
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
-from consent_gateway.rights.requests import Book, Request
+from consent_gateway.rights.requests import Book, Request, request_of
 from consent_gateway.rights.states import OPEN, State
-from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_REQUESTS
+from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_LETTERS, RIGHTS_REQUESTS
 
 PAGE = 500
 _T = RIGHTS_REQUESTS.c
@@ -76,7 +76,8 @@ class RequestRecords:
         while True:
             asked = sa.select(RIGHTS_REQUESTS).where(ended, free, _T.request_id > last, _T.running.is_(False))
             with reading(self._engine) as connection:
-                page = self._book.read(connection, asked.order_by(_T.request_id).limit(PAGE))
+                rows = connection.execute(asked.order_by(_T.request_id).limit(PAGE)).all()
+            page = [request_of(row) for row in rows]
             if not page:
                 return
             yield page
@@ -93,8 +94,9 @@ class RequestRecords:
 
 
 def _forget(connection: sa.Connection, request_id: str) -> None:
-    """What belongs to a request: proofs that wait, packages, the correction with its steps and notices."""
+    """What belongs to a request: proofs that wait, letters, packages, the correction with its steps and notices."""
     connection.execute(sa.delete(RIGHTS_CODES).where(RIGHTS_CODES.c.request_id == request_id))
+    connection.execute(sa.delete(RIGHTS_LETTERS).where(RIGHTS_LETTERS.c.request_id == request_id))
     connection.execute(sa.delete(ACCESS_PACKAGES).where(ACCESS_PACKAGES.c.request_id == request_id))
     ended = sa.and_(CORRECTIONS.c.request_id == request_id, CORRECTIONS.c.state.not_in(sorted(_LATER)))
     theirs = sa.select(CORRECTIONS.c.correction_id).where(ended)

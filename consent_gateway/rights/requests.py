@@ -153,7 +153,7 @@ class Book:
         row = connection.execute(query.with_for_update() if held else query).one_or_none()
         if row is None:
             raise NotFound("no request has this id")
-        return _request(row)
+        return request_of(row)
 
     def first_of(self, connection: sa.Connection, request_id: str, *, held: bool = False) -> Request:
         """The request of this id, or the one it was joined to. Raises `NotFound`."""
@@ -195,14 +195,12 @@ class Book:
     ) -> Request:
         """Take one step and record it. Raises `Conflict` for one not to be taken, or where somebody was first.
 
-        `change` are members of the request that change with the step. What is sealed is deleted once it is answered,
-        but for what the step itself seals.
+        `change` are members of the request that change with it. Once answered, what the step seals alone stays sealed.
         """
         standing = step(request.standing, act, now.astimezone(UTC).date(), ground)
         after = replace(request, standing=standing, version=request.version + 1, **(change or {}))
         if not standing.open and not standing.running:
-            answered = request.answered_at or now
-            kept = (change or {}).get("sealed")
+            kept, answered = (change or {}).get("sealed"), request.answered_at or now
             after = replace(after, sealed=kept, reply_to=None, answered_at=answered, lease_until=None)
             connection.execute(sa.delete(RIGHTS_CODES).where(RIGHTS_CODES.c.request_id == request.request_id))
         after = replace(after, next_by=self._next_by(after))
@@ -233,11 +231,7 @@ class Book:
             .order_by(_T.next_by.is_(None), _T.next_by, _T.received_at, _T.request_id)
             .limit(limit)
         )
-        return [_request(row) for row in connection.execute(query)]
-
-    def read(self, connection: sa.Connection, asked: sa.Select[Any]) -> list[Request]:
-        """The requests that a query of their table finds, in its order."""
-        return [_request(row) for row in connection.execute(asked)]
+        return [request_of(row) for row in connection.execute(query)]
 
     def of_person(self, connection: sa.Connection, data_subject: str, limit: int) -> Sequence[Request]:
         """The requests of one person that were not joined to another, the newest first."""
@@ -247,7 +241,7 @@ class Book:
             .order_by(_T.received_at.desc(), _T.request_id.desc())
             .limit(limit)
         )
-        return [_request(row) for row in connection.execute(query)]
+        return [request_of(row) for row in connection.execute(query)]
 
     def attempts_since(self, connection: sa.Connection, person_key: str, since: datetime) -> int:
         """How many proofs failed for requests about one person that came since then."""
@@ -340,7 +334,8 @@ def _row(request: Request) -> dict[str, Any]:
     }
 
 
-def _request(row: sa.Row[Any]) -> Request:
+def request_of(row: sa.Row[Any]) -> Request:
+    """The request of a row."""
     pauses = tuple(Pause(date.fromisoformat(begin), _day(end)) for begin, end in json.loads(row.pauses))
     standing = Standing(state=State(row.state), pauses=pauses, **{name: getattr(row, name) for name in _OF_STANDING})
     return Request(

@@ -18,9 +18,9 @@ from consent_gateway.rights.strangers import Strangers
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    None where one of them is not built: `letters` about requests; `handing` of packages and `mending` of records by
-    officers; what people do by their page is `own`, and `strangers` if they are not signed in; `daily` is the worker's
-    look for what has passed its time.
+    `letters` are those about requests, `handing` is what officers do with packages, `mending` with corrections, `own`
+    what people do by their page, `strangers` what those do who are not signed in, and `daily` what the worker does once
+    a day with what has passed its time; None where one of them is not built.
     """
 
     laws: Laws
@@ -30,17 +30,17 @@ class RightsRoom:
     channel: str
     handing: Handing | None = None
     own: OwnRequests | None = None
-    strangers: Strangers | None = None
-    letters: LetterDesk | None = None
     mending: Mending | None = None
     daily: DailyRetention | None = None
+    strangers: Strangers | None = None
+    letters: LetterDesk | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:
         """What the background worker deletes when its time is over."""
-        mending = () if self.mending is None else (self.mending.correcting.purge,)
         letters = () if self.letters is None else (self.letters.purge,)
-        return (self.proofs.purge, self.handling.purge, *mending, *letters)
+        mending = () if self.mending is None else (self.mending.correcting.purge,)
+        return (self.proofs.purge, self.handling.purge, *letters, *mending)
 
     @property
     def resumes(self) -> tuple[Callable[[], int], ...]:

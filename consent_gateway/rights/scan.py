@@ -8,6 +8,7 @@ import gzip
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +48,12 @@ class Scan:
         """Everything that is left, each place once; `refused` is what the steps could not do."""
         left = [*plan.foreseen, *refused, *self._read_back(plan), *self._suspected(plan)]
         tables = columns = files = 0
-        for place, store in ((_STORE, self._store), (_GATEWAY, self._gateway)):
-            if store is None:
-                continue
-            searched = _Searching(place, store, plan, terms)
-            left += searched.leftovers()
-            tables, columns = tables + searched.tables, columns + searched.columns
+        places = ((_STORE, self._store), (_GATEWAY, self._gateway))
+        searches = [_Searching(place, store, plan, terms) for place, store in places if store is not None]
+        with ThreadPoolExecutor(len(searches)) as threads:  # two databases: neither waits for the other
+            for searched, found in zip(searches, threads.map(_Searching.all, searches), strict=True):
+                left += found
+                tables, columns = tables + searched.tables, columns + searched.columns
         for folder in self._folders:
             found, looked = _in_folder(folder, plan.looked)
             left, files = [*left, *found], files + looked
@@ -98,6 +99,10 @@ class _Searching:
         self._not_personal = frozenset(terms.not_personal) if place == _STORE else frozenset()
         self._staying: Mapping[str, Mapping[StoreKey, tuple[str, ...]]] = plan.kept if place == _STORE else {}
         self.tables = self.columns = 0
+
+    def all(self) -> list[Leftover]:
+        """Every leftover of this database."""
+        return list(self.leftovers())
 
     def leftovers(self) -> Iterator[Leftover]:
         try:

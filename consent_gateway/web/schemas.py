@@ -275,6 +275,10 @@ class SignalSchema(Strict):
         longest=LONGEST_IDENTIFIER,
         metadata={"description": "The visitor's device, or the id in your own first-party cookie."},
     )
+    profile_id = Text(
+        longest=LONGEST_IDENTIFIER,
+        metadata={"description": "A pseudonymous profile that you keep of the visitor; looked up as a `device_id`."},
+    )
     gpc = Text(longest=8, metadata={"description": "The value of `Sec-GPC`, as it came.", "example": "1"})
     gpp = Text(longest=4096, metadata={"description": "A GPP string."})
     tcf = Text(longest=32_768, metadata={"description": "A TC string; send it once the person has answered."})
@@ -282,8 +286,8 @@ class SignalSchema(Strict):
 
     @validates_schema
     def _somebody(self, given: Mapping[str, Any], **_rest: Any) -> None:
-        if not {"person", "device_id"} & given.keys():
-            raise ValidationError("Name whom the signal binds: `person`, `device_id` or both.")
+        if not {"person", "device_id", "profile_id"} & given.keys():
+            raise ValidationError("Name whom the signal binds: `person`, `device_id`, `profile_id`, or all of them.")
 
     @validates_schema
     def _something(self, given: Mapping[str, Any], **_rest: Any) -> None:

@@ -15,6 +15,7 @@ from consent_gateway.policy.rights_terms import terms_on
 from consent_gateway.ports import Page
 from consent_gateway.rights.access import Packages
 from consent_gateway.rights.carrying import KINDS, CorrectsRecord, ErasesPerson, Handing, MakesPackage, Mending
+from consent_gateway.rights.correction import Correcting
 from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor
 from consent_gateway.rights.handling import Handling
@@ -73,19 +74,13 @@ def open_rights(
     effects = Effects(choices, documents.purposes)
     seal = Seal(parts.keyring.service_key("rights-requests"))
     terms = terms_on(documents.rights, parts.clock.now().date())
-    makes = MakesPackage(desk.packages)
-    executors: dict[str, Executor] = {
-        "delete": ErasesPerson(desk.erasing),
-        "correct": CorrectsRecord(correcting),
-        **dict.fromkeys(KINDS, makes),
-    }
     handling = Handling(
         engine=parts.engine,
         clock=parts.clock,
         book=book,
         effects=effects,
         seal=seal,
-        executors=executors,
+        executors=_executors(desk, correcting),
         tell_expired=letters.tell_expired,
     )
     intake = Intake(
@@ -104,14 +99,19 @@ def open_rights(
     proofs = _proofs(parts, settings, book, effects, seal)
     channel = _NO_CHANNEL if terms is None else terms.channel
     room = RightsRoom(laws, intake, proofs, handling, channel, Handing(handling, desk.packages), letters=letters)
-    own, strangers = _own(parts, room, desk.packages), _strangers(parts, room)
     return replace(
         room,
-        own=own,
-        strangers=strangers,
+        own=_own(parts, room, desk.packages),
+        strangers=_strangers(parts, room),
         mending=Mending(handling, correcting),
-        daily=_daily(parts, settings, desk, book),
+        daily=_daily(parts, settings, book, desk),
     )
+
+
+def _executors(desk: ErasureDesk, correcting: Correcting) -> dict[str, Executor]:
+    makes = MakesPackage(desk.packages)
+    erases, corrects = ErasesPerson(desk.erasing), CorrectsRecord(correcting)
+    return {"delete": erases, "correct": corrects, **dict.fromkeys(KINDS, makes)}
 
 
 def _proofs(parts: Parts, settings: Settings, book: Book, effects: Effects, seal: Seal) -> Proofs:
@@ -130,7 +130,7 @@ def _proofs(parts: Parts, settings: Settings, book: Book, effects: Effects, seal
     )
 
 
-def _daily(parts: Parts, settings: Settings, desk: ErasureDesk, book: Book) -> DailyRetention:
+def _daily(parts: Parts, settings: Settings, book: Book, desk: ErasureDesk) -> DailyRetention:
     return DailyRetention(
         engine=parts.engine,
         run=desk.retention,

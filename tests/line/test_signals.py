@@ -95,6 +95,22 @@ def test_device_and_person_are_bound_together(line: Line) -> None:
     assert all(line.services.choices.state(each).facts.gpc for each in (device, person))
 
 
+def test_what_a_device_said_binds_whoever_turns_out_to_hold_it(line: Line) -> None:
+    """A signal of a device that nobody knew is the person's from the moment in which the store tells whose it is."""
+    device = PersonRef(identifier=Identifier("device_id", "device-later"))
+    someone = line.store("SELECT customer_id FROM customers WHERE email = :email", email=CAST[5].email)
+    line.services.hearing.hear(line.caller(ADS), (device,), read_signal(gpc="1"))
+    assert line.services.choices.state(device).data_subject != known(line, named(5))
+    line.store(
+        "INSERT INTO devices (device_id, customer_id, platform, cookie_id, last_ip, last_seen)"
+        " VALUES ('device-later', :who, 'ios', 'c-later', '192.0.2.1', '2026-11-01T00:00:00Z')",
+        who=someone,
+    )
+    line.services.enrolment.run(lambda _done, _total: None)
+    assert line.services.choices.state(named(5)).facts.gpc
+    assert reason(line, named(5)) in (Reason.GPC, Reason.OPTED_OUT, Reason.NOT_YET_GIVEN, Reason.NO_CONSENT)
+
+
 def test_a_shared_identifier_binds_all_who_share_it(line: Line) -> None:
     """A household's browser speaks for each of its members."""
     shared = PersonRef(identifier=Identifier("email", CAST[9].email))

@@ -131,6 +131,14 @@ def test_opening_a_link_changes_nothing(box: Mailbox) -> None:
     assert box.press(CONFIRM, token).status_code == 200
 
 
+def test_the_signal_of_the_browser_that_confirms_binds_its_person(box: Mailbox) -> None:
+    """`Sec-GPC: 1` on the page of a mailed link is the person's opt-out in every channel."""
+    person, token, _ = asked(box, "signals@example.com")
+    opened = box.application.test_client().get(f"{CONFIRM}?t={token}", base_url=ISSUER, headers={"Sec-GPC": "1"})
+    assert opened.status_code == 200
+    assert EventKind.GPC in box.kinds(person)
+
+
 def test_every_changed_byte_of_a_link_is_refused(box: Mailbox) -> None:
     """Any one character changed, dropped or doubled, used and expired links: one and the same answer, nothing said."""
     person, token, _ = asked(box, "bytes@example.com")

@@ -247,7 +247,10 @@ def test_nobody_sees_another_person(http: FlaskClient, services: Services, perso
         for one in PAGES:
             if isinstance(one.auth, Customer):
                 path = one.path.replace("{item}", event.event_id)
-                assert http.open(path, method=one.method, headers=OURS).status_code == 401
+                answer = http.open(path, method=one.method, headers=OURS)
+                assert answer.status_code == 401
+                told = "good for one thing alone: “Offers by e-mail”" in answer.get_data(as_text=True)
+                assert told is bool(cookie)  # whoever came by an unsubscribe link is told why this is not enough
 
 
 def test_what_is_shown_is_accounted_for(http: FlaskClient, services: Services, person: str) -> None:

@@ -11,12 +11,18 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from consent_gateway.customer_desk import SESSION_COOKIE
+from consent_gateway.customers.links import NewUnsubscribeLink
+from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.errors import NotFound
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.tables import IDENTIFIERS, SHARED_IDENTIFIERS, SUPPRESSIONS
 from consent_gateway.rights.requests import By
 from consent_gateway.rights.strangers import ASKED_FOR
 from consent_gateway.rights.tables import RIGHTS_REQUESTS
 from consent_gateway.vocabulary import EventKind, Identifier
+from tests.conftest import _create_database as create_database
+from tests.conftest import _drop_database as drop_database
 from tests.web.mailbox import ISSUER, OURS, Mailbox, mailbox
 
 OFFICER = By(officer="ofc_1", channel="privacy_desk")
@@ -42,15 +48,21 @@ class Visitor:
         return self.http.post(path, data={"lang": "en", **form}, base_url=ISSUER, headers=headers, environ_base=sender)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailbox]:
-    """An installation whose clock stands still."""
+    """An installation whose clock stands still, once over SQLite, once over PostgreSQL."""
     folder = tmp_path_factory.mktemp("strangers")
     (folder / "state").mkdir(mode=0o700)
     names = ("gateway", "keys", "store")
-    urls = {name: f"sqlite:///{(folder if name == 'store' else folder / 'state') / name}.db" for name in names}
+    if request.param == "sqlite":
+        urls = {name: f"sqlite:///{(folder if name == 'store' else folder / 'state') / name}.db" for name in names}
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        urls = {name: create_database(server) for name in names}
     with mailbox(folder, urls) as opened:
         yield opened
+    for url in urls.values() if request.param == "postgresql" else ():
+        drop_database(server, url)
 
 
 def passer_by(box: Mailbox) -> Visitor:
@@ -203,3 +215,40 @@ def test_what_closes_binds_at_once_whoever_asks(box: Mailbox) -> None:
     assert box.kinds(person) == [EventKind.OPT_OUT, EventKind.OPT_OUT]
     told = passer_by(box).get(answer.headers["Location"]).get_data(as_text=True)
     assert "It holds from now on, whoever has the address." in told
+
+
+@pytest.mark.parametrize("header", ["1", "0", None])
+def test_the_signal_of_a_browser_binds_its_person_on_every_page(box: Mailbox, header: str | None) -> None:
+    """An unsubscribe link opened, a choice confirmed, a request filed, any page signed in: `Sec-GPC: 1` is kept."""
+    sent = {} if header is None else {"Sec-GPC": header}
+    pages = {
+        "link": lambda who, _mail: box.application.test_client().get(
+            f"/unsubscribe?t={unsubscribe_link(box, who)}", base_url=ISSUER, headers=sent
+        ),
+        "request": lambda _who, mail: passer_by(box).send(
+            "/privacy-request", {**OURS, **sent}, right="access", email=mail, place="US-CA"
+        ),
+        "history": lambda who, _mail: signed_in(box, who).get("/preferences/history", base_url=ISSUER, headers=sent),
+    }
+    for name, visit in pages.items():
+        mail = f"{name}.{header}@example.com"
+        person = box.newcomer("US-CA", mail)
+        assert visit(person, mail).status_code in (200, 303), name
+        assert box.services.choices.state(PersonRef(data_subject=person)).facts.gpc is (header == "1"), name
+        events = [] if header != "1" else [EventKind.GPC]
+        visit(person, mail)  # said once, it is on file once
+        assert box.kinds(person) == events, name
+
+
+def unsubscribe_link(box: Mailbox, person: str) -> str:
+    """The token of a link of one purpose."""
+    new = NewUnsubscribeLink(person, "email_marketing", "email_marketing", "newsletter")
+    return box.services.customers.unsubscribe_links.make(new).token
+
+
+def signed_in(box: Mailbox, person: str) -> FlaskClient:
+    """A browser in which the person has just signed in."""
+    client = box.application.test_client()
+    token = box.services.customers.sessions.begin(Proved(person, Assurance.ACCOUNT)).token
+    client.set_cookie(SESSION_COOKIE, token, domain="gateway.example", secure=True)
+    return client

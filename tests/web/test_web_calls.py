@@ -324,13 +324,14 @@ def test_a_malformed_key_is_refused(call: Post, services: StandIns, key: str) ->
 
 
 def test_a_signal_reaches_the_hearing_as_sent(call: Post, services: StandIns) -> None:
-    """Device and person are named together; what was understood is answered; the status has its documented form."""
-    sent = {"person": {"data_subject": ADA}, "device_id": "cookie-17", "gpc": "1", "usp": "1YYN"}
+    """Device, profile and person are named together; what was understood is answered; the status is as documented."""
+    both = {"device_id": "cookie-17", "profile_id": "profile-4"}
+    sent = {"person": {"data_subject": ADA}, **both, "gpc": "1", "usp": "1YYN"}
     body = documented(call("POST", "/v1/signals", json=sent), signal_schemas.HeardSchema, 201)
     assert (body["read"]["gpc"], body["read"]["usp_opted_out"], len(body["event_ids"])) == (True, True, 1)
     ((persons, told),) = services.hearing.heard
-    device = PersonRef(identifier=Identifier("device_id", "cookie-17"))
-    assert (persons, told.gpc) == ((device, PersonRef(data_subject=ADA)), True)
+    device, profile = (PersonRef(identifier=Identifier("device_id", each)) for each in both.values())
+    assert (persons, told.gpc) == ((device, profile, PersonRef(data_subject=ADA)), True)
     status = documented(
         call("POST", "/v1/signals/lookup", json={"identifier": EMAIL}), signal_schemas.SignalStatusSchema
     )

@@ -33,13 +33,15 @@ _DEVICE = "device_id"
 def send_signal(call: Call) -> Response:
     """Send a signal of a visitor: Global Privacy Control, a GPP, TCF or US Privacy string.
 
-    It binds the device or cookie in `device_id` and the person, where either is known by then or only later. What it
-    asks is recorded once, however often it comes. A signal that is not understood is refused by name and changes
-    nothing. None ever opens anything: its absence, a `0`, or a string that says yes, is no consent.
+    It binds the device or cookie in `device_id`, the pseudonymous profile in `profile_id` and the person, where each is
+    known by then or only later. What it asks is recorded once, however often it comes. A signal that is not understood
+    is refused by name and changes nothing. None ever opens anything: its absence, a `0`, or a string that says yes, is
+    no consent.
     """
     body = call.body
     told = read_signal(gpc=body.get("gpc"), gpp=body.get("gpp"), tcf=body.get("tcf"), usp=body.get("usp"))
-    persons = [] if _DEVICE not in body else [PersonRef(identifier=Identifier(_DEVICE, body[_DEVICE]))]
+    named = (body[each] for each in (_DEVICE, "profile_id") if each in body)
+    persons = [PersonRef(identifier=Identifier(_DEVICE, value)) for value in named]
     if "person" in body:
         persons.append(person_of(body["person"]))
     events = call.services.hearing.hear(call.caller, persons, told)

@@ -8,10 +8,13 @@ from typing import Any
 
 from flask import Response
 
+from consent_gateway.consent.signals import Told
 from consent_gateway.customers.confirmations import Part
 from consent_gateway.customers.confirming import CONFIRM_PATH, REVOKE_PATH, Page
 from consent_gateway.customers.mail import language_of
 from consent_gateway.errors import Conflict, ConsentNotRaised, NotFound, Suppressed
+from consent_gateway.people.directory import PersonRef
+from consent_gateway.vocabulary import Caller
 from consent_gateway.web.customer.forms import AnswerFormSchema, LinkFormSchema
 from consent_gateway.web.operations import HTML, Answer, Call, Visitor, operation
 from consent_gateway.web.preferences.showing import asked_language, show
@@ -24,7 +27,9 @@ _PAGE = (Answer(200, "A page.", content_type=HTML),)
 def confirm_page(call: Call) -> Response:
     """Show what a link asks, word for word, with one button; nothing is changed."""
     token = call.request.args.get("t", "")
-    return _page(call, "confirm", call.services.choosing.confirming.look(token), token=token, target=CONFIRM_PATH)
+    page = call.services.choosing.confirming.look(token)
+    _heed_signal(call, page)
+    return _page(call, "confirm", page, token=token, target=CONFIRM_PATH)
 
 
 @operation(
@@ -37,7 +42,10 @@ def confirm_page(call: Call) -> Response:
 )
 def confirm(call: Call) -> Response:
     """Record the yes that the link asks for: once, in time, to the text that was shown."""
-    return _page(call, "confirmed", call.services.choosing.confirming.confirm(call.body["t"], call.body["shown"]))
+    confirming, token = call.services.choosing.confirming, call.body["t"]
+    if call.gpc:
+        _heed_signal(call, confirming.look(token))
+    return _page(call, "confirmed", confirming.confirm(token, call.body["shown"]))
 
 
 @operation("GET", REVOKE_PATH, auth=_LINK, answers=_PAGE, raises=(NotFound,))
@@ -51,6 +59,14 @@ def take_back_page(call: Call) -> Response:
 def take_back(call: Call) -> Response:
     """Take a parent's permission back; again changes nothing."""
     return _page(call, "taken_back", call.services.choosing.confirming.revoke(call.body["t"]))
+
+
+def _heed_signal(call: Call, page: Page) -> None:
+    """Let the signal of the person's own browser bind them (11 CCR 7025); a parent's speaks for the parent alone."""
+    asked = page.confirmation.asked
+    if call.gpc and asked.part is Part.OWN:
+        caller = Caller(asked.client_id, asked.channel, frozenset(), frozenset(), frozenset())
+        call.services.hearing.hear(caller, (PersonRef(data_subject=asked.data_subject),), Told(gpc=True))
 
 
 def _page(call: Call, template: str, page: Page, token: str = "", **values: Any) -> Response:

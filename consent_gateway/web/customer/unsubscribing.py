@@ -6,6 +6,7 @@ No cookie, no form token and no session: whoever has the link may restrict this 
 from flask import Response
 
 from consent_gateway.consent.choices import WRITE_SCOPE, NewChoice
+from consent_gateway.consent.signals import Told
 from consent_gateway.customers.links import UnsubscribeLink
 from consent_gateway.customers.sessions import Assurance, Proved
 from consent_gateway.errors import FieldFault, InputRefused, NotFound
@@ -27,7 +28,7 @@ _PAGE = (Answer(200, "A page.", content_type=HTML),)
 def unsubscribe_page(call: Call) -> Response:
     """Show what the link unsubscribes from, as one button, or since when it has; nothing is changed."""
     token = call.request.args.get("t", "")
-    link = call.services.customers.unsubscribe_links.find(token)
+    link = _heard(call, token)
     done = _done(call, link)
     if done is None:
         return _page(call, "unsubscribe", token, link_of=link)
@@ -44,7 +45,7 @@ def unsubscribe(call: Call) -> Response:
             f"the body must be the form `{name}={value}`", (FieldFault(f"/{name}", "not as it must be"),)
         )
     token = call.request.args.get("t", "")
-    link = call.services.customers.unsubscribe_links.find(token)
+    link = _heard(call, token)
     choice = _choice(call, link)
     recorded = call.services.choices.record(_as_caller(link), choice)
     receipt, at = recorded.event_ids[0], choice.occurred_at
@@ -62,11 +63,19 @@ def unsubscribe(call: Call) -> Response:
 def open_choice(call: Call) -> Response:
     """Open a session of this one purpose, in which it can be restricted further and never opened."""
     desk = call.services.customers
-    link = desk.unsubscribe_links.find(call.body["t"])
+    link = _heard(call, call.body["t"])
     proved = Proved(link.data_subject, Assurance.SCOPED, link.purpose)
     response = go_on(LANDING, call)
     browser.sign_in(response, desk.sessions.begin(proved, call.visit.session_token))
     return response
+
+
+def _heard(call: Call, token: str) -> UnsubscribeLink:
+    """The link, once the signal that the browser sends with it binds its person (11 CCR 7025)."""
+    link = call.services.customers.unsubscribe_links.find(token)
+    if call.gpc:
+        call.services.hearing.hear(_as_caller(link), (PersonRef(data_subject=link.data_subject),), Told(gpc=True))
+    return link
 
 
 def _done(call: Call, link: UnsubscribeLink) -> ConsentEvent | None:

@@ -8,6 +8,7 @@ from flask.globals import request_ctx
 
 from consent_gateway.customer_desk import SESSION_COOKIE
 from consent_gateway.errors import GatewayError, NotFound, Unauthenticated
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.preferences.centre import PreferenceCentre
 from consent_gateway.preferences.visits import Visit
 from consent_gateway.preferences.words import Words
@@ -125,9 +126,13 @@ def _view(declared: Page, services: Services) -> Callable[..., Response]:
                 if declared.method == "POST":
                     refuse_foreign(centre, visit, request, services.issuer)
                 call = PageCall(services, request, words, visit, item, _session_form(services, request))
+                if call.gpc:  # on whichever page it comes, reading or sending
+                    centre.hear(PersonRef(data_subject=visit.data_subject))
             return declared.handler(call)
         except Unauthenticated:
-            return show_sign_in(centre, words, kind_of(Unauthenticated).status)
+            known = services.visits.current(request.cookies)
+            purpose = None if known is None else known.purpose
+            return show_sign_in(centre, words, kind_of(Unauthenticated).status, purpose)
         except GatewayError as error:
             kind = kind_of(error)
             g.problem = kind.code

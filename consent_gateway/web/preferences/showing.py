@@ -64,9 +64,9 @@ def show(
     return response
 
 
-def show_sign_in(centre: PreferenceCentre, words: Words, status: int) -> Response:
-    """The page of a visitor who is not signed in."""
-    return show(centre, words, "sign_in", status=status, sign_in=SIGN_IN)
+def show_sign_in(centre: PreferenceCentre, words: Words, status: int, purpose: str | None = None) -> Response:
+    """The page of a visitor who is not signed in, or only for one purpose."""
+    return show(centre, words, "sign_in", status=status, sign_in=SIGN_IN, purpose=purpose)
 
 
 def show_failure(centre: PreferenceCentre, words: Words, status: int) -> Response:

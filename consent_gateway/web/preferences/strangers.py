@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from flask import Response
 
 from consent_gateway.errors import InputRefused, ProofRefused
+from consent_gateway.people.directory import PersonRef
 from consent_gateway.preferences.centre import CHANNEL
 from consent_gateway.rights.own import LONGEST_TEXT
 from consent_gateway.rights.strangers import ASKED_FOR, NOT_THERE
+from consent_gateway.vocabulary import Identifier
 from consent_gateway.web.customer.browser import FORM_BYTES, refuse_foreign_site
 from consent_gateway.web.operations import Public
 from consent_gateway.web.preferences.answering import fields_of
@@ -41,6 +43,8 @@ def file(call: PageCall) -> Response:
         if not all(name in _FIELDS for name, _ in faults):
             raise
         return _form(call, status=400, faults=faults, given=fields)
+    if call.gpc:  # known or not: it closes for whoever has the address, now or later
+        call.centre.hear(PersonRef(identifier=Identifier("email", fields["email"])))
     if filed.awaits_code:
         return see_other(call.words, f"{ASK}/code", r=filed.ticket)
     return see_other(call.words, f"{ASK}/taken", r=filed.ticket)

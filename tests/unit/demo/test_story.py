@@ -122,9 +122,10 @@ def test_every_promise_of_the_story_is_kept_and_kept_again(
         story, lines = _told(serving, built)
         assert story.broken == []
         printed = "\n".join(lines)
-        assert "11. The log, checked from outside" in printed
+        assert "12. The log, checked from outside" in printed
         assert re.search(r"newsletter +heard `withdraw` of email_marketing for ds_\w+, \d+\.\d\d s after", printed)
         assert re.search(r"ad-platform +heard `erased` of everything for (?!ds_)\w+", printed)
+        assert re.search(r"rq_\w+ correct, execute: (partially )?fulfilled", printed)
         assert "whsec_" not in printed
         assert not [secret for secret in built[0].read_secrets().values() if secret in printed]
         assert not [token for token in story.tokens.values() if token in printed]
