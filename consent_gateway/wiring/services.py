@@ -113,19 +113,19 @@ class Services:
     rights: RightsRoom
     choosing: Choosing
     preferences: PreferenceCentre
+    visits: Visits
     console: Console
     clock: Clock
-    issuer: str
+
+    @property
+    def issuer(self) -> str:
+        """Base URL under which clients and browsers reach the gateway."""
+        return self.settings.issuer
 
     @property
     def certificate_proxies(self) -> CertificateProxies | None:
         """Who may tell which certificate a client showed; None for nobody."""
         return self.settings.certificate_proxies
-
-    @property
-    def visits(self) -> Visits:
-        """Which customer is looking."""
-        return SessionVisits(self.customers.sessions)
 
     @property
     def reports(self) -> Reports:
@@ -190,9 +190,9 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
         rights=open_rights(parts, settings, choices, erasure_desk, letters, enrolment, writes),
         choosing=choosing,
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
+        visits=SessionVisits(customers.sessions),
         console=open_console(parts, settings),
         clock=parts.clock,
-        issuer=settings.issuer,
     )
 
 

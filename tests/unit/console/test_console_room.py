@@ -129,7 +129,7 @@ KINDS = st.sampled_from(["decision", "write_intent", "consent_event", "rights_re
 @given(
     st.fixed_dictionaries(
         {"kind": KINDS | ANYTHING, "at": st.just("2026-11-22T10:00:00Z") | ANYTHING},
-        optional=dict.fromkeys(("at", "fields", "outcome", "action"), ANYTHING),
+        optional=dict.fromkeys(("fields", "outcome", "action"), ANYTHING),
     )
 )
 def test_what_is_no_entry_of_ours_counts_for_nothing_and_stops_nobody(entry: dict[str, Any]) -> None:
