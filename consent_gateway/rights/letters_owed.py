@@ -5,7 +5,7 @@ from enum import StrEnum
 from consent_gateway.rights.effects import AT_ONCE
 from consent_gateway.rights.states import AWAITS_PERSON, Act, Standing, State
 
-PACKAGED = frozenset({"access", "portability"})
+PACKAGED = frozenset({"access", "know", "portability"})
 """Rights whose outcome lies ready to be fetched."""
 
 

@@ -66,7 +66,7 @@ def expected(right: str, before: Standing, act: Act, after: Standing) -> Kind | 
     if act is Act.HOLD:
         return Kind.QUESTION if after.ground in ("clarification", "identity_doubt") else None
     if act is Act.FINISH:
-        return Kind.PACKAGE if right in ("access", "portability") else Kind.FULFILMENT
+        return Kind.PACKAGE if right in ("access", "know", "portability") else Kind.FULFILMENT
     if act is Act.FINISH_PARTLY:
         return None if before.state is State.PARTIALLY_FULFILLED else Kind.PARTIAL
     return OWED[act]
