@@ -28,6 +28,7 @@ import consent_gateway.rights.retention_tables
 import consent_gateway.rights.tables  # noqa: F401 - each import registers its room's tables
 from consent_gateway.database import METADATA, open_engine
 from consent_gateway.people.index_keys import IndexKey, Listed
+from tests.chromium import axe, chromium  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
     from tests.deployment import Deployment

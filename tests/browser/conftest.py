@@ -1,27 +1,14 @@
-"""Fixtures of the browser tests: one Chromium for each process, the served pages, and pages signed in as a person."""
+"""Fixtures of the browser tests: the served pages, and pages signed in as a person."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from consent_gateway.customer_desk import SESSION_COOKIE
 from tests.browser.site import Site, serving
 
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = Path(__file__).resolve().parent.parent / "peers" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 Open = Callable[..., Page]
 
 
@@ -30,23 +17,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The served pages."""
     with serving(tmp_path_factory.mktemp("site")) as served:
         yield served
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The source of axe-core."""
-    assert AXE.is_file(), "axe-core is missing: run `make peers`"
-    return AXE.read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One real Chromium."""
-    assert CHROMIUM.is_file(), f"{CHROMIUM} is missing: install Debian's package `chromium`"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 def session_cookie(site: Site, person: str) -> Any:

@@ -8,7 +8,6 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from consent_gateway.web.console.guard import COOKIE
-from tests.browser.conftest import axe, chromium  # noqa: F401 - fixtures
 from tests.console.world import World, serving
 
 Open = Callable[..., Page]
@@ -22,7 +21,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def opened(world: World, chromium: Browser) -> Iterator[Open]:  # noqa: F811 - the fixture
+def opened(world: World, chromium: Browser) -> Iterator[Open]:
     """Opens a page signed in as an officer: `opened("olga", lang="de", width=320, scheme="dark", scripts=False)`."""
     contexts: list[BrowserContext] = []
 
