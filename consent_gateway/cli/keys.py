@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,7 +17,7 @@ from consent_gateway.ports import RootKept
 from consent_gateway.protection.backups import Backup
 from consent_gateway.protection.inventory import EpochCount, KeyInventory
 from consent_gateway.protection.keys import KeyRing
-from consent_gateway.protection.upkeep import KeyEvidence, KeyUpkeep
+from consent_gateway.protection.upkeep import KeyEvidence
 from consent_gateway.settings import read_settings
 from consent_gateway.wiring import adopt_key_copy, open_upkeep
 
@@ -83,7 +83,7 @@ def status(services: Callable[[], Services], *, count: bool, as_json: bool) -> N
 @_json
 def close_epoch(folder: Path | None, *, remove_dead: bool, every_shard: bool, as_json: bool) -> None:
     """Make all older back-ups of the key table useless for those erased. Cut off anywhere, run it again."""
-    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+    with open_upkeep(read_settings()) as upkeep, _Bars(silent=as_json) as bars:
         evidence = upkeep.close_epoch(_or_default(folder), bars, remove_dead=remove_dead, every_shard=every_shard)
     _tell(evidence, as_json=as_json)
 
@@ -99,7 +99,7 @@ def rotate() -> None:
 @_json
 def root(folder: Path | None, *, remove_dead: bool, as_json: bool) -> None:
     """Replace the root key and destroy the old one; no data and no person's key is touched. Cut off, run it again."""
-    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+    with open_upkeep(read_settings()) as upkeep, _Bars(silent=as_json) as bars:
         evidence = upkeep.rotate_root(_or_default(folder), bars, remove_dead=remove_dead)
     _tell(evidence, as_json=as_json)
 
@@ -117,7 +117,7 @@ def adopt_copy() -> None:
 @_json
 def backup(folder: Path | None, *, as_json: bool) -> None:
     """Write a back-up of the key table into DIR, by default KEY_BACKUP_DIR, and read it back from disk."""
-    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+    with open_upkeep(read_settings()) as upkeep, _Bars(silent=as_json) as bars:
         made = upkeep.back_up(_or_default(folder), bars)
     _tell_backup("verified", made, as_json=as_json)
 
@@ -128,7 +128,7 @@ def backup(folder: Path | None, *, as_json: bool) -> None:
 @_json
 def restore(file: Path, *, verify_only: bool, as_json: bool) -> None:
     """Fill an empty key database from a back-up, after reading it whole and trying its keys."""
-    with _upkeep() as upkeep, _Bars(silent=as_json) as bars:
+    with open_upkeep(read_settings()) as upkeep, _Bars(silent=as_json) as bars:
         made = upkeep.verify(file, bars) if verify_only else upkeep.restore(file, bars)
     _tell_backup("verified" if verify_only else "restored", made, as_json=as_json)
 
@@ -159,12 +159,6 @@ class _Bars:
             self._what, self._done = what, 0
         self._bar.update(done - self._done)
         self._done = done
-
-
-@contextmanager
-def _upkeep() -> Iterator[KeyUpkeep]:
-    with closing(open_upkeep(read_settings())) as upkeep:
-        yield upkeep
 
 
 def _or_default(folder: Path | None) -> Path:

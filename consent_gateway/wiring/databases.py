@@ -1,5 +1,7 @@
 """Opens the gateway's two databases and makes the first keys beside them; builds no service."""
 
+from contextlib import ExitStack
+
 import sqlalchemy as sa
 
 from consent_gateway.audit.signer import open_signer
@@ -19,8 +21,10 @@ def upgrade_databases(settings: Settings) -> None:
     prepare_directories(settings)
     for url, chain in ((settings.database_url, "gateway"), (settings.key_database_url, "keys")):
         engine = open_engine(url, threads=1, statement_seconds=_MIGRATION_SECONDS)
-        upgrade(engine, "gateway" if chain == "gateway" else "keys")
-        engine.dispose()
+        try:
+            upgrade(engine, "gateway" if chain == "gateway" else "keys")
+        finally:
+            engine.dispose()
     make_root_key(settings, lambda: keys_were_made(settings))
     _make_log_key(settings)
 
@@ -39,21 +43,27 @@ def keys_were_made(settings: Settings) -> bool:
 
 def _has_rows(url: str, table: sa.Table) -> bool:
     engine = open_engine(url, threads=1)
-    with reading_connection(engine) as connection:
-        count: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-    engine.dispose()
+    try:
+        with reading_connection(engine) as connection:
+            count: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+    finally:
+        engine.dispose()
     return count > 0
 
 
 def open_databases(settings: Settings, key_statement_seconds: int = STATEMENT_SECONDS) -> tuple[sa.Engine, sa.Engine]:
     """Engines over the gateway database and the key table; refuses ones that are old or would lose commits."""
     prepare_directories(settings)
-    engine = open_engine(settings.database_url, threads=settings.threads)
-    key_engine = open_engine(
-        settings.key_database_url, threads=settings.threads, statement_seconds=key_statement_seconds
-    )
-    refuse_unless_durable(engine)
-    refuse_unless_current(engine, "gateway")
-    refuse_unless_durable(key_engine)
-    refuse_unless_current(key_engine, "keys")
+    with ExitStack() as opened:  # what is refused is let go of
+        engine = open_engine(settings.database_url, threads=settings.threads)
+        opened.callback(engine.dispose)
+        refuse_unless_durable(engine)
+        refuse_unless_current(engine, "gateway")
+        key_engine = open_engine(
+            settings.key_database_url, threads=settings.threads, statement_seconds=key_statement_seconds
+        )
+        opened.callback(key_engine.dispose)
+        refuse_unless_durable(key_engine)
+        refuse_unless_current(key_engine, "keys")
+        opened.pop_all()
     return engine, key_engine

@@ -1,5 +1,7 @@
 """Builds what operators' commands work with beside the services: the work on keys, and the doctor; decides nothing."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,20 +19,25 @@ from consent_gateway.wiring.providers import open_key_provider
 _UPKEEP_SECONDS = 60  # a block of the key table of ten million people takes longer to read than a request may
 
 
-def open_upkeep(settings: Settings, clock: Clock | None = None) -> KeyUpkeep:
+@contextmanager
+def open_upkeep(settings: Settings, clock: Clock | None = None) -> Iterator[KeyUpkeep]:
     """The operator's work on the keys, over databases that are there already; its process does nothing else.
 
     Not a part of `Services`, which make named keys when they open: a key database to restore into must be empty.
     """
     engine, key_engine = open_databases(settings, key_statement_seconds=_UPKEEP_SECONDS)
-    account = AccountForKeys(engine, settings.state_dir)
-    return KeyUpkeep(
-        open_key_provider(settings, lambda: keys_were_made(settings)),
-        key_engine,
-        settings.tenant,
-        clock or SystemClock(),
-        account,
-    )
+    with ExitStack() as opened:
+        opened.callback(engine.dispose)
+        opened.callback(key_engine.dispose)
+        upkeep = KeyUpkeep(
+            open_key_provider(settings, lambda: keys_were_made(settings)),
+            key_engine,
+            settings.tenant,
+            clock or SystemClock(),
+            AccountForKeys(engine, settings.state_dir),
+        )
+        opened.callback(upkeep.close)
+        yield upkeep
 
 
 def open_doctor(settings: Settings, secrets: tuple[Path, ...] = (), clock: Clock | None = None) -> Doctor:

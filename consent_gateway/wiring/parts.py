@@ -99,31 +99,34 @@ def open_parts(settings: Settings, clock: Clock) -> Parts:
         opened.callback(keyring.close)
         keyring.load()
         version_key = keyring.service_key("record-version")
+        held = HeldConnections(engine)
+        opened.callback(held.close)
+        index_keys = IndexKeys(engine, keyring)
+        index_keys.prepare(_index_names(policies))
+        store = SqlStore(
+            settings.store_url,
+            policies.catalogue,
+            timeout=settings.store_timeout_ms / 1000,
+            version_key=version_key,
+            threads=settings.threads,
+        )
+        opened.callback(store.close)
+        parts = Parts(
+            clock=clock,
+            policies=policies,
+            engine=engine,
+            key_engine=key_engine,
+            held=held,
+            keyring=keyring,
+            indexes=BlindIndex(index_keys, settings.phone_region),
+            tags=SuppressionTags(keyring.service_key("suppression"), settings.phone_region),
+            store=store,
+            sealing=Sealing(keyring, policies.catalogue.key_classes),
+            facts=FactsReader(held),
+            recorder=open_recorder(engine, settings.state_dir),
+        )
         opened.pop_all()
-    held = HeldConnections(engine)
-    index_keys = IndexKeys(engine, keyring)
-    index_keys.prepare(_index_names(policies))
-    store = SqlStore(
-        settings.store_url,
-        policies.catalogue,
-        timeout=settings.store_timeout_ms / 1000,
-        version_key=version_key,
-        threads=settings.threads,
-    )
-    return Parts(
-        clock=clock,
-        policies=policies,
-        engine=engine,
-        key_engine=key_engine,
-        held=held,
-        keyring=keyring,
-        indexes=BlindIndex(index_keys, settings.phone_region),
-        tags=SuppressionTags(keyring.service_key("suppression"), settings.phone_region),
-        store=store,
-        sealing=Sealing(keyring, policies.catalogue.key_classes),
-        facts=FactsReader(held),
-        recorder=open_recorder(engine, settings.state_dir),
-    )
+    return parts
 
 
 def close_parts(parts: Closable) -> None:

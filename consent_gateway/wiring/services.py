@@ -147,6 +147,14 @@ class Services:
 def open_services(settings: Settings, clock: Clock | None = None) -> Services:
     """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
     parts = open_parts(settings, clock or SystemClock())
+    try:
+        return _assembled(parts, settings)
+    except BaseException:
+        close_parts(parts)  # what does not stand is let go of
+        raise
+
+
+def _assembled(parts: Parts, settings: Settings) -> Services:
     outward, notices, letters, customers = _reaching_people(parts, settings)
     choices, hearing, choosing = _choosing(parts, settings, notices, customers, outward.outbox.announce_in)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
