@@ -26,11 +26,12 @@ import sqlalchemy as sa
 
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.recorder import record_in
+from consent_gateway.callers.transactions import resume_each
 from consent_gateway.consent import ledger
 from consent_gateway.consent.bound import event_entry
 from consent_gateway.customers import leaving
 from consent_gateway.database import DRIVER_ERRORS, from_micros, reading_connection, to_micros
-from consent_gateway.errors import Conflict, DatabaseUnavailable, GatewayError, NotFound
+from consent_gateway.errors import Conflict, DatabaseUnavailable, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.suppression import Left, SuppressionTags, hold_for_erasure, leave, refuse_no_reference
 from consent_gateway.people.tables import SHREDDINGS
@@ -122,15 +123,7 @@ class Shredding:
                 waiting = connection.execute(open_acts.where(SHREDDINGS.c.finished_at.is_(None))).all()
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("unfinished erasures could not be read: they will be tried again") from error
-        failed: list[GatewayError] = []
-        for act in waiting:
-            try:
-                self._finished(act.shredding_id, act.data_subject)
-            except GatewayError as error:
-                failed.append(error)
-        if failed:
-            raise failed[0]
-        return len(waiting)
+        return resume_each(waiting, lambda act: self._finished(act.shredding_id, act.data_subject))
 
     def _intended(self, connection: sa.Connection, data_subject: str, reference: str, by: str) -> str:
         hold_for_erasure(connection)

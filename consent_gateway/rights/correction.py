@@ -17,10 +17,10 @@ import orjson
 import sqlalchemy as sa
 
 from consent_gateway.audit.recorder import record_in
-from consent_gateway.callers.transactions import reading, transaction
+from consent_gateway.callers.transactions import reading, resume_each, transaction
 from consent_gateway.consent import ledger
 from consent_gateway.database import to_micros
-from consent_gateway.errors import Conflict, FieldFault, GatewayError, InputRefused, NotFound
+from consent_gateway.errors import Conflict, FieldFault, InputRefused, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.suppression import refuse_no_reference
 from consent_gateway.people.tables import PEOPLE
@@ -195,15 +195,7 @@ class Correcting:
         with reading(self._engine) as connection:
             running = sa.select(CORRECTIONS.c.request_id).where(CORRECTIONS.c.state == State.RUNNING)
             waiting = list(connection.execute(running.order_by(CORRECTIONS.c.planned_at)).scalars())
-        failed: list[GatewayError] = []
-        for request_id in waiting:
-            try:
-                self._go_on(request_id)
-            except GatewayError as error:
-                failed.append(error)
-        if failed:
-            raise failed[0]
-        return len(waiting)
+        return resume_each(waiting, self._go_on)
 
     def purge(self) -> int:
         """Forget what is sealed of corrections whose time to be looked at again is over; how many."""

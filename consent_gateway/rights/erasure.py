@@ -19,11 +19,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from consent_gateway.audit.recorder import record_in
-from consent_gateway.callers.transactions import reading, transaction
+from consent_gateway.callers.transactions import reading, resume_each, transaction
 from consent_gateway.consent import ledger
 from consent_gateway.consent.bound import event_entry
 from consent_gateway.database import to_micros
-from consent_gateway.errors import Conflict, GatewayError, NotFound
+from consent_gateway.errors import Conflict, NotFound
 from consent_gateway.ids import new_id
 from consent_gateway.people.suppression import refuse_no_reference
 from consent_gateway.people.tables import PEOPLE
@@ -210,15 +210,7 @@ class Erasing:
         with reading(self._engine) as connection:
             running = sa.select(ERASURES.c.erasure_id).where(ERASURES.c.state == State.RUNNING)
             waiting = list(connection.execute(running.order_by(ERASURES.c.begun_at)).scalars())
-        failed: list[GatewayError] = []
-        for erasure_id in waiting:
-            try:
-                self._go_on(erasure_id)
-            except GatewayError as error:
-                failed.append(error)
-        if failed:
-            raise failed[0]
-        return len(waiting)
+        return resume_each(waiting, self._go_on)
 
     def purge(self) -> int:
         """Forget what is sealed of finished erasures whose time to be looked at again is over; how many."""
