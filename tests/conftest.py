@@ -26,9 +26,10 @@ import consent_gateway.rights.correction_tables
 import consent_gateway.rights.erasure_tables
 import consent_gateway.rights.retention_tables
 import consent_gateway.rights.tables  # noqa: F401 - each import registers its room's tables
-from consent_gateway.database import METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.people.index_keys import IndexKey, Listed
 from tests.chromium import axe, chromium  # noqa: F401 - fixtures
+from tests.databases import Lending, build_schema
 
 if TYPE_CHECKING:
     from tests.deployment import Deployment
@@ -117,6 +118,14 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def lending(postgresql_server: str) -> Iterator[Lending]:
+    """The databases of that server."""
+    opened = Lending(postgresql_server)
+    yield opened
+    opened.close()
+
+
 def _administer(server: str, statement: str) -> sa.URL:
     admin = sa.make_url(server).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(admin, isolation_level="AUTOCOMMIT")
@@ -136,23 +145,39 @@ def _drop_database(server: str, url: str) -> None:
     _administer(server, f'DROP DATABASE "{sa.make_url(url).database}" WITH (FORCE)')
 
 
+def _lent(request: pytest.FixtureRequest, folder: Path, schema: str) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder / 'gateway.db'}"
+        return
+    lending = request.getfixturevalue("lending")
+    url = lending.lend(schema)
+    yield url
+    lending.take_back(url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a fresh, empty database: once SQLite, once PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'gateway.db'}"
-        return
-    server = request.getfixturevalue("postgresql_server")
-    url = _create_database(server)
-    yield url
-    _drop_database(server, url)
+    yield from _lent(request, tmp_path, "empty")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def gateway_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh database for the gateway's schema, which `build_schema` finds or makes there: once each."""
+    yield from _lent(request, tmp_path, "gateway")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def key_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh database for the key table, which `build_schema` finds or makes there: once each."""
+    yield from _lent(request, tmp_path, "keys")
 
 
 @pytest.fixture
-def gateway_engine(empty_database: str) -> Iterator[sa.Engine]:
+def gateway_engine(gateway_database: str) -> Iterator[sa.Engine]:
     """An engine over a fresh gateway schema, on both databases."""
-    engine = open_engine(empty_database, threads=8)
-    METADATA.create_all(engine)
+    engine = open_engine(gateway_database, threads=8)
+    build_schema(engine, "gateway")
     yield engine
     engine.dispose()
 
@@ -166,11 +191,11 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[s
         state.mkdir(mode=0o700)
         yield {name: f"sqlite:///{(tmp_path if name == 'store' else state) / name}.db" for name in names}
         return
-    server = request.getfixturevalue("postgresql_server")
-    made = {name: _create_database(server) for name in names}
+    lending = request.getfixturevalue("lending")
+    made = {name: lending.lend("empty") for name in names}
     yield made
     for url in made.values():
-        _drop_database(server, url)
+        lending.take_back(url)
 
 
 @pytest.fixture

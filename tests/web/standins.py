@@ -42,7 +42,7 @@ from consent_gateway.customers.confirmations import Asked, Confirmation, Part
 from consent_gateway.customers.confirming import Pending, Wish
 from consent_gateway.customers.handshakes import Handshakes
 from consent_gateway.customers.page_words import page_words
-from consent_gateway.database import METADATA, HeldConnections, open_engine
+from consent_gateway.database import HeldConnections, open_engine
 from consent_gateway.errors import (
     CallerNotPermitted,
     Conflict,
@@ -99,6 +99,7 @@ from consent_gateway.vocabulary import (
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 from tests.conftest import ROOT, NoNames
+from tests.databases import build_schema
 from tests.rights_world import open_room, shipped_policies
 from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
 
@@ -571,7 +572,7 @@ def stand_ins(
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     gateway, held, choices, mailer = MemoryGateway(clock), HeldConnections(engine), MemoryChoices(clock), KeptMail()
     customers = open_desk_for_tests(engine, held, clock, mailer, variables)
     return StandIns(
