@@ -1,5 +1,6 @@
 """The parts that services, doctor and worker are built of; decides nothing."""
 
+import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,6 +85,7 @@ class Parts:
     sealing: Sealing
     facts: FactsReader
     recorder: Recorder
+    tls: ssl.SSLContext  # trusts whom this machine trusts; reading them all takes as long as many requests
 
 
 def open_parts(settings: Settings, clock: Clock) -> Parts:
@@ -124,6 +126,7 @@ def open_parts(settings: Settings, clock: Clock) -> Parts:
             sealing=Sealing(keyring, policies.catalogue.key_classes),
             facts=FactsReader(held),
             recorder=open_recorder(engine, settings.state_dir),
+            tls=ssl.create_default_context(),
         )
         opened.pop_all()
     return parts

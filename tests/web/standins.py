@@ -1,6 +1,5 @@
 """Services for tests of the web room: registry, tokens and stores over SQLite, the rest small and in memory."""
 
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -101,7 +100,7 @@ from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 from tests.conftest import ROOT, NoNames
 from tests.databases import build_schema
 from tests.rights_world import open_room, shipped_policies
-from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
+from tests.web.customers import BEN, VARIABLES, KeptMail, authorities, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
 """Sends one request with a token: `call(method, path, json={…})`."""
@@ -532,7 +531,7 @@ def _evidence(engine: sa.Engine, clock: StillClock) -> LogEvidence:
 def _outward(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
     """A real feed and real destinations; webhooks may go to one host, which is never called."""
     hosts = AllowedHosts(frozenset({"hooks.example.com"}))
-    poster = Poster(ssl.create_default_context(), hosts, resolve=lambda _host, _port: ("93.184.216.34",))
+    poster = Poster(authorities(), hosts, resolve=lambda _host, _port: ("93.184.216.34",))
     envelopes = Envelopes(engine, NoNames(), lambda _purpose, _recipient, event_id: event_id, ISSUER)
     return SimpleNamespace(
         outbox=Outbox(NoNames(), (), clock),
@@ -588,9 +587,7 @@ def stand_ins(
         receipts=Receipts(engine, {}, issuer=ISSUER, company="demo", seed=KEY),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
-        outside=OutsideTokens(
-            issuers, Fetcher(ssl.create_default_context()), engine, held, clock, cache_seconds=cache_seconds
-        ),
+        outside=OutsideTokens(issuers, Fetcher(authorities()), engine, held, clock, cache_seconds=cache_seconds),
         replay=ReplayStore(engine, clock),
         idempotency=Idempotency(engine, clock, KEY),
         explain=MemoryExplain(),
