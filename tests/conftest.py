@@ -6,7 +6,9 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +31,7 @@ import consent_gateway.rights.retention_tables
 import consent_gateway.rights.tables  # noqa: F401 - each import registers its room's tables
 from consent_gateway.database import open_engine
 from consent_gateway.people.index_keys import IndexKey, Listed
+from consent_gateway.policy import loading
 from tests.chromium import axe, chromium  # noqa: F401 - fixtures
 from tests.databases import Lending, build_schema
 
@@ -93,6 +96,15 @@ class NoNames:
 
     def name(self, _purpose: str, _recipient: str, _data_subject: str) -> str:
         raise AssertionError("nobody outside listens")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    """The same texts are the same policy: compiled once for a test process, however often a directory is loaded."""
+    made = lru_cache(maxsize=8)(lambda texts, compiled=loading.policies_from: compiled(MappingProxyType(dict(texts))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "policies_from", lambda sources: made(tuple(sources.items())))
+        yield
 
 
 @pytest.fixture
