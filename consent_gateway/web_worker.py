@@ -6,6 +6,7 @@ inherit the core. Nothing here is reached during a request.
 
 import atexit
 import fcntl
+import gc
 import os
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def application() -> Flask:
     take_core(settings)
     services = open_services(settings)
     atexit.register(services.close)
-    return create_app(services)
+    app = create_app(services)
+    gc.collect()
+    gc.freeze()  # all of this stays, and looking through it again would hold every thread up in the middle of requests
+    return app
 
 
 def take_core(settings: Settings) -> int | None:

@@ -74,7 +74,7 @@ class Lending:
     def lend(self, schema: str) -> str:
         """The URL of a fresh database with these tables."""
         name = self._idle[schema].pop() if self._idle[schema] else self._make(schema)
-        return self._admin.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+        return self._admin.set(database=name).render_as_string(hide_password=False)
 
     def take_back(self, url: str) -> None:
         """The test is over: whoever is still connected is thrown out, and what it wrote goes."""

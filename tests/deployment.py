@@ -81,9 +81,13 @@ def deploy(folder: Path, databases: Mapping[str, str], customers: int = CUSTOMER
     its own, older by as long as the tests run.
     """
     url = sa.make_url(databases["gateway"])
-    made = _built(customers, None if url.drivername == "sqlite" else url.set(database="postgres"))
+    made = _built(
+        customers, None if url.drivername == "sqlite" else url.set(drivername="postgresql+psycopg", database="postgres")
+    )
     (folder / "state").mkdir(mode=0o700, exist_ok=True)
     shutil.copytree(made.folder / "state", folder / "state", dirs_exist_ok=True)
+    key_file = folder / "state" / "keys" / "root.key"
+    key_file.write_text(key_file.read_text().replace(str(made.folder), str(folder)))  # it says where it lies
     for name, source in made.databases.items():
         _copy_database(sa.make_url(source), sa.make_url(databases[name]))
     return Deployment(folder, _variables(folder, databases), dict(made.secrets), databases["store"])
@@ -113,7 +117,7 @@ def _built(customers: int, server: sa.URL | None) -> _Built:
 
 
 def _administer(server: sa.URL, *statements: str) -> None:
-    engine = sa.create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
@@ -125,7 +129,9 @@ def _copy_database(source: sa.URL, target: sa.URL) -> None:
         shutil.copy(str(source.database), str(target.database))
         return
     drop, create = f'DROP DATABASE "{target.database}" WITH (FORCE)', f'CREATE DATABASE "{target.database}"'
-    _administer(target.set(database="postgres"), drop, f'{create} TEMPLATE "{source.database}"')
+    _administer(
+        target.set(drivername="postgresql+psycopg", database="postgres"), drop, f'{create} TEMPLATE "{source.database}"'
+    )
 
 
 def _variables(folder: Path, databases: Mapping[str, str]) -> dict[str, str]:
