@@ -5,6 +5,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -201,20 +202,26 @@ def gateway_engine(gateway_database: str) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
+@contextmanager
+def places(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, str]]:
+    """URLs at which a deployment below `folder` can be made, in databases of the kind that the fixture is asked for."""
+    state, names = folder / "state", ("gateway", "keys", "store")
+    state.mkdir(mode=0o700)
+    if request.param == "sqlite":
+        yield {name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in names}
+        return
+    server = sa.make_url(request.getfixturevalue("postgresql_server")).set(drivername="postgresql+psycopg")
+    urls = {name: server.set(database=f"d{uuid.uuid4().hex}") for name in names}
+    yield {name: url.render_as_string(hide_password=False) for name, url in urls.items()}
+    for url in urls.values():
+        _administer(str(request.getfixturevalue("postgresql_server")), f'DROP DATABASE "{url.database}" WITH (FORCE)')
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """URLs of fresh databases for the gateway, its keys and the retailer: once all SQLite, once all PostgreSQL."""
-    names = ("gateway", "keys", "store")
-    if request.param == "sqlite":
-        state = tmp_path / "state"
-        state.mkdir(mode=0o700)
-        yield {name: f"sqlite:///{(tmp_path if name == 'store' else state) / name}.db" for name in names}
-        return
-    lending = request.getfixturevalue("lending")
-    made = {name: lending.lend("empty") for name in names}
-    yield made
-    for url in made.values():
-        lending.take_back(url)
+    """URLs at which a deployment can be made: once all SQLite, once all PostgreSQL."""
+    with places(request, tmp_path) as urls:
+        yield urls
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class Deployment:
 
 
 def deploy(folder: Path, databases: Mapping[str, str], customers: int = CUSTOMERS) -> Deployment:
-    """A deployment below `folder`. `databases` gives URLs for `gateway`, `keys` and `store`, which are empty.
+    """A deployment below `folder`. `databases` gives URLs for `gateway`, `keys` and `store`, where nothing is yet.
 
     It is built once for a test process, a kind of database and a number of customers; each is a copy with a port of
     its own, older by as long as the tests run.
@@ -128,7 +128,7 @@ def _copy_database(source: sa.URL, target: sa.URL) -> None:
     if source.drivername == "sqlite":
         shutil.copy(str(source.database), str(target.database))
         return
-    drop, create = f'DROP DATABASE "{target.database}" WITH (FORCE)', f'CREATE DATABASE "{target.database}"'
+    drop, create = f'DROP DATABASE IF EXISTS "{target.database}" WITH (FORCE)', f'CREATE DATABASE "{target.database}"'
     _administer(
         target.set(drivername="postgresql+psycopg", database="postgres"), drop, f'{create} TEMPLATE "{source.database}"'
     )
