@@ -131,7 +131,7 @@ def _filled(connection: sa.Connection, schema: str) -> set[str]:
 
 
 def _rows(connection: sa.Connection, table: str) -> str:
-    return str(connection.exec_driver_sql(f'SELECT json_agg(one) FROM "{table}" AS one').scalar())
+    return str(connection.exec_driver_sql(f'SELECT json_agg(one)::text FROM "{table}" AS one').scalar())
 
 
 def _sequences(connection: sa.Connection) -> dict[str, int | None]:

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 
 from consent_gateway.callers.registry import Scope
 from consent_gateway.officers.registry import Role
+from consent_gateway.web import openapi
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import CONSOLE_PAGES, OPERATIONS, create_app
@@ -309,6 +310,25 @@ def signed_in(door: FlaskClient, house: StandIns, *roles: Role) -> str:
     assert officer.enrol(house.desk.officers.add(f"ada-{next(_OFFICERS)}", roles)[1]).status == 201
     assert officer.sign_in().status == 201
     return officer.token
+
+
+def test_the_description_is_written_once_and_only_when_asked_for(
+    services: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application starts without it, and from the first call on everybody gets the same."""
+    written: list[str] = []
+    document = openapi.document
+
+    def counted(*given: Any, **options: Any) -> Any:
+        written.append(options["issuer"])
+        return document(*given, **options)
+
+    monkeypatch.setattr(openapi, "document", counted)
+    http = create_app(services).test_client()
+    assert written == []
+    first = {path: http.get(path).data for path in ("/openapi.json", "/docs", "/docs/errors")}
+    assert {path: http.get(path).data for path in first} == first
+    assert written == [services.issuer]
 
 
 def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
