@@ -70,6 +70,9 @@ class Lending:
         self._engine = sa.create_engine(self._admin, isolation_level="AUTOCOMMIT")
         self._idle: dict[str, list[str]] = {name: [] for name in SCHEMAS}
         self._made: dict[str, Fresh] = {}
+        with self._engine.connect() as connection:  # its work on what lives this long would hold up who waits for all
+            connection.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")
+            connection.exec_driver_sql("SELECT pg_reload_conf()")
 
     def lend(self, schema: str) -> str:
         """The URL of a fresh database with these tables."""

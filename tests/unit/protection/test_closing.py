@@ -82,15 +82,15 @@ def test_only_shards_that_lost_somebody_get_a_fresh_key(world: KeyWorld) -> None
 
 
 def test_a_key_table_from_before_shards_went_on_is_carried_over(
-    key_database: str, tmp_path: Path, clock: StillClock
+    empty_database: str, tmp_path: Path, clock: StillClock
 ) -> None:
     """Upgraded, everybody opens and every shard counts as having lost somebody, for nobody knows better; and a table
     with a piece of work unfinished, or with shard keys that went on, is left alone.
     """
-    engine = open_engine(key_database, threads=1)
+    engine = open_engine(empty_database, threads=1)
     upgrade(engine, "keys")
     engine.dispose()
-    world = KeyWorld(key_database, tmp_path, clock, file_provider(tmp_path))
+    world = KeyWorld(empty_database, tmp_path, clock, file_provider(tmp_path))
     world.ring().create_many(PEOPLE)
     downgrade(world.engine, "keys", "0002_providers")
     upgrade(world.engine, "keys")
