@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _grow_log(entries: int, kinds: tuple[str, ...]) -> None:
-    sizes = [100_000]
+    sizes = [min(100_000, entries)]
     while sizes[-1] < entries:
         sizes.append(min(sizes[-1] * 10, entries))
     for line in _evidence(tuple(sizes), kinds):

@@ -100,7 +100,7 @@ def _grown(engine: sa.Engine, sealer: Sealer, chain: WriterChain, start: int, en
     for first in range(start, end, _BLOCK):
         numbers = range(first, min(first + _BLOCK, end))
         leaves = chain.extend([_entry(n).canonical() for n in numbers])
-        rows = [{"entry_id": f"e_{n}", "entry": leaf, "txid": 0} for n, leaf in zip(numbers, leaves, strict=True)]
+        rows = [{"entry_id": f"e_{n:09}", "entry": leaf, "txid": 0} for n, leaf in zip(numbers, leaves, strict=True)]
         with engine.begin() as connection:
             connection.execute(sa.insert(AUDIT_QUEUE), rows)
         began = time.perf_counter()
@@ -112,7 +112,7 @@ def _grown(engine: sa.Engine, sealer: Sealer, chain: WriterChain, start: int, en
 
 def _entry(n: int) -> Entry:
     return Entry(
-        entry_id=f"e_{n}",
+        entry_id=f"e_{n:09}",
         kind=EntryKind.DECISION,
         at=_NOON + timedelta(milliseconds=n),
         caller="web-shop",
@@ -130,7 +130,7 @@ def _entry(n: int) -> Entry:
 
 def _proof(engine: sa.Engine, state: Path, size: int) -> float:
     log = AuditLog(engine, state)
-    spent = [_seconds(log.inclusion, f"e_{n}") for n in range(0, size, max(1, size // _PROOFS))]
+    spent = [_seconds(log.inclusion, f"e_{n:09}") for n in range(0, size, max(1, size // _PROOFS))]
     return statistics.median(spent) * 1000
 
 
