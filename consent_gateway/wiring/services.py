@@ -35,6 +35,7 @@ from consent_gateway.customers.mail import Settled
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
+from consent_gateway.drp.room import AgentRoom
 from consent_gateway.erasures import Erasures
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
@@ -62,6 +63,7 @@ from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings
 from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.console import open_console
+from consent_gateway.wiring.drp import open_agents
 from consent_gateway.wiring.outward import Outward, open_outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
@@ -111,6 +113,7 @@ class Services:
     desk: Desk
     customers: CustomerDesk
     rights: RightsRoom
+    agents: AgentRoom | None
     choosing: Choosing
     preferences: PreferenceCentre
     visits: Visits
@@ -195,7 +198,8 @@ def _assembled(parts: Parts, settings: Settings) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
-        rights=open_rights(parts, settings, choices, erasure_desk, letters, enrolment, writes),
+        rights=(rights := open_rights(parts, settings, choices, erasure_desk, letters, enrolment, writes)),
+        agents=open_agents(parts, settings, rights, outward),
         choosing=choosing,
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
         visits=SessionVisits(customers.sessions),
