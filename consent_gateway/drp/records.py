@@ -48,20 +48,21 @@ def digest_of(status: Mapping[str, Any]) -> str:
     return sha256(body_of(status)).hexdigest()
 
 
-def add(connection: sa.Connection, told: Told, agent_id: str, **more: Any) -> None:
-    """Note that an agent brought a request; nobody has been told of it yet."""
+def add(connection: sa.Connection, told: Told, agent_id: str, *, callback: str | None, **more: Any) -> None:
+    """Note that an agent brought a request; it has not been told of it yet. Without `callback` it asks for itself."""
     connection.execute(
         sa.insert(DRP_REQUESTS).values(
             request_id=told.request_id,
             agent_id=agent_id,
             agent_request_id=told.agent_request_id,
             expected_by=told.expected_by,
+            callback=callback,
             seen=0,
             told_hash="",
             attempts=0,
             first_attempt_at=0,
             next_attempt_at=0,
-            is_over=False,
+            is_over=callback is None,
             **more,
         )
     )
@@ -85,18 +86,15 @@ def seen(connection: sa.Connection, book: Book, request_id: str) -> tuple[Reques
 
 def told(connection: sa.Connection, request_id: str, status: Mapping[str, Any], version: int) -> None:
     """Note the status that the agent knows now."""
-    connection.execute(
-        sa.update(DRP_REQUESTS)
-        .where(_T.request_id == request_id)
-        .values(
-            seen=version,
-            told_hash=digest_of(status),
-            attempts=0,
-            first_attempt_at=0,
-            next_attempt_at=0,
-            is_over=status["status"] in FINAL,
-        )
-    )
+    values = {
+        "seen": version,
+        "told_hash": digest_of(status),
+        "attempts": 0,
+        "first_attempt_at": 0,
+        "next_attempt_at": 0,
+        **({"is_over": True} if status["status"] in FINAL else {}),
+    }
+    connection.execute(sa.update(DRP_REQUESTS).where(_T.request_id == request_id).values(values))
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> Sequence[Brought]:
@@ -107,7 +105,7 @@ def due(connection: sa.Connection, now: datetime, limit: int) -> Sequence[Brough
         sa.select(DRP_REQUESTS)
         .join_from(DRP_REQUESTS, _OWN, _OWN.c.request_id == _T.request_id)
         .outerjoin(_FIRST, _FIRST.c.request_id == _OWN.c.joined_to)
-        .where(_T.is_over.is_(False), _T.next_attempt_at <= to_micros(now), _T.callback.is_not(None))
+        .where(_T.is_over.is_(False), _T.next_attempt_at <= to_micros(now))
         .where(sa.or_(version != _T.seen, is_late))
         .order_by(_T.next_attempt_at, _T.request_id)
         .limit(limit)
@@ -132,8 +130,8 @@ def failed(connection: sa.Connection, one: Brought, *, now: datetime, again: dat
 
 def purge(connection: sa.Connection) -> int:
     """Delete what belongs to requests whose records are gone, and say how many."""
-    kept = sa.select(RIGHTS_REQUESTS.c.request_id)
-    return connection.execute(sa.delete(DRP_REQUESTS).where(_T.request_id.not_in(kept))).rowcount
+    kept = sa.exists().where(RIGHTS_REQUESTS.c.request_id == _T.request_id)
+    return connection.execute(sa.delete(DRP_REQUESTS).where(~kept)).rowcount
 
 
 def _brought(row: sa.Row[Any]) -> Brought:

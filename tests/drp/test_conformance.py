@@ -157,8 +157,10 @@ def test_a_run_as_the_conformance_tool_makes_it(served: Served) -> None:
     assert status_of(agent.revoke(waiting, **agent.envelope()))["status"] == "revoked"
 
 
-def test_a_failed_set_up_says_nothing(served: Served) -> None:
-    """403 without a body: wrong key, wrong business, wrong path, unknown agent, replayed, of another type, too long."""
+def test_a_failed_set_up_says_nothing(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """403 without a body: wrong key, wrong business, wrong path, unknown agent, replayed, of another type, too long;
+    the operator's log says which.
+    """
     good = served.agent()
     wrong = (
         served.agent(key=KEYS["OTHER"]),
@@ -178,6 +180,9 @@ def test_a_failed_set_up_says_nothing(served: Served) -> None:
         post(served, "/v1/agent/GOOD", b""),
     ]
     assert {(answer.status, answer.raw) for answer in answers} == {(403, b"")}
+    told = [line for line in caplog.messages if line.startswith("the set-up of an agent was refused: ")]
+    assert len(told) == len(answers)
+    assert "`business-id` is not ours" in str(told)
 
 
 def post(

@@ -241,6 +241,30 @@ def test_claims_that_do_not_stand_are_told_by_name_alone(claims: dict[str, Any],
     assert "ada" not in caught.value.message
 
 
+NAMES = (
+    "agent-id", "business-id", "issued-at", "expires-at", "drp.version", "agent-request-id", "exercise", "regime",
+    "relationships", "status_callback", "name", "email", "email_verified", "phone_number", "address",
+    "power_of_attorney", "reason",
+)  # fmt: skip
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(claims=st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=6))
+def test_whatever_is_signed_is_read_or_refused(claims: dict[str, Any]) -> None:
+    """No claim, of whatever type, makes anything fail in another way."""
+    stands, told = envelope(NOW, exercise="deletion", email="ada@example.com"), ""
+    try:
+        message = read(body_of({**stands, **claims}))
+        assert exercise_of(message, GOOD).right in ACTIONS.values()
+    except (InputRefused, CallerNotPermitted) as error:
+        told = error.message
+    assert "ada@" not in told
+
+
 def test_what_the_protocol_does_not_know_is_passed_over() -> None:
     """Custom claims are allowed (3.04), change nothing and are kept nowhere."""
     plain, more = asked(), asked(iss="x", favourite_colour="mauve-canary", email_verified="yes")

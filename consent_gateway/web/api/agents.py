@@ -4,6 +4,8 @@ These routes exist only where `CONSENT_GATEWAY_DRP_DIRECTORY` names the agents. 
 `drp`'s; this file knows HTTP alone.
 """
 
+import logging
+
 from flask import Response
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
@@ -21,6 +23,7 @@ from consent_gateway.web import agent_schemas as schemas
 from consent_gateway.web.agent_auth import show_error, signed_body
 from consent_gateway.web.operations import AgentAuth, Answer, Call, ErrorForm, Public, json_answer, operation
 
+_LOGGER = logging.getLogger(__name__)
 ERROR = ErrorForm(schemas.AgentErrorSchema, show_error)
 _STATUS = schemas.ExerciseStatusSchema
 _REQUESTS = "/v1/data-rights-request"
@@ -45,8 +48,12 @@ def set_up_agent(call: Call) -> Response:
     """
     try:
         token = _room(call).protocol.set_up(call.path["agent_id"], signed_body(call.request))
-    except (InputRefused, CallerNotPermitted, Conflict, UnsupportedMediaType, RequestEntityTooLarge):
-        return Response(status=403)  # 2.05.1: no body; what is wrong is found out between people
+    except (InputRefused, CallerNotPermitted, Conflict) as error:
+        _LOGGER.warning("the set-up of an agent was refused: %s", error.message)
+        return Response(status=403)  # 2.05.1: no body; what is wrong is found out between people, so the log says it
+    except (UnsupportedMediaType, RequestEntityTooLarge) as error:
+        _LOGGER.warning("the set-up of an agent was refused: %s", error.name)
+        return Response(status=403)
     return json_answer({"agent-id": call.path["agent_id"], "token": token})
 
 
