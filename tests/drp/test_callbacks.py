@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from consent_gateway.drp import records
 from consent_gateway.drp.callbacks import LEASE
 from consent_gateway.drp.tables import DRP_REQUESTS
 from consent_gateway.errors import Undelivered
@@ -65,11 +66,18 @@ def test_what_time_alone_changes_is_told_too(world: World) -> None:
 
 
 def test_what_is_repeated_is_told_under_its_own_number(world: World, request_id: str) -> None:
-    """The first request's steps are told to the agent of the second as well, also after they were joined."""
+    """The first request's steps are told to the agent of the second as well, an extension as much as the end."""
     proved(world, request_id)
     again = world.exercise("deletion", "OTHER", email=ADA, status_callback=CALLBACK)["request_id"]
     proved(world, again)
     world.callbacks.round()
+    world.rights.room.handling.extend(request_id, ExtensionReason.NUMBER_OF_REQUESTS, OFFICER)
+    assert world.callbacks.round() == 2
+    assert {body["processing_details"] for _agent, _url, body in world.sent[-2:]} == {
+        "More time is needed: many requests are being answered."
+    }
+    with world.rights.engine.connect() as connection:
+        assert records.due(connection, world.now, 10) == []
     world.sent.clear()
     world.rights.room.handling.deny(request_id, DenialGround.UNFOUNDED, OFFICER)
     assert world.callbacks.round() == 2
@@ -129,6 +137,15 @@ def test_two_workers_do_not_tell_the_same(world: World, request_id: str) -> None
     world.send = look_meanwhile  # type: ignore[method-assign]
     assert world.callbacks.round() == 1
     assert (seen, other.sent) == ([0], [])
+
+
+def test_of_two_workers_that_found_the_same_one_takes_it(world: World, request_id: str) -> None:
+    """Both have read what is due: the second to take it is told that it was late."""
+    proved(world, request_id)
+    with world.rights.engine.begin() as connection:
+        (found,) = records.due(connection, world.now, 10)
+        taken = [records.claim(connection, found, world.now + LEASE) for _ in range(2)]
+    assert taken == [True, False]
 
 
 def test_an_address_that_is_gone_is_told_no_more(world: World, request_id: str) -> None:
