@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0022_drp"
-down_revision = "0021_console"
+revision = "0023_drp"
+down_revision = "0022_recipient_notices"
 
 
 def upgrade() -> None:
