@@ -158,8 +158,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
 
 def _assembled(parts: Parts, settings: Settings) -> Services:
     telling = open_telling(parts, settings)
-    outward, notices = telling.outward, telling.notices
-    customers = _customers(parts, settings, telling)
+    outward, notices, customers = telling.outward, telling.notices, _customers(parts, settings, telling)
     choices, hearing, choosing = _choosing(parts, settings, notices, customers, outward.outbox.announce_in)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
