@@ -9,6 +9,7 @@ from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.web import apidocs, openapi, problems, security
 from consent_gateway.web.api import (
+    agents,
     audit,
     changes,
     confirmations,
@@ -74,6 +75,9 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Every route of the API."""
 
+FOR_AGENTS: tuple[Operation, ...] = agents.OPERATIONS
+"""The routes of the API that are there only where the settings name the agents of the Data Rights Protocol."""
+
 PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PAGES, *strangers.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
 
@@ -89,14 +93,17 @@ def create_app(services: Services) -> Flask:
     certificates = None if proxies is None else CertificateHeader(proxies)
     if certificates is not None:
         certificates.refuse_strangers(app)
-    mount(app, OPERATIONS, services, _site(app, services, certificates))
+    operations = OPERATIONS if services.agents is None else (*OPERATIONS, *FOR_AGENTS)
+    mount(app, operations, services, _site(app, services, certificates, operations))
     routes.mount(app, PAGES, services)
     console.mount(app, CONSOLE_PAGES, services, _officer_provider(services))
     return app
 
 
-def _site(app: Flask, services: Services, certificates: CertificateHeader | None) -> Site:
-    described = openapi.document(OPERATIONS, version=__version__, issuer=services.issuer)
+def _site(
+    app: Flask, services: Services, certificates: CertificateHeader | None, operations: tuple[Operation, ...]
+) -> Site:
+    described = openapi.document(operations, version=__version__, issuer=services.issuer)
     static = files("consent_gateway.web") / "static"
     with app.app_context():
         reference, errors = apidocs.reference_page(described), apidocs.errors_page()

@@ -42,7 +42,7 @@ from consent_gateway.wiring.rights import ErasureDesk
 from consent_gateway.writes import Writes
 
 _NO_CHANNEL = "privacy_desk"
-_REQUESTS_PAGE = "/preferences/requests"
+REQUESTS_PAGE = "/preferences/requests"
 
 
 def open_letters(parts: Parts, settings: Settings) -> LetterDesk:
@@ -53,7 +53,7 @@ def open_letters(parts: Parts, settings: Settings) -> LetterDesk:
         authority=documents.access_texts.authority,
         addresses=_addresses(parts),
         queue=_queue(parts, settings),
-        company=Company(chosen.mail_name, f"{settings.issuer}{_REQUESTS_PAGE}"),
+        company=Company(chosen.mail_name, f"{settings.issuer}{REQUESTS_PAGE}"),
     )
     book = Book(Laws(documents.packs), letters)
     return LetterDesk(engine=parts.engine, clock=parts.clock, book=book, letters=letters)

@@ -34,6 +34,7 @@ from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_cust
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
+from consent_gateway.drp.room import AgentRoom
 from consent_gateway.erasures import Erasures
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
@@ -60,6 +61,7 @@ from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings
 from consent_gateway.shredding import Shredding
 from consent_gateway.wiring.console import open_console
+from consent_gateway.wiring.drp import open_agents
 from consent_gateway.wiring.outward import Outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
@@ -110,6 +112,7 @@ class Services:
     desk: Desk
     customers: CustomerDesk
     rights: RightsRoom
+    agents: AgentRoom | None
     choosing: Choosing
     preferences: PreferenceCentre
     visits: Visits
@@ -155,8 +158,7 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
 
 def _assembled(parts: Parts, settings: Settings) -> Services:
     telling = open_telling(parts, settings)
-    outward, notices = telling.outward, telling.notices
-    customers = _customers(parts, settings, telling)
+    outward, notices, customers = telling.outward, telling.notices, _customers(parts, settings, telling)
     choices, hearing, choosing = _choosing(parts, settings, notices, customers, outward.outbox.announce_in)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
@@ -196,7 +198,8 @@ def _assembled(parts: Parts, settings: Settings) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
-        rights=open_rights(parts, settings, choices, erasure_desk, telling.letters, enrolment, writes),
+        rights=(rights := open_rights(parts, settings, choices, erasure_desk, telling.letters, enrolment, writes)),
+        agents=open_agents(parts, settings, rights, outward),
         choosing=choosing,
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
         visits=SessionVisits(customers.sessions),

@@ -29,6 +29,9 @@ _MAIL_SECONDS = 1.0
 _COUNT_SECONDS = 2.0
 
 
+_AGENTS_SECONDS = 2.0
+
+
 class Background:
     """The background worker: seals, delivers changes, finishes erasures, sends mail, purges what has expired."""
 
@@ -91,6 +94,9 @@ def open_background(settings: Settings) -> Background:
     beside = (*evidence, ("counting", services.console.counting.round, _COUNT_SECONDS))
     if services.rights.daily is not None:  # on a thread of its own: it may take hours
         beside = (*beside, ("retention", services.rights.daily.round, _ROUND_SECONDS))
+    if services.agents is not None:
+        told = ("agents", services.agents.callbacks.round, _AGENTS_SECONDS)
+        beside, rounds = (*beside, told), (*rounds, services.agents.protocol.purge)
     return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, beside)
 
 
