@@ -9,27 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from consent_gateway.policy import Policies
 from consent_gateway.policy.documents import ALL, GROUP_PREFIX, Purpose, Rule
+from consent_gateway.policy.schemas import BASES
 from consent_gateway.reports.model import Asked, Report, Row, Table
 from consent_gateway.reports.observed import USES, Key, Use, uses
 from consent_gateway.reports.source import Source, words
 from consent_gateway.vocabulary import COMPANY
 
 NAME, TITLE = "processing", "Records of processing activities"
-BASES = frozenset(
-    {
-        "contract",
-        "legal_obligation",
-        "legitimate_interest",
-        "consent",
-        "explicit_consent",
-        "sensitive_opt_in",
-        "soft_opt_in",
-        "implied",
-        "opt_out_model",
-        "off_by_default",
-    }
-)
-"""Kinds of rule by which a purpose may have a basis; the others only close, relabel or shape."""
 
 _NOTES = (
     (
