@@ -199,7 +199,7 @@ CONTROLLER_MEMBERS: Mapping[str, str] = MappingProxyType(
         "source": "the law or paper that it rests on",
         "controller": "who decides why and how data is used (GDPR Art. 4(7)); a contact",
         "joint": "others who decide with the controller (Art. 26); contacts",
-        "representatives": "who stands for the controller where it has no establishment (Art. 27); contacts with `place`",
+        "representatives": "who stands for it where it has no establishment (Art. 27); contacts with `place`",
         "officer": "the data protection officer (Art. 37); a contact",
         "no_officer": "why the law asks for no data protection officer, where none is named",
         "name": "of a contact: its name, or the office it holds",
