@@ -152,7 +152,9 @@ class Handling:
         with transaction(self._engine) as connection:
             request = self._book.find(connection, request_id, held=True)
             if request.joined_to is not None and request.standing.open:
-                return self._book.take(connection, request, Act.CANCEL, by, now, change={"joined_to": None})
+                # While it is joined the step owes no letter; once it has left, the other's end changes it no more.
+                ended = self._book.take(connection, request, Act.CANCEL, by, now)
+                return self._book.change(connection, ended, by, "leave", now, joined_to=None)
         return self.cancel(request_id, by)
 
     def execute(self, request_id: str, by: By, done: Outcome | None = None, *, waived: bool = False) -> Request:
