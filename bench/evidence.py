@@ -63,18 +63,18 @@ def evidence_costs(kind: str, deployment: Deployment, sizes: tuple[int, ...]) ->
             f" exported {size / writing:,.0f}/s; one of {_PEOPLE:,} people in {person:.2f} s;"
             f" inclusion proof {_proof(engine, state, size):.2f} ms"
         )
-        yield f"   {_console(deployment)}"
+        yield f"   {_console(deployment, size)}"
     engine.dispose()
 
 
-def _console(deployment: Deployment) -> str:
+def _console(deployment: Deployment, size: int) -> str:
     """Server time of the console's overview and log page, once everything is counted, as a browser asks for them."""
     services = deployment.open()
     try:
         counting = _seconds(services.console.counting.round)
         address = services.issuer.replace("http://", "https://")  # the session's cookie is Secure
         http = create_app(services).test_client()
-        officer = services.desk.officers.add("bench", (Role.AUDITOR,))[0].officer_id
+        officer = services.desk.officers.add(f"bench-{size}", (Role.AUDITOR,))[0].officer_id
         token = services.console.sessions.begin(officer, Way.PASSKEY, None)
         http.set_cookie(COOKIE, token, domain="127.0.0.1", secure=True)
         times = {path: _page(http, address, path) for path in _PAGES}

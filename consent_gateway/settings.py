@@ -27,6 +27,7 @@ from consent_gateway.errors import SettingsRefused
 from consent_gateway.log_settings import LOG_VARIABLES, LogSettings, read_log_settings
 from consent_gateway.officer_settings import OFFICER_VARIABLES, OfficerSettings, read_officer_settings
 from consent_gateway.proxy_settings import CertificateProxies, read_proxies
+from consent_gateway.telemetry_settings import TELEMETRY_VARIABLES, TelemetrySettings, read_telemetry_settings
 
 VARIABLES: tuple[Variable, ...] = (
     Variable("STATE_DIR", "var/gateway", "directory of everything the gateway keeps on disk; made with mode 0700"),
@@ -102,6 +103,7 @@ VARIABLES: tuple[Variable, ...] = (
     *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
     *OFFICER_VARIABLES,
+    *TELEMETRY_VARIABLES,
 )
 
 
@@ -159,6 +161,7 @@ class Settings:
     customers: CustomerSettings
     officers: OfficerSettings
     log: LogSettings
+    telemetry: TelemetrySettings | None
     webhook_hosts: str | None
     webhook_private_hosts: str | None
     webhook_timeout_ms: int
@@ -207,6 +210,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         customers=read_customer_settings(given, host, issuer),
         officers=read_officer_settings(given),
         log=read_log_settings(given, state_dir),
+        telemetry=read_telemetry_settings(given),
         webhook_hosts=given.optional("WEBHOOK_HOSTS"),
         webhook_private_hosts=given.optional("WEBHOOK_PRIVATE_HOSTS"),
         webhook_timeout_ms=given.number("WEBHOOK_TIMEOUT_MS", 10_000, 500, 30_000),

@@ -16,6 +16,7 @@ from consent_gateway.cli import cli
 from consent_gateway.consent.choices import ADMINISTRATIVE
 from consent_gateway.policy.case_files import CONTEXT, STATES
 from consent_gateway.policy.catalogue import FieldMetaSchema
+from consent_gateway.policy.controllers import ContactSchema, ControllersSchema
 from consent_gateway.policy.facts import FACTS
 from consent_gateway.policy.ir import REASON_RANK, Stage
 from consent_gateway.policy.schemas import KINDS as RULE_KINDS
@@ -279,6 +280,8 @@ def _effects_and_kinds() -> Iterator[str]:
 def _members() -> Iterator[str]:
     yield from _meanings("Members of a purpose", "Member", PurposeSchema().fields, words.PURPOSE_MEMBERS)
     yield from _meanings("What stands under `meta` of a field", "Member", FieldMetaSchema().fields, words.FIELD_MEMBERS)
+    members = (*ControllersSchema().fields, *ContactSchema().fields, "place")
+    yield from _meanings("Members of an entry of `controller.yaml`", "Member", members, words.CONTROLLER_MEMBERS)
 
 
 def _facts() -> Iterator[str]:

@@ -10,6 +10,7 @@ from datetime import date
 
 from consent_gateway.policy.access_texts import AccessTexts
 from consent_gateway.policy.catalogue import Catalogue
+from consent_gateway.policy.controllers import Controllers
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.legal_clocks import LegalClock
 from consent_gateway.policy.letters import LetterTexts
@@ -203,6 +204,7 @@ class Documents:
     access_texts: AccessTexts = field(default_factory=AccessTexts)
     rights: tuple[RightsTerms, ...] = ()
     letters: LetterTexts = field(default_factory=LetterTexts)
+    controllers: tuple[Controllers, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

@@ -8,6 +8,7 @@ from marshmallow import Schema
 
 from consent_gateway.policy.access_texts import read_access_texts
 from consent_gateway.policy.catalogue import Catalogue, Collection, obligation, read_catalogue
+from consent_gateway.policy.controllers import read_controllers
 from consent_gateway.policy.documents import (
     Ages,
     Category,
@@ -42,7 +43,7 @@ from consent_gateway.policy.source import Document, Place
 from consent_gateway.policy.steps import read_steps
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("access", "letters", "reidentification", "retention", "rights")
+OPTIONAL = ("access", "controller", "letters", "reidentification", "retention", "rights")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -67,6 +68,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         access_texts=read_access_texts(named["access"], findings),
         rights=read_rights_terms(named["rights"], findings),
         letters=read_letters(named["letters"], parsed.values(), findings),
+        controllers=read_controllers(named["controller"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 

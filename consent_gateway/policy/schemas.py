@@ -13,7 +13,7 @@ from consent_gateway.policy.ir import Stage
 from consent_gateway.vocabulary import LANGUAGES, Effect, How, Reason, RecipientRole
 
 KEY_CLASS = r"^[a-z][a-z0-9_]{0,31}$"
-KINDS = (
+BASES = (
     "contract",
     "legal_obligation",
     "legitimate_interest",
@@ -24,6 +24,12 @@ KINDS = (
     "implied",
     "opt_out_model",
     "off_by_default",
+)
+"""Kinds of rule by which a purpose may have a basis."""
+
+KINDS = (
+    *BASES,
+    # The others only close, relabel or shape.
     "parent",
     "minor_opt_in",
     "prohibited",

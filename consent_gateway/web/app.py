@@ -7,7 +7,8 @@ from flask import Flask
 
 from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
-from consent_gateway.web import apidocs, openapi, problems, security
+from consent_gateway.tracing import NO_TRACER, Tracer
+from consent_gateway.web import apidocs, openapi, problems, security, tracing
 from consent_gateway.web.api import (
     agents,
     audit,
@@ -82,11 +83,13 @@ PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PA
 """Every page of the customers; no part of the API."""
 
 
-def create_app(services: Services) -> Flask:
+def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     """The WSGI application over the services. One per process; safe for any number of threads."""
     app = Flask("consent_gateway.web", static_folder=None)
     app.url_map.merge_slashes = False  # an address is right or unknown, never mended by a redirect
     app.url_map.strict_slashes = True
+    if tracer is not NO_TRACER:
+        tracing.install(app, tracer)  # first: the other hooks belong to what is timed
     security.install(app)
     problems.install(app)
     proxies = services.certificate_proxies

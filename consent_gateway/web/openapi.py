@@ -10,6 +10,7 @@ from marshmallow import Schema, fields
 
 from consent_gateway import errors
 from consent_gateway.callers.registry import Scope
+from consent_gateway.console.permissions import Doing, needed
 from consent_gateway.customer_desk import SESSION_COOKIE
 from consent_gateway.web import answer_schemas
 from consent_gateway.web.fields import Anything, Moment, Names, Scalar
@@ -93,7 +94,7 @@ def _of_auth(op: Operation) -> set[type[errors.GatewayError]]:
         causes |= {errors.DatabaseUnavailable, errors.IssuerUnavailable}
     if isinstance(op.auth, OfficerAuth):
         causes |= {errors.Unauthenticated, errors.DatabaseUnavailable}
-        causes |= {errors.OfficerNotPermitted} if op.auth.role else set()
+        causes |= {errors.OfficerNotPermitted} if op.auth.doing else set()
         causes |= {errors.SignInStale} if op.auth.fresh_seconds else set()
     if isinstance(op.auth, CustomerAuth | Visitor):
         causes |= {errors.DatabaseUnavailable}
@@ -127,16 +128,21 @@ def _operation(op: Operation) -> dict[str, Any]:
 
 def _operation_security(op: Operation) -> list[dict[str, list[str]]]:
     if isinstance(op.auth, EitherAuth):
-        return [{"oauth2": [op.auth.scope.value]}, {"officer": [op.auth.role.value]}]
+        return [{"oauth2": [op.auth.scope.value]}, *_officers(op.auth.doing)]
     if isinstance(op.auth, Scope):
         return [{"oauth2": [op.auth.value]}]
     if isinstance(op.auth, OfficerAuth):
-        return [{"officer": [op.auth.role.value] if op.auth.role else []}]  # OpenAPI 3.1: roles of a bearer scheme
+        return _officers(op.auth.doing)
     if isinstance(op.auth, CustomerAuth | AgentAuth):
         return [{"customer" if isinstance(op.auth, CustomerAuth) else "agent": []}]
     if isinstance(op.auth, Visitor) or op.is_page:
         return []
     return [] if op.form is None else [{"client": []}, {}]
+
+
+def _officers(doing: Doing | None) -> list[dict[str, list[str]]]:
+    """One way in for each role that is enough; OpenAPI 3.1 has a bearer scheme name roles so."""
+    return [{"officer": []}] if doing is None else [{"officer": [role.value]} for role in needed(doing)]
 
 
 def _media(schema: type[Schema] | None, example: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -19,10 +19,10 @@ from marshmallow import Schema
 from consent_gateway.callers.idempotency import StoredAnswer
 from consent_gateway.callers.registry import Scope
 from consent_gateway.consent.signals import Told, gpc_sent
+from consent_gateway.console.permissions import Doing
 from consent_gateway.customers.sessions import Assurance, CustomerSession
 from consent_gateway.drp.directory import Agent
 from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, NotSignedIn, Unauthenticated
-from consent_gateway.officers.registry import Role
 from consent_gateway.officers.sessions import SignedIn
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import Caller
@@ -63,18 +63,18 @@ class CustomerAuth:
 
 @dataclass(frozen=True, slots=True)
 class OfficerAuth:
-    """A signed-in officer who holds the role (None: any officer) and whose sign-in is not older than the seconds."""
+    """A signed-in officer whose roles permit the act (None: any officer), signed in not longer ago than the seconds."""
 
-    role: Role | None = None
+    doing: Doing | None = None
     fresh_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EitherAuth:
-    """A caller whose token carries the scope, or a signed-in officer who holds the role."""
+    """A caller whose token carries the scope, or a signed-in officer whose roles permit the act."""
 
     scope: Scope
-    role: Role
+    doing: Doing
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
             g.client_id = caller.client_id
         elif isinstance(auth, OfficerAuth):
             officer = authenticate_officer(
-                services.desk.sessions, services.clock, request, auth.role, auth.fresh_seconds
+                services.desk.sessions, services.clock, request, auth.doing, auth.fresh_seconds
             )
             g.client_id = officer.officer_id
         elif isinstance(auth, AgentAuth):
@@ -289,7 +289,7 @@ def _chosen(auth: Scope | Public | OfficerAuth | CustomerAuth | EitherAuth | Age
     """Which of two kinds of authentication a call came with: an officer's token says so by its first letters."""
     if not isinstance(auth, EitherAuth):
         return auth
-    return OfficerAuth(auth.role) if bearer_of_officer(request) else auth.scope
+    return OfficerAuth(auth.doing) if bearer_of_officer(request) else auth.scope
 
 
 def _visit(request: Request, op: Operation, services: Services) -> Visit:

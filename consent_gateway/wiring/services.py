@@ -60,6 +60,7 @@ from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings
 from consent_gateway.shredding import Shredding
+from consent_gateway.tracing import NO_TRACER, Tracer
 from consent_gateway.wiring.console import open_console
 from consent_gateway.wiring.drp import open_agents
 from consent_gateway.wiring.outward import Outward
@@ -67,6 +68,7 @@ from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_
 from consent_gateway.wiring.preferences import open_preferences
 from consent_gateway.wiring.requests import open_rights
 from consent_gateway.wiring.rights import ErasureDesk, open_erasure_desk
+from consent_gateway.wiring.telemetry import drop_count
 from consent_gateway.wiring.telling import Telling, open_telling
 from consent_gateway.writes import Writes
 
@@ -137,8 +139,8 @@ class Services:
     @property
     def metrics(self) -> Metrics:
         """What Prometheus is told."""
-        destinations, log = self.outward.destinations, self.evidence.log
-        return Metrics(self.engine, log, destinations, self.policies.revision, self.clock)
+        destinations, log, lost = self.outward.destinations, self.evidence.log, drop_count(self.settings).read
+        return Metrics(self.engine, log, destinations, self.policies.revision, self.clock, lost)
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
@@ -146,9 +148,9 @@ class Services:
         close_parts(self)
 
 
-def open_services(settings: Settings, clock: Clock | None = None) -> Services:
+def open_services(settings: Settings, clock: Clock | None = None, tracer: Tracer = NO_TRACER) -> Services:
     """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
-    parts = open_parts(settings, clock or SystemClock())
+    parts = open_parts(settings, clock or SystemClock(), tracer)
     try:
         return _assembled(parts, settings)
     except BaseException:
@@ -224,6 +226,7 @@ def _gateway(parts: Parts, settings: Settings, hearing: Hearing) -> Gateway:
         recorder=parts.recorder,
         remember_signal=lambda caller, person: hearing.hear(caller, (person,), Told(gpc=True)),
         clock=parts.clock,
+        tracer=parts.tracer,
     )
 
 
@@ -298,6 +301,7 @@ def _writes(parts: Parts, gateway: Gateway, enrolment: Enrolment) -> Writes:
         sealing=parts.sealing,
         recorder=parts.recorder,
         clock=parts.clock,
+        tracer=parts.tracer,
     )
 
 

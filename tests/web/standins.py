@@ -496,7 +496,8 @@ class StandIns:
     @property
     def metrics(self) -> Metrics:
         """The real metrics over the same database."""
-        return Metrics(self.engine, self.evidence.log, self.outward.destinations, REVISION, self.clock)
+        log, destinations = self.evidence.log, self.outward.destinations
+        return Metrics(self.engine, log, destinations, REVISION, self.clock, lambda: 0)
 
     def close(self) -> None:
         """Let go of every connection."""

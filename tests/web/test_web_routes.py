@@ -12,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from consent_gateway.callers.registry import Scope
+from consent_gateway.console.permissions import PERMITTED, Doing
 from consent_gateway.officers.registry import Role
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
@@ -269,6 +270,15 @@ def test_every_other_route_refuses_a_token_without_its_scope(http: FlaskClient, 
     assert "ask the operator to register the scope, then for a new token" in answer.get_json()["detail"]
 
 
+ANY_OFFICER = {
+    "/v1/officers/sessions",
+    "/v1/reidentifications/{request_id}",
+    "/v1/reidentifications/{request_id}/approve",
+    "/v1/reidentifications/{request_id}/approve/options",
+    "/v1/reidentifications/{request_id}/deny",
+}
+"""Calls that need an officer of whatever role; the request itself says who of them may."""
+
 OFFICERS = [op for op in OPERATIONS if isinstance(op.auth, OfficerAuth)]
 
 
@@ -282,14 +292,43 @@ def test_a_client_token_is_no_officer_token_and_the_reverse(http: FlaskClient, s
     assert http.post("/v1/decisions", json={}, headers=officer).status_code == 401
 
 
-@pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.role], ids=lambda op: op.name)
-def test_every_route_of_a_role_refuses_all_other_roles(http: FlaskClient, services: StandIns, op: Any) -> None:
-    """An officer with every role but the route's is refused by the name of that role."""
-    token = signed_in(http, services, *(set(Role) - {op.auth.role}))
+@pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.doing], ids=lambda op: op.name)
+def test_every_route_of_an_act_refuses_all_other_roles(http: FlaskClient, services: StandIns, op: Any) -> None:
+    """An officer with every role but those that the table gives the act is refused by the names of these."""
+    token = signed_in(http, services, *(set(Role) - PERMITTED[op.auth.doing]))
     path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
     answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
-    assert op.auth.role.value in answer.get_json()["detail"]
+    assert all(f"`{role.value}`" in answer.get_json()["detail"] for role in PERMITTED[op.auth.doing])
+
+
+@pytest.mark.parametrize(
+    "role", sorted({role for op in OFFICERS if op.auth.doing for role in PERMITTED[op.auth.doing]})
+)
+def test_each_role_of_an_act_is_enough_alone(http: FlaskClient, services: StandIns, role: Role) -> None:
+    """Whatever else a call then comes to, it is not for want of a role."""
+    headers = {"Authorization": f"Bearer {signed_in(http, services, role)}"}
+    for op in OFFICERS:
+        if op.auth.doing and role in PERMITTED[op.auth.doing]:
+            path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
+            answer = http.open(path, method=op.method, json={}, headers=headers)
+            assert answer.status_code not in (401, 403), op.name
+
+
+def test_calls_of_officers_name_acts_of_the_one_table() -> None:
+    """The table says who may, for pages and calls alike; a call for any officer is listed here."""
+    acts: dict[Any, set[str]] = {}
+    for op in OPERATIONS:
+        if isinstance(op.auth, OfficerAuth | EitherAuth):
+            acts.setdefault(op.auth.doing, set()).add(op.path)
+    assert acts[None] == ANY_OFFICER
+    assert acts[Doing.SEE_REPORTS] == {"/v1/reports"}
+    assert acts[Doing.RUN_REPORTS] == {f"/v1/reports/{{name}}{tail}" for tail in ("", "/page", "/tables/{table}")}
+    assert acts[Doing.SEE_LOG] == {"/v1/audit/entries", "/log/tile/entries/{index}"}
+    assert {path.split("/")[3] for path in acts[Doing.EXPORT_LOG]} == {"exports"}
+    assert {path.split("/")[2] for path in acts[Doing.ASK_REIDENTIFICATION]} == {"reidentifications"}
+    assert {path.split("/")[2] for path in acts[Doing.WORK_REQUESTS]} == {"rights-letters", "rights-requests"}
+    assert set(acts) <= {None, *PERMITTED}
 
 
 @pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.fresh_seconds], ids=lambda op: op.name)
@@ -313,10 +352,10 @@ def test_a_route_for_both_asks_each_for_their_own(http: FlaskClient, services: S
     answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {client}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "caller_not_permitted")
     assert op.auth.scope.value in answer.get_json()["detail"]
-    officer = signed_in(http, services, *(set(Role) - {op.auth.role}))
+    officer = signed_in(http, services, *(set(Role) - PERMITTED[op.auth.doing]))
     answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {officer}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
-    assert op.auth.role.value in answer.get_json()["detail"]
+    assert all(f"`{role.value}`" in answer.get_json()["detail"] for role in PERMITTED[op.auth.doing])
 
 
 def signed_in(http: FlaskClient, services: StandIns, *roles: Role) -> str:
@@ -345,9 +384,11 @@ def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
         if isinstance(op.auth, Scope):
             assert security == [{"oauth2": [op.auth.value]}]
         elif isinstance(op.auth, EitherAuth):
-            assert security == [{"oauth2": [op.auth.scope.value]}, {"officer": [op.auth.role.value]}]
+            roles = sorted(PERMITTED[op.auth.doing])
+            assert security == [{"oauth2": [op.auth.scope.value]}, *({"officer": [role.value]} for role in roles)]
         elif isinstance(op.auth, OfficerAuth):
-            assert security == [{"officer": [op.auth.role.value] if op.auth.role else []}]
+            roles = sorted(PERMITTED[op.auth.doing]) if op.auth.doing else []
+            assert security == ([{"officer": [role.value]} for role in roles] or [{"officer": []}])
         elif isinstance(op.auth, CustomerAuth):
             assert security == [{"customer": []}]
         else:
@@ -456,8 +497,8 @@ def test_every_example_of_the_reference_works(call: Post, http: FlaskClient, ser
             example.pop("purposes")  # then all that the client may hear
         example.pop("fields", None)
         headers = {}
-        if isinstance(op.auth, OfficerAuth) and op.auth.role:
-            headers["Authorization"] = f"Bearer {signed_in(http, services, op.auth.role)}"
+        if isinstance(op.auth, OfficerAuth) and op.auth.doing:
+            headers["Authorization"] = f"Bearer {signed_in(http, services, *PERMITTED[op.auth.doing])}"
         answer = call(op.method, path, json=example, headers=headers)
         assert answer.status_code == op.answers[0].status, (op.name, answer.get_json())
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response
 
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import (
     Conflict,
     ConsentNotRaised,
@@ -13,14 +14,13 @@ from consent_gateway.errors import (
     StoreUnavailable,
     Suppressed,
 )
-from consent_gateway.officers.registry import Role
 from consent_gateway.rights.carrying import Mending
 from consent_gateway.rights.correction_records import Corrected
 from consent_gateway.rights.plan_model import FieldPlan, leftover_of
 from consent_gateway.web import rights_schemas as schemas
 from consent_gateway.web.operations import Answer, Call, OfficerAuth, json_answer, operation
 
-_OFFICER = OfficerAuth(Role.OFFICER)
+_OFFICER = OfficerAuth(Doing.WORK_REQUESTS)
 _SHOWN = Answer(200, "The correction as it stands.", schemas.CorrectionSchema)
 
 

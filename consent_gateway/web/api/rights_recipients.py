@@ -2,13 +2,13 @@
 
 from flask import Response
 
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import Conflict, KeysUnavailable, NotFound
-from consent_gateway.officers.registry import Role
 from consent_gateway.rights.recipients import RecipientNotices, notice_document
 from consent_gateway.web import rights_schemas as schemas
 from consent_gateway.web.operations import Answer, Call, OfficerAuth, json_answer, operation
 
-_OFFICER = OfficerAuth(Role.OFFICER)
+_OFFICER = OfficerAuth(Doing.WORK_REQUESTS)
 _NOTICE = Answer(200, "The notice as it stands now.", schemas.RecipientNoticeSchema)
 _NOTICES = Answer(200, "The notices.", schemas.RecipientNoticesSchema)
 

@@ -53,6 +53,7 @@ def show(
         f"{template}.html" if "/" in template else f"preferences/{template}.html",
         t=words,
         brand=centre.brand,
+        responsible=centre.responsible(),
         languages=centre.words.values(),
         home=HOME,
         in_language=lambda language: f"?{urlencode({'lang': language, **kept})}",
