@@ -107,12 +107,13 @@ class Protocol:
         if not isinstance(message.claims.get("reason", ""), str | None):
             raise InputRefused("`reason` is no text")
         with reading(self._engine) as connection:
-            self._own(connection, agent, request_id)
+            is_left = self._own(connection, agent, request_id).told.left
             is_off = self._rights.handling.book.find(connection, request_id).state is State.CANCELLED
         if message.expires_at is not None:
             self._use(agent, message)
-        if not is_off:
-            self._rights.handling.call_off(request_id, self._by(agent))
+        if not (is_left or is_off or self._rights.handling.call_off(request_id, self._by(agent))):
+            with transaction(self._engine) as connection:
+                records.leave(connection, request_id)
         return self.status(agent, request_id)
 
     def looked(self, connection: sa.Connection, brought: Brought) -> Status:

@@ -57,6 +57,7 @@ def add(connection: sa.Connection, told: Told, agent_id: str, *, callback: str |
             agent_request_id=told.agent_request_id,
             expected_by=told.expected_by,
             callback=callback,
+            is_left=False,
             seen=0,
             told_hash="",
             attempts=0,
@@ -95,6 +96,12 @@ def told(connection: sa.Connection, request_id: str, status: Mapping[str, Any], 
         **({"is_over": True} if status["status"] in FINAL else {}),
     }
     connection.execute(sa.update(DRP_REQUESTS).where(_T.request_id == request_id).values(values))
+
+
+def leave(connection: sa.Connection, request_id: str) -> None:
+    """Note that the agent revoked a request that goes on for others."""
+    own = _T.request_id == request_id
+    connection.execute(sa.update(DRP_REQUESTS).where(own).values(is_left=True, seen=0))
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> Sequence[Brought]:
@@ -136,7 +143,7 @@ def purge(connection: sa.Connection) -> int:
 
 def _brought(row: sa.Row[Any]) -> Brought:
     return Brought(
-        told=Told(row.request_id, row.agent_request_id, row.expected_by),
+        told=Told(row.request_id, row.agent_request_id, row.expected_by, row.is_left),
         agent_id=row.agent_id,
         callback=row.callback,
         told_hash=row.told_hash,

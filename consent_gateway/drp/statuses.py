@@ -69,11 +69,14 @@ _WITH_FILES = frozenset({"access", "know"})
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is the agent's own of a request: our number for it, theirs, and the first day that they were told."""
+    """What is the agent's own of a request: our number for it, theirs, the first day that they were told, and whether
+    they revoked it while it goes on for others.
+    """
 
     request_id: str
     agent_request_id: str | None
     expected_by: str | None
+    left: bool = False
 
 
 def status_of(told: Told, request: Request, due: Due, today: date, page: str) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def status_of(told: Told, request: Request, due: Due, today: date, page: str) ->
 
     `expected_by` never moves from what the agent was told first without `processing_details`.
     """
-    state = request.at(today)
+    state = State.CANCELLED if told.left else request.at(today)
     status, reason = STATUSES[state]
     details = _details(request, state)
     expected = expected_by(request, due)

@@ -22,6 +22,7 @@ DRP_REQUESTS = sa.Table(
     sa.Column("action", sa.String(32), nullable=False),
     sa.Column("message_hash", sa.String(64), nullable=False),  # SHA-256 of what was signed
     sa.Column("expected_by", sa.String(10)),  # as the agent was told first
+    sa.Column("is_left", sa.Boolean, nullable=False),  # revoked by the agent while it goes on for others
     sa.Column("callback", sa.Text),  # where the agent wants to be told; null for nowhere
     sa.Column("seen", sa.Integer, nullable=False),  # version of the request that the agent knows of
     sa.Column("told_hash", sa.String(64), nullable=False),  # SHA-256 of the status that the agent knows

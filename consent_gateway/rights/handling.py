@@ -146,14 +146,25 @@ class Handling:
         self._take_back(request_id, Act.CANCEL, by)
         return self._reopened(self._step(request_id, Act.CANCEL, by))
 
-    def call_off(self, request_id: str, by: By) -> Request:
-        """Withdraw what somebody else asked for in a person's name; where it repeats a request, that one goes on."""
+    def call_off(self, request_id: str, by: By) -> bool:
+        """Withdraw what somebody else asked for in a person's name; what it repeats goes on.
+
+        False where others ask for the same, the person perhaps: then it goes on for them, and only that is noted.
+        """
         now = self._clock.now()
         with transaction(self._engine) as connection:
             request = self._book.find(connection, request_id, held=True)
             if request.joined_to is not None and request.standing.open:
-                return self._book.take(connection, request, Act.CANCEL, by, now, change={"joined_to": None})
-        return self.cancel(request_id, by)
+                # While it is joined the step owes no letter; once it has left, the other's end changes it no more.
+                ended = self._book.take(connection, request, Act.CANCEL, by, now)
+                self._book.change(connection, ended, by, "leave", now, joined_to=None)
+                return True
+            is_idle = request.standing.open and not request.standing.running
+            if is_idle and self._book.joined(connection, [request_id]):
+                self._book.record(connection, request, by, "leave", now)
+                return False
+        self.cancel(request_id, by)
+        return True
 
     def execute(self, request_id: str, by: By, done: Outcome | None = None, *, waived: bool = False) -> Request:
         """Carry out an approved request: by its executor, or as an officer says it was `done`.

@@ -85,6 +85,20 @@ def test_what_is_repeated_is_told_under_its_own_number(world: World, request_id:
     assert told == {("GOOD", request_id, "denied"), ("OTHER", again, "denied")}
 
 
+def test_a_revoke_of_what_goes_on_for_others_is_told_once(world: World, request_id: str) -> None:
+    """The agent that left is told `revoked` and nothing of what becomes of it later; the other is told of its end."""
+    proved(world, request_id)
+    again = world.exercise("deletion", "OTHER", email=ADA, status_callback=CALLBACK)["request_id"]
+    proved(world, again)
+    world.callbacks.round()
+    world.sent.clear()
+    world.revoke(request_id)
+    assert world.callbacks.round() == 1
+    world.rights.room.handling.deny(request_id, DenialGround.UNFOUNDED, OFFICER)
+    assert world.callbacks.round() == 1
+    assert [(agent, body["status"]) for agent, _url, body in world.sent] == [("GOOD", "revoked"), ("OTHER", "denied")]
+
+
 def test_a_revoke_is_told_too(world: World, request_id: str) -> None:
     """The endpoint that listens may be another part of the agent than the one that revoked."""
     world.revoke(request_id)

@@ -316,6 +316,22 @@ def test_the_whole_life_of_a_deletion(served: Served) -> None:
     assert error_of(agent.revoke(request_id), 409)
 
 
+def test_to_revoke_a_repetition_writes_no_letter(served: Served) -> None:
+    """Its person is written to about the request that goes on, and not told that it was withdrawn."""
+    agents, anna = (served.agent(), served.agent("OTHER")), visitor(served.line, 29)
+    numbers = []
+    for agent in agents:
+        agent.set_up()
+        numbers.append(status_of(agent.exercise("deletion", email=served.email(29)))["request_id"])
+        assert anna.send("/preferences/requests/prove", {"request": numbers[-1]}).status_code == 303
+    assert status_of(agents[1].revoke(numbers[1]))["status"] == "revoked"
+    assert status_of(agents[0].status(numbers[0]))["status"] == "in_progress"
+    told = "SELECT count(*) FROM rights_letters WHERE kind = 'cancellation' AND request_id = :r"
+    assert served.line.scalar(told, r=numbers[1]) == 0
+    assert status_of(agents[0].revoke(numbers[0]))["status"] == "revoked"
+    assert served.line.scalar(told, r=numbers[0]) == 1
+
+
 def test_a_callback_that_fails_is_made_again_by_the_real_poster(served: Served) -> None:
     """Nobody listens any more: the failure is noted, and the status stays to be told."""
     agent = served.agent()

@@ -335,6 +335,23 @@ def test_to_revoke_a_repetition_leaves_what_it_repeats(world: World) -> None:
     assert world.status(again)["status"] == "revoked"
 
 
+def test_to_revoke_what_others_repeat_leaves_it_to_them(world: World) -> None:
+    """An agent asked first and the person then themself: the agent is told that it is revoked, the person's goes on."""
+    first = world.exercise("deletion", email=ADA)["request_id"]
+    proved(world, first)
+    own = world.rights.proved("delete", place="US-CA")
+    world.rights.pass_by(seconds=1)
+    for _ in range(2):
+        shown = world.revoke(first)
+        assert (shown["status"], shown["reason"], shown["processing_details"]) == ("revoked", None, None)
+    assert world.status(first) == shown
+    assert world.rights.read(own).standing.open
+    assert world.rights.of(ADA).erasure_pending
+    assert world.rights.acts(world.rights.read(own)).count("leave") == 1
+    world.rights.room.handling.deny(first, DenialGround.UNFOUNDED, OFFICER)
+    assert world.status(first)["status"] == "revoked"
+
+
 # -- status
 
 

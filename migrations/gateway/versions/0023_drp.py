@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("action", sa.String(length=32), nullable=False),
         sa.Column("message_hash", sa.String(length=64), nullable=False),
         sa.Column("expected_by", sa.String(length=10), nullable=True),
+        sa.Column("is_left", sa.Boolean(), nullable=False),
         sa.Column("callback", sa.Text(), nullable=True),
         sa.Column("seen", sa.Integer(), nullable=False),
         sa.Column("told_hash", sa.String(length=64), nullable=False),
