@@ -81,6 +81,9 @@ VARIABLES: tuple[Variable, ...] = (
         " set together with CLIENT_CERT_HEADER",
     ),
     Variable(
+        "DRP_DIRECTORY", "none: no such routes", "file of the Data Rights Protocol's agents (docs/how-to/agents.md)"
+    ),
+    Variable(
         "CLIENT_CERT_HEADER",
         "none",
         "header in which they tell it: `Client-Cert` as RFC 9440 has it, or any name with the URL-encoded PEM of nginx",
@@ -146,6 +149,7 @@ class Settings:
     token_seconds: int
     token_cache_seconds: int
     issuers_file: Path | None
+    drp_directory: Path | None
     certificate_proxies: CertificateProxies | None
     phone_region: str
     store_timeout_ms: int
@@ -194,6 +198,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         token_seconds=given.number("TOKEN_SECONDS", 600, 60, 3600),
         token_cache_seconds=given.number("TOKEN_CACHE_SECONDS", 30, 0, 60),
         issuers_file=given.path("ISSUERS_FILE"),
+        drp_directory=given.path("DRP_DIRECTORY"),
         certificate_proxies=read_proxies(given.optional("CLIENT_CERT_HEADER"), given.optional("TRUSTED_PROXIES")),
         phone_region=given.text("PHONE_REGION", "DE"),
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),

@@ -25,7 +25,7 @@ from consent_gateway.protection.registry import REGISTRY, Parameter
 from consent_gateway.settings import PREFIX, VARIABLES
 from consent_gateway.vocabulary import OPENING, PERSON_WIDE, SEARCH_MODES, ChoiceStatus, Effect, EventKind, Reason
 from consent_gateway.web import openapi
-from consent_gateway.web.app import OPERATIONS
+from consent_gateway.web.app import FOR_AGENTS, OPERATIONS
 from consent_gateway.web.problems import KINDS as PROBLEM_KINDS
 from docs import words
 
@@ -155,7 +155,7 @@ def _default(option: click.Option) -> str:
 
 def api_page() -> str:
     """Every endpoint and every schema, from the OpenAPI document."""
-    described = openapi.document(OPERATIONS, version=__version__, issuer=_ISSUER)
+    described = openapi.document((*OPERATIONS, *FOR_AGENTS), version=__version__, issuer=_ISSUER)
     intro = (
         "The same as `/openapi.json` and `/docs` of a running gateway, in short. JSON bodies are UTF-8 and strict: an",
         "unknown member, a member twice, NaN or a number that would lose digits is refused.",
@@ -171,6 +171,8 @@ def api_page() -> str:
 
 def _scope(call: Mapping[str, Any]) -> str:
     scopes = [scope for way in call["security"] for scope in way.get("oauth2", ())]
+    if any("agent" in way for way in call["security"]):
+        return "an authorised agent's token"
     roles = [role for way in call["security"] if "officer" in way for role in way["officer"] or ("any",)]
     if roles:
         return (f"{_code(scopes)}, or " if scopes else "") + f"officer, role {_code(roles)}"

@@ -42,6 +42,9 @@ LOG = logging.getLogger(__name__)
 BATCH = 2000
 NOTED_CHECKPOINT = "checkpoint.txt"
 _TRANSIENT: tuple[type[Exception], ...] = (*DRIVER_ERRORS, OSError)
+_CACHE = "PRAGMA cache_size = -65536"
+"""64 MiB for the sealing connection: a batch touches a page of the index by person for nearly each of its entries."""
+
 _LOCK_NUMBER = 0x61756469  # "audi": the advisory lock of the one sealer
 _WAITING = """
 SELECT n, entry_id, entry FROM audit_queue
@@ -110,6 +113,8 @@ class Sealer:
             with self._engine.begin() as connection:
                 if not _lock(connection):
                     return SealResult(0, 0, busy=True)
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql(_CACHE)
                 result, note, hashes = self._seal(connection, limit)
             self._step("committed")
             if note is not None:

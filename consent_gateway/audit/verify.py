@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from heapq import merge
 from pathlib import Path
@@ -18,8 +19,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-_CHAINED = re.compile(rb'\},"format":1,"prev":"([0-9a-f]{64})","seq":([1-9][0-9]*),"writer":"([\w.:-]+)"\}\Z')
-_UNCHAINED = re.compile(rb'\},"format":1\}\Z')
+_CHAINED = re.compile(rb'\},"format":1,"prev":"([0-9a-f]{64})","seq":([1-9][0-9]*),"writer":"([\w.:-]+)"\}')
+_UNCHAINED = b'},"format":1}'
 _OPENING = b'{"entry":{'
 _NEVER = sys.maxsize
 _KeyName = tuple[str, bytes]  # a key's name and id
@@ -209,10 +210,11 @@ class LogCheck:
         return report
 
     def _check_chain(self, leaf: bytes) -> None:
-        found = _CHAINED.search(leaf, max(0, len(leaf) - 256)) if leaf.startswith(_OPENING) else None
+        ours = leaf.startswith(_OPENING)
+        found = _CHAINED.fullmatch(leaf, leaf.rfind(b'},"format":1,')) if ours else None
         digest = hashlib.sha256(leaf).digest()
         if found is None:
-            if not (leaf.startswith(_OPENING) and _UNCHAINED.search(leaf)):
+            if not (ours and leaf.endswith(_UNCHAINED)):
                 self.bad("foreign", "it is not an entry of the gateway", self._index)
             if digest[:12] in self._unchained:
                 self.bad("repeated", "the entry stands in the log already", self._index)
@@ -270,6 +272,28 @@ def verify_folder(folder: Path, key: LogKey, earlier: Iterable[str] = ()) -> Rep
 
 def _exported(folder: Path, key: LogKey, earlier: Iterable[str]) -> Report:
     manifest = json.loads((folder / "manifest.json").read_text())
+    names = {path.name for path in folder.iterdir()} - {"manifest.json", "manifest.sig"}
+    with ThreadPoolExecutor(1) as beside:  # hashing large blocks leaves the interpreter free: a second core does it
+        digests = {name: beside.submit(_digest, folder / Path(name).name) for name in names | manifest["files"].keys()}
+        check = _checked(folder, key, earlier)
+    report = check.finish()
+    if (report.first, report.entries) != (manifest["first_index"], manifest["entries"]):
+        check.bad("file", "the manifest promises other entries, or another number of them")
+    for name, digest in sorted(digests.items()):
+        if digest.result() != manifest["files"].get(name):
+            check.bad("file", f"`{name}` is not the file that the manifest names")
+    try:
+        key.refuse_unsigned(signed := (folder / "manifest.sig").read_bytes().decode(), report.size)
+        LogKey((folder / "vkey.txt").read_text()).refuse_unsigned(signed, report.size, wholly=True)
+        if _parts(signed)[0] != f"consent-gateway export manifest\n{_digest(folder / 'manifest.json')}\n":
+            raise ValueError("it is another one")
+    except (ValueError, Unusable) as error:
+        check.bad("file", f"`manifest.json` is not the one that was signed: {error}")
+    return report
+
+
+def _checked(folder: Path, key: LogKey, earlier: Iterable[str]) -> LogCheck:
+    """The entries of an export, given to a check in their order."""
     notes = [json.loads(line) for line in (folder / "checkpoints.ndjson").read_text().splitlines()]
     check = LogCheck(key, [(int(one["size"]), one["note"]) for one in notes], earlier)
     with (folder / "entries.ndjson").open("rb") as entries, (folder / "leaf-hashes.txt").open("rb") as hashes:
@@ -283,21 +307,7 @@ def _exported(folder: Path, key: LogKey, earlier: Iterable[str]) -> Report:
                 break  # entries are missing, and so the tree falls short of its checkpoint
         for leaf in entries:
             check.add(leaf.removesuffix(b"\n"))
-    report = check.finish()
-    if (report.first, report.entries) != (manifest["first_index"], manifest["entries"]):
-        check.bad("file", "the manifest promises other entries, or another number of them")
-    names = {path.name for path in folder.iterdir()} - {"manifest.json", "manifest.sig"}
-    for name in sorted(names | manifest["files"].keys()):
-        if _digest(folder / Path(name).name) != manifest["files"].get(name):
-            check.bad("file", f"`{name}` is not the file that the manifest names")
-    try:
-        key.refuse_unsigned(signed := (folder / "manifest.sig").read_bytes().decode(), report.size)
-        LogKey((folder / "vkey.txt").read_text()).refuse_unsigned(signed, report.size, wholly=True)
-        if _parts(signed)[0] != f"consent-gateway export manifest\n{_digest(folder / 'manifest.json')}\n":
-            raise ValueError("it is another one")
-    except (ValueError, Unusable) as error:
-        check.bad("file", f"`manifest.json` is not the one that was signed: {error}")
-    return report
+    return check
 
 
 def _tiled(folder: Path, key: LogKey, earlier: Iterable[str]) -> Report:

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import yaml
 
-from consent_gateway.customers.mail import LANGUAGES
+from consent_gateway.vocabulary import LANGUAGES
 
 
 def page_words() -> Mapping[str, Mapping[str, str]]:

@@ -70,8 +70,19 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Contact:
+    """Where a recipient is told of erasures and corrections: a mail address, and the language of what it is sent."""
+
+    address: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who may receive: role, country and transfer safeguard, and the purposes it may receive for."""
+    """Who may receive: role, country and transfer safeguard, and the purposes it may receive for.
+
+    Without a `contact` it is told of erasures and corrections by hand.
+    """
 
     key: str
     name: str
@@ -79,6 +90,7 @@ class Recipient:
     country: str
     safeguard: str | None
     purposes: tuple[str, ...]
+    contact: Contact | None = None
     line: int = 1
 
 

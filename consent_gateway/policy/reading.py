@@ -13,6 +13,7 @@ from consent_gateway.policy.documents import (
     Ages,
     Category,
     Channel,
+    Contact,
     Documents,
     Pack,
     Purpose,
@@ -115,7 +116,8 @@ def _channel(given: dict[str, Any], line: int) -> Channel:
 
 
 def _recipient(given: dict[str, Any], line: int) -> Recipient:
-    return Recipient(**given, line=line)
+    contact = given.pop("contact")
+    return Recipient(**given, contact=None if contact is None else Contact(**contact), line=line)
 
 
 def _transform(given: dict[str, Any], line: int) -> Transform:

@@ -146,6 +146,15 @@ class Handling:
         self._take_back(request_id, Act.CANCEL, by)
         return self._reopened(self._step(request_id, Act.CANCEL, by))
 
+    def call_off(self, request_id: str, by: By) -> Request:
+        """Withdraw what somebody else asked for in a person's name; where it repeats a request, that one goes on."""
+        now = self._clock.now()
+        with transaction(self._engine) as connection:
+            request = self._book.find(connection, request_id, held=True)
+            if request.joined_to is not None and request.standing.open:
+                return self._book.take(connection, request, Act.CANCEL, by, now, change={"joined_to": None})
+        return self.cancel(request_id, by)
+
     def execute(self, request_id: str, by: By, done: Outcome | None = None, *, waived: bool = False) -> Request:
         """Carry out an approved request: by its executor, or as an officer says it was `done`.
 

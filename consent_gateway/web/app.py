@@ -10,6 +10,7 @@ from consent_gateway.callers.dpop import ProofCheck
 from consent_gateway.tracing import NO_TRACER, Tracer
 from consent_gateway.web import apidocs, openapi, problems, security, tracing
 from consent_gateway.web.api import (
+    agents,
     audit,
     changes,
     confirmations,
@@ -26,6 +27,7 @@ from consent_gateway.web.api import (
     rights,
     rights_corrections,
     rights_letters,
+    rights_recipients,
     rights_work,
     signals,
     system,
@@ -60,6 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *rights_work.OPERATIONS,
     *rights_corrections.OPERATIONS,
     *rights_letters.OPERATIONS,
+    *rights_recipients.OPERATIONS,
     *audit.OPERATIONS,
     *reports.OPERATIONS,
     *metrics.OPERATIONS,
@@ -72,6 +75,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *system.OPERATIONS,
 )
 """Every route of the API."""
+
+FOR_AGENTS: tuple[Operation, ...] = agents.OPERATIONS
+"""The routes of the API that are there only where the settings name the agents of the Data Rights Protocol."""
 
 PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PAGES, *strangers.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
@@ -90,14 +96,17 @@ def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     certificates = None if proxies is None else CertificateHeader(proxies)
     if certificates is not None:
         certificates.refuse_strangers(app)
-    mount(app, OPERATIONS, services, _site(app, services, certificates))
+    operations = OPERATIONS if services.agents is None else (*OPERATIONS, *FOR_AGENTS)
+    mount(app, operations, services, _site(app, services, certificates, operations))
     routes.mount(app, PAGES, services)
     console.mount(app, CONSOLE_PAGES, services, _officer_provider(services))
     return app
 
 
-def _site(app: Flask, services: Services, certificates: CertificateHeader | None) -> Site:
-    described = openapi.document(OPERATIONS, version=__version__, issuer=services.issuer)
+def _site(
+    app: Flask, services: Services, certificates: CertificateHeader | None, operations: tuple[Operation, ...]
+) -> Site:
+    described = openapi.document(operations, version=__version__, issuer=services.issuer)
     static = files("consent_gateway.web") / "static"
     with app.app_context():
         reference, errors = apidocs.reference_page(described), apidocs.errors_page()

@@ -18,16 +18,20 @@ from consent_gateway.web.operations import (
     HTML,
     IDEMPOTENCY_HEADER,
     JSON,
+    AgentAuth,
     CustomerAuth,
     EitherAuth,
     OfficerAuth,
     Operation,
+    Public,
     Visitor,
 )
 from consent_gateway.web.problems import PROBLEM_TYPE, ProblemKind, kind_named, kind_of
 
 _SCALARS = ["string", "number", "boolean", "null"]
 _FORM = "application/x-www-form-urlencoded"
+_SIGNED = {"type": "string", "contentEncoding": "base64", "description": "Ed25519 signature and JSON, in one."}
+_BARE = frozenset({204, 403})  # answers of no body, where they have no schema
 _ANYTHING: Mapping[type[fields.Field[Any]], dict[str, Any]] = {
     Scalar: {"type": _SCALARS, "maxLength": 10_000},
     Anything: {},
@@ -64,8 +68,25 @@ def document(operations: Iterable[Operation], *, version: str, issuer: str) -> d
 
 def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
     """Every kind of problem the operation may answer, by status and code."""
+    causes: set[type[errors.GatewayError]] = {*op.raises, *_of_auth(op)}
     codes = {"internal", "invalid_request"}
-    causes: set[type[errors.GatewayError]] = set(op.raises)
+    if op.error is not None:
+        causes |= {errors.DatabaseUnavailable}
+    if op.body is not None or (op.signed and not isinstance(op.auth, Public)):
+        codes |= {"payload_too_large", "unsupported_media_type"}
+    if op.form is not None:
+        codes |= {"payload_too_large", "database_unavailable"}
+    if op.idempotent:
+        causes |= {errors.IdempotencyMismatch, errors.Conflict}
+    if "{" in op.path:
+        codes.add("not_found")
+    kinds = {kind_of(cause) for cause in causes} | {kind_named(code) for code in codes}
+    return tuple(sorted(kinds, key=lambda kind: (kind.status, kind.code)))
+
+
+def _of_auth(op: Operation) -> set[type[errors.GatewayError]]:
+    """What its authentication may raise."""
+    causes: set[type[errors.GatewayError]] = set()
     if isinstance(op.auth, EitherAuth):
         causes |= {errors.OfficerNotPermitted}
     if isinstance(op.auth, Scope | EitherAuth):
@@ -79,16 +100,9 @@ def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
         causes |= {errors.DatabaseUnavailable}
         causes |= {errors.NotSignedIn} if isinstance(op.auth, CustomerAuth) else set()
         causes |= {errors.FormRefused} if op.method != "GET" else set()
-    if op.body is not None:
-        codes |= {"payload_too_large", "unsupported_media_type"}
-    if op.form is not None:
-        codes |= {"payload_too_large", "database_unavailable"}
-    if op.idempotent:
-        causes |= {errors.IdempotencyMismatch, errors.Conflict}
-    if "{" in op.path:
-        codes.add("not_found")
-    kinds = {kind_of(cause) for cause in causes} | {kind_named(code) for code in codes}
-    return tuple(sorted(kinds, key=lambda kind: (kind.status, kind.code)))
+    if isinstance(op.auth, AgentAuth):
+        causes |= {errors.Unauthenticated, errors.CallerNotPermitted}
+    return causes
 
 
 def _operation(op: Operation) -> dict[str, Any]:
@@ -107,6 +121,8 @@ def _operation(op: Operation) -> dict[str, Any]:
             "required": True,
             "content": {kind: _media(schema, op.example) for kind, schema in content.items()},
         }
+    elif op.signed:
+        described["requestBody"] = {"required": True, "content": {"text/plain": {"schema": dict(_SIGNED)}}}
     return described
 
 
@@ -117,8 +133,8 @@ def _operation_security(op: Operation) -> list[dict[str, list[str]]]:
         return [{"oauth2": [op.auth.value]}]
     if isinstance(op.auth, OfficerAuth):
         return _officers(op.auth.doing)
-    if isinstance(op.auth, CustomerAuth):
-        return [{"customer": []}]
+    if isinstance(op.auth, CustomerAuth | AgentAuth):
+        return [{"customer" if isinstance(op.auth, CustomerAuth) else "agent": []}]
     if isinstance(op.auth, Visitor) or op.is_page:
         return []
     return [] if op.form is None else [{"client": []}, {}]
@@ -160,7 +176,11 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 def _responses(op: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for answer in op.answers:
-        content = {} if answer.status == 204 else {answer.content_type: _media(answer.schema, None)}
+        content = (
+            {}
+            if answer.schema is None and answer.status in _BARE
+            else {answer.content_type: _media(answer.schema, None)}
+        )
         responses[str(answer.status)] = {"description": answer.description, "content": content}
     by_status: dict[int, list[ProblemKind]] = {}
     for kind in problem_kinds(op):
@@ -170,6 +190,8 @@ def _responses(op: Operation) -> dict[str, Any]:
         response = responses.setdefault(str(status), {"description": words, "content": {}})
         if op.is_page:
             response["content"][HTML] = {}
+        elif op.error is not None:
+            response["content"][JSON] = {"schema": op.error.schema}
         else:
             response["content"][PROBLEM_TYPE] = {"schema": answer_schemas.ProblemSchema}
     return dict(sorted(responses.items()))
@@ -179,6 +201,7 @@ def _security(spec: APISpec) -> None:
     flow = {"tokenUrl": "/oauth/token", "scopes": {scope.value: scope.name.lower() for scope in Scope}}
     spec.components.security_scheme("oauth2", {"type": "oauth2", "flows": {"clientCredentials": flow}})
     spec.components.security_scheme("officer", {"type": "http", "scheme": "bearer"})
+    spec.components.security_scheme("agent", {"type": "http", "scheme": "bearer"})
     spec.components.security_scheme("customer", {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE})
     spec.components.security_scheme("client", {"type": "http", "scheme": "basic"})
 

@@ -31,6 +31,9 @@ _MAIL_SECONDS = 1.0
 _COUNT_SECONDS = 2.0
 
 
+_AGENTS_SECONDS = 2.0
+
+
 class Background:
     """The background worker: seals, delivers changes, finishes erasures, sends mail, purges what has expired."""
 
@@ -98,6 +101,9 @@ def open_background(settings: Settings) -> Background:
     beside = (*beside, *metric_rounds(settings, services.metrics, services.clock))
     if services.rights.daily is not None:  # on a thread of its own: it may take hours
         beside = (*beside, ("retention", services.rights.daily.round, _ROUND_SECONDS))
+    if services.agents is not None:
+        told = ("agents", services.agents.callbacks.round, _AGENTS_SECONDS)
+        beside, rounds = (*beside, told), (*rounds, services.agents.protocol.purge)
     sealer, mail = open_sealer(settings, services), services.customers.post.send_due
     return Background(sealer, deliverer, rounds, mail, beside, tracer)
 

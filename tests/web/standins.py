@@ -478,6 +478,7 @@ class StandIns:
     outward: Any
     preferences: Any = field(default_factory=look)  # words and brand; the pages have tests of their own
     visits: Any = None
+    agents: Any = None
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None
 

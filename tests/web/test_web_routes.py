@@ -16,10 +16,10 @@ from consent_gateway.console.permissions import PERMITTED, Doing
 from consent_gateway.officers.registry import Role
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
-from consent_gateway.web.app import CONSOLE_PAGES, OPERATIONS
+from consent_gateway.web.app import CONSOLE_PAGES, FOR_AGENTS, OPERATIONS, create_app
 from consent_gateway.web.app import PAGES as CUSTOMER_PAGES
 from consent_gateway.web.auth import TokenMissing
-from consent_gateway.web.operations import CustomerAuth, EitherAuth, OfficerAuth, Public
+from consent_gateway.web.operations import AgentAuth, CustomerAuth, EitherAuth, OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
 from tests.officers import Officer, Passkey
@@ -70,6 +70,7 @@ ROUTES = [
     "GET /v1/customers/{data_subject}/consents",
     "GET /v1/decisions/{decision_id}",
     "GET /v1/receipts/{event_id}",
+    "GET /v1/recipient-notices",
     "GET /v1/reidentifications/{request_id}",
     "GET /v1/reports",
     "GET /v1/rights-requests",
@@ -77,6 +78,7 @@ ROUTES = [
     "GET /v1/rights-requests/{request_id}/correction",
     "GET /v1/rights-requests/{request_id}/letters",
     "GET /v1/rights-requests/{request_id}/package",
+    "GET /v1/rights-requests/{request_id}/recipients",
     "GET /v1/webhooks",
     "PATCH /v1/customers/{data_subject}",
     "POST /confirm",
@@ -109,6 +111,9 @@ ROUTES = [
     "POST /v1/officers/enrolments/options",
     "POST /v1/officers/sessions",
     "POST /v1/officers/sessions/options",
+    "POST /v1/recipient-notices/{notice_id}/confirmed",
+    "POST /v1/recipient-notices/{notice_id}/resend",
+    "POST /v1/recipient-notices/{notice_id}/told",
     "POST /v1/reidentifications",
     "POST /v1/reidentifications/{request_id}/approve",
     "POST /v1/reidentifications/{request_id}/approve/options",
@@ -124,7 +129,6 @@ ROUTES = [
     "POST /v1/rights-requests/{request_id}/approve",
     "POST /v1/rights-requests/{request_id}/cancel",
     "POST /v1/rights-requests/{request_id}/correction",
-    "POST /v1/rights-requests/{request_id}/correction/confirmed",
     "POST /v1/rights-requests/{request_id}/deny",
     "POST /v1/rights-requests/{request_id}/execute",
     "POST /v1/rights-requests/{request_id}/extend",
@@ -208,6 +212,40 @@ def test_public_routes_are_those_listed_here_and_say_why() -> None:
     assert set(public) == PUBLIC
     assert all(auth.why for auth in public.values())
     assert all(isinstance(op.auth, Scope | Public | OfficerAuth | CustomerAuth | EitherAuth) for op in OPERATIONS)
+
+
+AGENTS = [
+    "DELETE /v1/data-rights-request/{request_id}",
+    "GET /v1/agent/{agent_id}",
+    "GET /v1/data-rights-request/{request_id}",
+    "POST /v1/agent/{agent_id}",
+    "POST /v1/data-rights-request",
+]
+
+
+def test_the_routes_of_agents_are_there_only_where_a_directory_is_named(
+    app: Flask, http: FlaskClient, services: StandIns
+) -> None:
+    """Off, each is an unknown address, whatever is sent; on, each but the set-up asks for an agent's own token."""
+    assert sorted(f"{op.method} {op.path}" for op in FOR_AGENTS) == AGENTS
+    assert [op.name for op in FOR_AGENTS if isinstance(op.auth, Public)] == ["set_up_agent"]
+    assert all(isinstance(op.auth, Public | AgentAuth) for op in FOR_AGENTS)
+    assert not [rule for rule in app.url_map.iter_rules() if re.search("agent|data-rights", rule.rule)]
+    services.agents = SimpleNamespace(protocol=SimpleNamespace(agent=lambda _token: None))
+    on = create_app(services).test_client()
+    headers = {"Content-Type": "text/plain", "Authorization": "Bearer gw_drp_x"}
+    others = [{"Authorization": f"Bearer {token}"} for token in (services.token(), signed_in(http, services, *Role))]
+    for op in FOR_AGENTS:
+        path = re.sub(r"{[^}]+}", "rq_01jd80000000000000000000ad", op.path)
+        for given in ({}, headers):
+            off = http.open(path, method=op.method, data=b"x", headers=given)
+            assert (off.status_code, off.get_json()["code"]) == (404, "not_found")
+        if isinstance(op.auth, AgentAuth):
+            assert on.open(path, method=op.method, data=b"x").status_code == 401
+            refused = on.open(path, method=op.method, data=b"x", headers=headers).status_code
+            assert refused == (403 if op.auth.of_path else 401)
+            assert {on.open(path, method=op.method, headers=each).status_code for each in others} == {refused}
+            assert on.open(f"{path}/", method=op.method, headers=headers).status_code == 404
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC | CUSTOMER])

@@ -88,6 +88,7 @@ def show_request(call: PageCall, *, status: int = 200, conflict: str | None = No
         paused_days=due.paused_days,
         acts=acts_of(call, found),
         needed=room.proofs.needed(found.right) if state is State.IDENTITY_PENDING else None,
+        recipients=[] if room.notices is None else room.notices.of_request(found.request_id),
         conflict=conflict,
         done=call.request.args.get("done", ""),
         choices=_CHOICES,

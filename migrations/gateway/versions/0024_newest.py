@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0023_newest"
-down_revision = "0021_console"
+revision = "0024_newest"
+down_revision = "0023_drp"
 
 _FILTERS = ("kind", "caller", "data_subject")
 
