@@ -327,7 +327,11 @@ def test_calls_of_officers_name_acts_of_the_one_table() -> None:
     assert acts[Doing.SEE_LOG] == {"/v1/audit/entries", "/log/tile/entries/{index}"}
     assert {path.split("/")[3] for path in acts[Doing.EXPORT_LOG]} == {"exports"}
     assert {path.split("/")[2] for path in acts[Doing.ASK_REIDENTIFICATION]} == {"reidentifications"}
-    assert {path.split("/")[2] for path in acts[Doing.WORK_REQUESTS]} == {"rights-letters", "rights-requests"}
+    assert {path.split("/")[2] for path in acts[Doing.WORK_REQUESTS]} == {
+        "recipient-notices",
+        "rights-letters",
+        "rights-requests",
+    }
     assert set(acts) <= {None, *PERMITTED}
 
 
