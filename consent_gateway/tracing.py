@@ -25,6 +25,7 @@ class Step(StrEnum):
     STORE_WRITE = "store.write"
     KEY_USE = "key.use"
     AUDIT_COMMIT = "audit.commit"
+    CHOICE_COMMIT = "choice.commit"
     DELIVERY = "change.delivery"
 
 

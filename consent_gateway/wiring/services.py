@@ -348,6 +348,7 @@ def _choosing(
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
         steps=StepCheck(StepBook(parts.policies)),
+        tracer=parts.tracer,
     )
     hearing, receipts = Hearing(choices=choices, policies=parts.policies, clock=parts.clock), _receipts(parts, settings)
     return (

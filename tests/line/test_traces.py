@@ -102,6 +102,8 @@ def test_a_write_and_a_refusal_are_traced(line: Line) -> None:
         person = process.look(0).get_json()["data_subject"]
         change = {"purpose": SUPPORT, "record": {"street": "Kanariengasse 4711"}, "source": "counter"}
         assert process.call("PATCH", f"/v1/customers/{person}", change).status_code == 200
+        choice = {"data_subject": person, "purpose": "email_marketing", "kind": "object"}
+        assert process.call("POST", "/v1/consents", choice).status_code == 201
         assert process.look(3, "targeted_ads").status_code == 403
         assert process.call("GET", "/v1/nowhere/anna.berger").status_code == 404
         process.tracer.close()
@@ -110,6 +112,8 @@ def test_a_write_and_a_refusal_are_traced(line: Line) -> None:
         steps = [span.name for span in collector.spans if span.parent_span_id == patched.span_id]
         assert steps.count(Step.STORE_WRITE) == 1
         assert Step.AUDIT_COMMIT in steps
+        chosen = by_route["POST /v1/consents"].span_id
+        assert Step.CHOICE_COMMIT in [span.name for span in collector.spans if span.parent_span_id == chosen]
         assert read(by_route["GET"].attributes) == {Said.METHOD: "GET", Said.STATUS: 404, Said.ERROR: "not_found"}
         refused = [s for s in collector.spans if read(s.attributes).get(Said.STATUS) == 403]
         assert [read(span.attributes)[Said.ERROR] for span in refused] == ["caller_not_permitted"]

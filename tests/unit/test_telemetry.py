@@ -24,6 +24,7 @@ from consent_gateway.settings import read_settings
 from consent_gateway.tracing import NO_TRACER, NOTHING, Said, Step
 from consent_gateway.vocabulary import EventKind
 from consent_gateway.wiring import open_telemetry, refuse_without_telemetry
+from consent_gateway.wiring.console import SECRET, shown
 from tests.conftest import StillClock
 from tests.propagation.world import Ear, World, refuse
 
@@ -70,6 +71,9 @@ def test_a_whole_setting_is_taken() -> None:
     assert (telemetry.endpoint, telemetry.trace_percent) == ("http://127.0.0.1:4318", 5)
     assert telemetry.headers == (("X-Api-Key", "much too secret"),)
     assert "secret" not in repr(telemetry)
+    told = shown(read_settings(given))  # as the console's page of settings has it
+    assert (told["OTLP_ENDPOINT"], told["OTLP_TRACE_PERCENT"]) == ("http://127.0.0.1:4318", "5")
+    assert (told["OTLP_HEADER"], told["OTLP_CA_FILE"]) == (SECRET, None)
 
 
 @pytest.mark.parametrize(
