@@ -75,6 +75,7 @@ def open_customer_desk(
     facts: FactsReader,
     indexes: BlindIndex,
     settings: Settings,
+    tls: ssl.SSLContext,
     settled: Settled = nobody_asks,
 ) -> CustomerDesk:
     """The customers' desk of one process. `settled` hears of every mail that leaves the queue."""
@@ -108,10 +109,10 @@ def open_customer_desk(
         limits=limits,
         by_mail=None if chosen.mail == "none" else by_mail,
         provider=chosen.provider,
-        fetcher=Fetcher(ssl.create_default_context()),
+        fetcher=Fetcher(tls),
         indexes=indexes,
         facts=facts,
-        post=Post(engine, clock, mail_key, outbox or _smtp(chosen, sender, clock), settled),
+        post=Post(engine, clock, mail_key, outbox or _smtp(chosen, sender, clock, tls), settled),
         outbox=outbox,
         visitor_proxies=chosen.visitor_proxies,
         name=chosen.mail_name,
@@ -129,11 +130,12 @@ def _confirmations(engine: sa.Engine, clock: Clock, keyring: KeyRing) -> Confirm
     return ConfirmationLinks(engine, clock, key, address_key)
 
 
-def _smtp(chosen: CustomerSettings, sender: Sender, clock: Clock) -> Mailer | None:
+def _smtp(chosen: CustomerSettings, sender: Sender, clock: Clock, tls: ssl.SSLContext) -> Mailer | None:
     if chosen.smtp is None:
         return None
     try:
-        tls = ssl.create_default_context(cafile=None if chosen.smtp.ca_file is None else str(chosen.smtp.ca_file))
+        if chosen.smtp.ca_file is not None:
+            tls = ssl.create_default_context(cafile=str(chosen.smtp.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise SettingsRefused("CONSENT_GATEWAY_SMTP_CA_FILE cannot be read as PEM: name a readable file") from error
     return SmtpMailer(chosen.smtp, sender, clock, tls)

@@ -6,6 +6,7 @@ inherit the core. Nothing here is reached during a request.
 
 import atexit
 import fcntl
+import gc
 import os
 from pathlib import Path
 
@@ -26,7 +27,10 @@ def application() -> Flask:
     atexit.register(tracer.close)  # runs after the one below: what closing traces is sent too
     services = open_services(settings, tracer=tracer)
     atexit.register(services.close)
-    return create_app(services, tracer)
+    app = create_app(services, tracer)
+    gc.collect()
+    gc.freeze()  # all of this stays, and looking through it again would hold every thread up in the middle of requests
+    return app
 
 
 def take_core(settings: Settings) -> int | None:

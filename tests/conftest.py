@@ -1,11 +1,15 @@
 """Fixtures every test may use: a real PostgreSQL server, fresh databases of both kinds, a clock that stands still."""
 
+import gc
 import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,9 +30,11 @@ import consent_gateway.rights.correction_tables
 import consent_gateway.rights.erasure_tables
 import consent_gateway.rights.retention_tables
 import consent_gateway.rights.tables  # noqa: F401 - each import registers its room's tables
-from consent_gateway.database import METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.people.index_keys import IndexKey, Listed
+from consent_gateway.policy import loading
 from tests.chromium import axe, chromium  # noqa: F401 - fixtures
+from tests.databases import Lending, build_schema
 
 if TYPE_CHECKING:
     from tests.deployment import Deployment
@@ -52,6 +58,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = kept
+
+
+def pytest_collection_finish() -> None:
+    """Take all that is imported by now out of the garbage collector's sight, as nothing of it ever goes."""
+    gc.collect()  # looking through it at each full collection takes longer than most tests
+    gc.freeze()
 
 
 class StillClock:
@@ -87,6 +99,15 @@ class NoNames:
         raise AssertionError("nobody outside listens")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    """The same texts are the same policy: compiled once for a test process, however often a directory is loaded."""
+    made = lru_cache(maxsize=8)(lambda texts, compiled=loading.policies_from: compiled(MappingProxyType(dict(texts))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "policies_from", lambda sources: made(tuple(sources.items())))
+        yield
+
+
 @pytest.fixture
 def clock() -> StillClock:
     """A clock standing at noon UTC of 2026-11-22."""
@@ -117,6 +138,14 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def lending(postgresql_server: str) -> Iterator[Lending]:
+    """The databases of that server."""
+    opened = Lending(postgresql_server)
+    yield opened
+    opened.close()
+
+
 def _administer(server: str, statement: str) -> sa.URL:
     admin = sa.make_url(server).set(drivername="postgresql+psycopg")
     engine = sa.create_engine(admin, isolation_level="AUTOCOMMIT")
@@ -136,41 +165,63 @@ def _drop_database(server: str, url: str) -> None:
     _administer(server, f'DROP DATABASE "{sa.make_url(url).database}" WITH (FORCE)')
 
 
+def _lent(request: pytest.FixtureRequest, folder: Path, schema: str) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder / 'gateway.db'}"
+        return
+    lending = request.getfixturevalue("lending")
+    url = lending.lend(schema)
+    yield url
+    lending.take_back(url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a fresh, empty database: once SQLite, once PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'gateway.db'}"
-        return
-    server = request.getfixturevalue("postgresql_server")
-    url = _create_database(server)
-    yield url
-    _drop_database(server, url)
+    yield from _lent(request, tmp_path, "empty")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def gateway_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh database for the gateway's schema, which `build_schema` finds or makes there: once each."""
+    yield from _lent(request, tmp_path, "gateway")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def key_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh database for the key table, which `build_schema` finds or makes there: once each."""
+    yield from _lent(request, tmp_path, "keys")
 
 
 @pytest.fixture
-def gateway_engine(empty_database: str) -> Iterator[sa.Engine]:
+def gateway_engine(gateway_database: str) -> Iterator[sa.Engine]:
     """An engine over a fresh gateway schema, on both databases."""
-    engine = open_engine(empty_database, threads=8)
-    METADATA.create_all(engine)
+    engine = open_engine(gateway_database, threads=8)
+    build_schema(engine, "gateway")
     yield engine
     engine.dispose()
 
 
+@contextmanager
+def places(request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, str]]:
+    """URLs at which a deployment below `folder` can be made, in databases of the kind that the fixture is asked for."""
+    state, names = folder / "state", ("gateway", "keys", "store")
+    state.mkdir(mode=0o700)
+    if request.param == "sqlite":
+        yield {name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in names}
+        return
+    server = sa.make_url(request.getfixturevalue("postgresql_server")).set(drivername="postgresql+psycopg")
+    urls = {name: server.set(database=f"d{uuid.uuid4().hex}") for name in names}
+    yield {name: url.render_as_string(hide_password=False) for name, url in urls.items()}
+    for url in urls.values():
+        _administer(str(request.getfixturevalue("postgresql_server")), f'DROP DATABASE "{url.database}" WITH (FORCE)')
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """URLs of fresh databases for the gateway, its keys and the retailer: once all SQLite, once all PostgreSQL."""
-    names = ("gateway", "keys", "store")
-    if request.param == "sqlite":
-        state = tmp_path / "state"
-        state.mkdir(mode=0o700)
-        yield {name: f"sqlite:///{(tmp_path if name == 'store' else state) / name}.db" for name in names}
-        return
-    server = request.getfixturevalue("postgresql_server")
-    made = {name: _create_database(server) for name in names}
-    yield made
-    for url in made.values():
-        _drop_database(server, url)
+    """URLs at which a deployment can be made: once all SQLite, once all PostgreSQL."""
+    with places(request, tmp_path) as urls:
+        yield urls
 
 
 @pytest.fixture

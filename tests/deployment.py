@@ -1,5 +1,6 @@
 """A small real deployment for tests: the coffee chain, the gateway's databases, clients, HTTP if asked for."""
 
+import atexit
 import http.client
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -17,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 CUSTOMERS = 60
+NAMES = ("gateway", "keys", "store")
 
 
 def start_postgresql(folder: Path) -> "PostgresServer":
@@ -71,13 +75,67 @@ class Deployment:
 
 
 def deploy(folder: Path, databases: Mapping[str, str], customers: int = CUSTOMERS) -> Deployment:
-    """Build a deployment below `folder`. `databases` gives URLs for `gateway`, `keys` and `store`."""
-    template = folder / "retailer.db"
-    build_retailer(template, customers)
-    choices = folder / "old-choices.jsonl"
-    count = legacy_choices(template, choices)
-    copy_store(f"sqlite:///{template}", databases["store"])
-    variables = {
+    """A deployment below `folder`. `databases` gives URLs for `gateway`, `keys` and `store`, where nothing is yet.
+
+    It is built once for a test process, a kind of database and a number of customers; each is a copy with a port of
+    its own, older by as long as the tests run.
+    """
+    url = sa.make_url(databases["gateway"])
+    made = _built(
+        customers, None if url.drivername == "sqlite" else url.set(drivername="postgresql+psycopg", database="postgres")
+    )
+    (folder / "state").mkdir(mode=0o700, exist_ok=True)
+    shutil.copytree(made.folder / "state", folder / "state", dirs_exist_ok=True)
+    key_file = folder / "state" / "keys" / "root.key"
+    key_file.write_text(key_file.read_text().replace(str(made.folder), str(folder)))  # it says where it lies
+    for name, source in made.databases.items():
+        _copy_database(sa.make_url(source), sa.make_url(databases[name]))
+    return Deployment(folder, _variables(folder, databases), dict(made.secrets), databases["store"])
+
+
+@dataclass(frozen=True)
+class _Built:
+    folder: Path
+    databases: Mapping[str, str]
+    secrets: Mapping[str, str]
+
+
+@cache
+def _built(customers: int, server: sa.URL | None) -> _Built:
+    folder = Path(tempfile.mkdtemp(prefix="deployment"))
+    atexit.register(shutil.rmtree, folder)
+    (folder / "state").mkdir(mode=0o700)
+    if server is None:
+        databases = {name: f"sqlite:///{folder / name}.db" for name in NAMES}
+    else:
+        databases = {}
+        for name in NAMES:
+            own = f"built_{name}_{customers}"
+            _administer(server, f'CREATE DATABASE "{own}"')
+            databases[name] = server.set(database=own).render_as_string(hide_password=False)
+    return _Built(folder, databases, _build(folder, databases, customers))
+
+
+def _administer(server: sa.URL, *statements: str) -> None:
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def _copy_database(source: sa.URL, target: sa.URL) -> None:
+    if source.drivername == "sqlite":
+        shutil.copy(str(source.database), str(target.database))
+        return
+    drop, create = f'DROP DATABASE IF EXISTS "{target.database}" WITH (FORCE)', f'CREATE DATABASE "{target.database}"'
+    _administer(
+        target.set(drivername="postgresql+psycopg", database="postgres"), drop, f'{create} TEMPLATE "{source.database}"'
+    )
+
+
+def _variables(folder: Path, databases: Mapping[str, str]) -> dict[str, str]:
+    return {
         "CONSENT_GATEWAY_STATE_DIR": str(folder / "state"),
         "CONSENT_GATEWAY_STORE_URL": databases["store"],
         "CONSENT_GATEWAY_DATABASE_URL": databases["gateway"],
@@ -86,7 +144,16 @@ def deploy(folder: Path, databases: Mapping[str, str], customers: int = CUSTOMER
         "CONSENT_GATEWAY_PORT": str(free_port()),
         "CONSENT_GATEWAY_THREADS": "8",
     }
-    settings = read_settings(variables)
+
+
+def _build(folder: Path, databases: Mapping[str, str], customers: int) -> dict[str, str]:
+    """Build a deployment as an operator would; the secrets of its clients."""
+    template = folder / "retailer.db"
+    build_retailer(template, customers)
+    choices = folder / "old-choices.jsonl"
+    count = legacy_choices(template, choices)
+    copy_store(f"sqlite:///{template}", databases["store"])
+    settings = read_settings(_variables(folder, databases))
     upgrade_databases(settings)
     services = open_services(settings)
     services.enrolment.run(lambda _done, _total: None)
@@ -94,7 +161,7 @@ def deploy(folder: Path, databases: Mapping[str, str], customers: int = CUSTOMER
     secrets = register_clients(services)
     import_old_choices(services, choices, count, lambda _what, _done, _total: None)
     services.close()
-    return Deployment(folder, variables, secrets, databases["store"])
+    return secrets
 
 
 def copy_store(source: str, target: str) -> None:

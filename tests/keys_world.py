@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from consent_gateway.database import KEY_METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.errors import KeysUnavailable
 from consent_gateway.ports import Clock, KeyProvider
 from consent_gateway.protection.backups import Backup
@@ -16,6 +16,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import PersonKeys
 from consent_gateway.protection.tables import PERSON_KEYS, SHARD_KEYS
 from consent_gateway.protection.upkeep import KeyEvidence, KeyUpkeep
+from tests.databases import build_schema
 
 TENANT = "acme"
 
@@ -43,7 +44,7 @@ class KeyWorld:
 
     def __post_init__(self) -> None:
         self.engine = open_engine(self.url, threads=8)
-        KEY_METADATA.create_all(self.engine)
+        build_schema(self.engine, "keys")
         self.backups = self.folder / "backups"
         self.backups.mkdir(exist_ok=True, mode=0o700)
         self._opened: list[KeyRing | KeyUpkeep] = []

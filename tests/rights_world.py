@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +12,6 @@ from consent_gateway.customers.mail import MailQueue, wordings
 from consent_gateway.database import HeldConnections
 from consent_gateway.people.blind_index import BlindIndex
 from consent_gateway.people.suppression import SuppressionTags
-from consent_gateway.policy import Policies, load_policies
 from consent_gateway.ports import Clock, Page, StoredRecord
 from consent_gateway.rights.effects import Effects
 from consent_gateway.rights.execution import Executor, Outcome, Work
@@ -27,17 +25,12 @@ from consent_gateway.rights.replies import Replies
 from consent_gateway.rights.requests import Book
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.rights.sealed import AddressSeal, Seal
-from tests.conftest import ROOT, FixedIndexKeys
+from tests.conftest import FixedIndexKeys
+from tests.steps import shipped_policies
 
 KEY = bytes(range(32))
 CODE = "12345678"
 ADA_POINTS = {"last_name": "Löv-Lace", "postcode": "10115", "birth_date": "1990-04-12"}
-
-
-@cache
-def shipped_policies() -> Policies:
-    """The policy as it ships, read once for a test process."""
-    return load_policies(ROOT / "policies")
 
 
 @dataclass

@@ -15,15 +15,16 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from enum import StrEnum
 from importlib.resources import files
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
-import yaml
 
 from consent_gateway.customers.tables import CUSTOMER_MAIL
 from consent_gateway.database import to_micros
 from consent_gateway.errors import GatewayError
 from consent_gateway.ids import new_id
+from consent_gateway.policy.findings import Finding
+from consent_gateway.policy.source import parse
 from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_encrypt
 from consent_gateway.vocabulary import LANGUAGES
 
@@ -105,12 +106,22 @@ class Wording:
     text: str
 
 
+def released(name: str) -> Any:
+    """What a file of words beside this one says. Raises `ValueError` where it cannot be read."""
+    findings: list[Finding] = []
+    text = (files(__package__) / "wording" / f"{name}.yaml").read_text(encoding="utf-8")
+    read = parse(f"{name}.yaml", text, findings, bare_words=True)
+    if findings:
+        raise ValueError(f"the words of {name} cannot be read: {findings[0].what}")
+    return read.value
+
+
 def wordings(kind: str) -> Mapping[str, Wording]:
     """The words of a kind of mail by language, from the versioned file beside this one.
 
     Raises `ValueError` for a file that lacks a language or a place, or holds another: it is part of the release.
     """
-    raw = yaml.safe_load((files(__package__) / "wording" / f"{kind}.yaml").read_text(encoding="utf-8"))
+    raw = released(kind)
     found = {
         language: Wording(raw["version"], words["subject"], words["text"])
         for language, words in raw["languages"].items()

@@ -220,9 +220,10 @@ def _read_file(document: Document, findings: list[Finding]) -> Iterable[Case]:
     if not isinstance(value, list):
         findings.append(Finding(document.path, 1, "this is not a list of cases", "begin each case with `- id:`"))
         return
+    schema = _CaseSchema()
     for index, entry in enumerate(value):
         place = (*start, index)
-        given = load(_CaseSchema(), document, place, entry, findings)
+        given = load(schema, document, place, entry, findings)
         if given is not None:
             yield _case(given, document, place, findings)
 

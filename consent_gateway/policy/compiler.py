@@ -162,6 +162,7 @@ class Compiler:
         self._expanded: dict[tuple[str, Threshold | None], _Spoken] = {}
         self._rows: dict[tuple[int, ...], Rows] = {}
         self._plans: dict[tuple[int, ...], Mapping[str, Plan]] = {}
+        self._planned: dict[tuple[str, tuple[int, ...]], Plan] = {}
 
     def program(self) -> Program:
         """The whole policy."""
@@ -234,6 +235,13 @@ class Compiler:
             for rule, rows in sorted(spoken.items())
             if purpose in self._reach[rule].purposes
         ]
+        # Most places differ in a few purposes only; as above, the identities of the expansions stay theirs.
+        planned = (purpose, tuple(id(rows) for _, rows in concerned))
+        if planned not in self._planned:
+            self._planned[planned] = self._over(purpose, concerned)
+        return self._planned[planned]
+
+    def _over(self, purpose: str, concerned: list[tuple[frozenset[str] | None, _Spoken]]) -> Plan:
         by_category: dict[str, Rows] = {}
         relevant = 0
         for category in self._declared[purpose]:

@@ -194,12 +194,18 @@ def read_clocks(given: Mapping[str, Any], document: Document, findings: list[Fin
         findings.append(Finding(document.path, document.line(("clocks",)), "the clocks have no terms", mend))
         return MappingProxyType({})
     terms = load(ClockTermsSchema(), document, ("clock_terms",), given["clock_terms"], findings)
-    made = {right: _clock(right, given, document, findings, terms) for right in given["clocks"]}
+    schema = ClockSchema()
+    made = {right: _clock(right, given, document, findings, terms, schema) for right in given["clocks"]}
     return MappingProxyType({right: clock for right, clock in made.items() if clock is not None})
 
 
 def _clock(
-    right: str, pack: Mapping[str, Any], document: Document, findings: list[Finding], terms: Mapping[str, Any] | None
+    right: str,
+    pack: Mapping[str, Any],
+    document: Document,
+    findings: list[Finding],
+    terms: Mapping[str, Any] | None,
+    schema: ClockSchema,
 ) -> LegalClock | None:
     place: Place = ("clocks", right)
     if right not in RIGHTS:
@@ -207,7 +213,7 @@ def _clock(
             Finding(document.path, document.line(place), f"unknown right `{right}`", nearest(right, RIGHTS))
         )
         return None
-    given = load(ClockSchema(), document, place, pack["clocks"][right], findings)
+    given = load(schema, document, place, pack["clocks"][right], findings)
     if given is None or terms is None:
         return None
     months = pack["reask_months"] if given.pop("reask") else None

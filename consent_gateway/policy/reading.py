@@ -140,11 +140,12 @@ def _categories(document: Document | None, findings: list[Finding]) -> Mapping[s
 def _packs(documents: list[Document], findings: list[Finding]) -> Mapping[str, Pack]:
     packs: dict[str, Pack] = {}
     rules: dict[str, Rule] = {}
+    pack_schema, rule_schema = PackSchema(), RuleSchema()  # making one takes as long as reading several rules by it
     for document in documents:
-        given = load(PackSchema(), document, (), document.value, findings)
+        given = load(pack_schema, document, (), document.value, findings)
         if given is None:
             continue
-        pack = _pack(given, document, findings)
+        pack = _pack(given, document, rule_schema, findings)
         if pack.id in packs:
             what = f"the pack `{pack.id}` stands in `{packs[pack.id].path}` too"
             findings.append(Finding(document.path, document.line(("pack",)), what, "rename one of them"))
@@ -159,11 +160,11 @@ def _packs(documents: list[Document], findings: list[Finding]) -> Mapping[str, P
     return MappingProxyType(packs)
 
 
-def _pack(given: dict[str, Any], document: Document, findings: list[Finding]) -> Pack:
+def _pack(given: dict[str, Any], document: Document, rule_schema: RuleSchema, findings: list[Finding]) -> Pack:
     rules = []
     for index, entry in enumerate(given["rules"]):
         place: Place = ("rules", index)
-        read = load(RuleSchema(), document, place, entry, findings)
+        read = load(rule_schema, document, place, entry, findings)
         if read is not None:
             rules.append(_rule(read, given["pack"], document, place))
     written = document.value

@@ -68,6 +68,7 @@ class _Reading:
     bare_words: bool
     lines: dict[Place, int] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
+    constructor: Any = field(default_factory=yaml.constructor.SafeConstructor)
 
     def fault(self, node: yaml.Node, what: str, mend: str) -> None:
         self.findings.append(Finding(self.path, node.start_mark.line + 1, what, mend))
@@ -99,8 +100,10 @@ class _Reading:
         plain_text = node.tag == "tag:yaml.org,2002:str" and not node.style
         if plain_text and not self.bare_words and _AMBIGUOUS.match(node.value):
             self.fault(node, f"other YAML readers take a bare `{node.value}` for a truth value", "put it in quotes")
+        if node.tag == "tag:yaml.org,2002:str":
+            return node.value
         try:
-            return yaml.SafeLoader("").construct_object(node, deep=True)
+            return self.constructor.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError):
             self.fault(node, f"`{node.value}` cannot be read", "write a plain word, number or date")
             return None

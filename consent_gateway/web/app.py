@@ -1,5 +1,6 @@
 """Puts the web application together from its services; holds no route and no rule of its own."""
 
+from functools import cache, partial
 from importlib.resources import files
 
 import orjson
@@ -97,27 +98,23 @@ def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     if certificates is not None:
         certificates.refuse_strangers(app)
     operations = OPERATIONS if services.agents is None else (*OPERATIONS, *FOR_AGENTS)
-    mount(app, operations, services, _site(app, services, certificates, operations))
+    mount(app, operations, services, _site(services, certificates, operations))
     routes.mount(app, PAGES, services)
     console.mount(app, CONSOLE_PAGES, services, _officer_provider(services))
     return app
 
 
-def _site(
-    app: Flask, services: Services, certificates: CertificateHeader | None, operations: tuple[Operation, ...]
-) -> Site:
-    described = openapi.document(operations, version=__version__, issuer=services.issuer)
+def _site(services: Services, certificates: CertificateHeader | None, operations: tuple[Operation, ...]) -> Site:
+    described = cache(partial(openapi.document, operations, version=__version__, issuer=services.issuer))
     static = files("consent_gateway.web") / "static"
-    with app.app_context():
-        reference, errors = apidocs.reference_page(described), apidocs.errors_page()
     proofs = ProofCheck(services.replay, services.clock, services.issuer)
     check = AssertionCheck(services.registry, services.replay, services.clock, services.issuer)
     return Site(
         door=Door(services.tokens, services.outside, proofs, certificates),
         token_endpoint=TokenEndpoint(services.registry, services.tokens, check, proofs, certificates, services.issuer),
-        openapi=orjson.dumps(described, option=orjson.OPT_INDENT_2),
-        reference=reference.encode(),
-        errors=errors.encode(),
+        openapi=cache(lambda: orjson.dumps(described(), option=orjson.OPT_INDENT_2)),
+        reference=cache(lambda: apidocs.reference_page(described()).encode()),
+        errors=cache(lambda: apidocs.errors_page().encode()),
         stylesheet=(static / "docs.css").read_bytes(),
         icon=(static / "icon.svg").read_bytes(),
         provider=_provider(services),

@@ -1,6 +1,5 @@
 """Builds what officers' pages work with, over one process's parts; decides nothing."""
 
-import ssl
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -26,8 +25,7 @@ def open_console(parts: Parts, settings: Settings) -> Console:
     officers = settings.officers
     provider = None
     if officers.provider is not None:
-        fetcher = Fetcher(ssl.create_default_context())
-        provider = OfficerSignIn(officers.provider, officers.accepted, fetcher)
+        provider = OfficerSignIn(officers.provider, officers.accepted, Fetcher(parts.tls))
     return Console(
         engine=engine,
         sessions=ConsoleSessions(engine, clock, keyring.service_key("console-sessions")),

@@ -1,7 +1,6 @@
 """Builds what tells others of changes: names, envelopes, the feed, destinations and their sinks; decides nothing."""
 
 import random
-import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ def open_outward(parts: Parts, settings: Settings) -> Outward:
     names = DomainNames(parts.keyring)
     envelopes = Envelopes(parts.engine, names, names.message_id, settings.issuer)
     hosts = read_hosts(settings.webhook_hosts, settings.webhook_private_hosts)
-    poster = Poster(ssl.create_default_context(), hosts, seconds=settings.webhook_timeout_ms / 1000)
+    poster = Poster(parts.tls, hosts, seconds=settings.webhook_timeout_ms / 1000)
     return Outward(
         outbox=Outbox(names, outside_domains(parts.policies), parts.clock),
         envelopes=envelopes,

@@ -1,5 +1,6 @@
 """The parts that services, doctor and worker are built of; decides nothing."""
 
+import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,6 +87,7 @@ class Parts:
     facts: FactsReader
     recorder: Recorder
     tracer: Tracer
+    tls: ssl.SSLContext  # trusts whom this machine trusts; reading them all takes as long as many requests
 
 
 def open_parts(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACER) -> Parts:
@@ -127,6 +129,7 @@ def open_parts(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACER) -> 
             facts=FactsReader(held),
             recorder=open_recorder(engine, settings.state_dir, tracer=tracer),
             tracer=tracer,
+            tls=ssl.create_default_context(),
         )
         opened.pop_all()
     return parts

@@ -1,7 +1,6 @@
 """Builds everything a process of the gateway works with; decides nothing."""
 
 import secrets
-import ssl
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -236,7 +235,9 @@ def _desk(parts: Parts, settings: Settings) -> Desk:
 
 def _customers(parts: Parts, settings: Settings, telling: Telling) -> CustomerDesk:
     facts, indexes = parts.facts, parts.indexes
-    return open_customer_desk(parts.engine, parts.clock, parts.keyring, facts, indexes, settings, telling.settled)
+    return open_customer_desk(
+        parts.engine, parts.clock, parts.keyring, facts, indexes, settings, parts.tls, telling.settled
+    )
 
 
 def _shredding(parts: Parts, announce_in: Announce) -> Shredding:
@@ -382,7 +383,7 @@ def _tokens(parts: Parts, settings: Settings) -> Tokens:
 def _outside(parts: Parts, settings: Settings) -> OutsideTokens:
     return OutsideTokens(
         () if settings.issuers_file is None else read_issuers(settings.issuers_file),
-        Fetcher(ssl.create_default_context()),
+        Fetcher(parts.tls),
         parts.engine,
         parts.held,
         parts.clock,

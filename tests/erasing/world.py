@@ -13,7 +13,7 @@ import yaml
 
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.connectors.erasing import SqlErasing
-from consent_gateway.database import KEY_METADATA, METADATA, open_engine, to_micros
+from consent_gateway.database import open_engine, to_micros
 from consent_gateway.people.suppression import SuppressionTags
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.policy import Policies, load_policies
@@ -31,6 +31,7 @@ from consent_gateway.rights.erasure_records import Sealer
 from consent_gateway.rights.scan import Scan
 from consent_gateway.shredding import Shredding
 from consent_gateway.vocabulary import ConsentEvent
+from tests.databases import build_schema
 from tests.erasing.shops import Shop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,9 +59,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.engine = open_engine(self.url, threads=8)
-        METADATA.create_all(self.engine)
+        build_schema(self.engine, "gateway")
         self.key_engine = open_engine(f"sqlite:///{self.folder / 'keys.db'}", threads=4)
-        KEY_METADATA.create_all(self.key_engine)
+        build_schema(self.key_engine, "keys")
         provider = FileKeyProvider.create(self.folder / "root.key")
         self.keyring = KeyRing(provider, self.key_engine, "test", self.clock)
         (self.folder / "audit").mkdir(exist_ok=True)

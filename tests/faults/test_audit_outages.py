@@ -25,9 +25,10 @@ from consent_gateway.audit.stores import audit_folder
 from consent_gateway.audit.tables import AUDIT_LOG, AUDIT_QUEUE
 from consent_gateway.audit.verify import LogKey
 from consent_gateway.audit.writer_files import writer_files
-from consent_gateway.database import METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.errors import AuditUnavailable
 from consent_gateway.ids import new_id
+from tests.databases import build_schema
 
 
 class WallClock:
@@ -145,7 +146,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_refuses_and_resumes_when_space_returns(small_disk: Path, tmp_path: Path) -> None:
     """On a full disk entries are refused, no acknowledged one is missing, and the same recorder goes on later."""
     engine = open_engine(f"sqlite:///{tmp_path / 'gateway.db'}", threads=2)
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     recorder = open_recorder(engine, small_disk, deadline_seconds=0.4)
     acknowledged = []
     for _ in range(2_000):
@@ -184,7 +185,7 @@ def engine_of(server: Any) -> sa.Engine:
     """An engine over the gateway schema on this server."""
     url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     engine = open_engine(url.render_as_string(hide_password=False), threads=2)
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     return engine
 
 

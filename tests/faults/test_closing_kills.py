@@ -11,13 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.parametrize("work", ["close", "rotate"])
-def test_a_kill_at_any_step_loses_nobody(empty_database: str, tmp_path: Path, work: str) -> None:
+def test_a_kill_at_any_step_loses_nobody(key_database: str, tmp_path: Path, work: str) -> None:
     """Killed with SIGKILL at each of its steps, before and after it is noted, the work leaves 10,000 people (500 on
     PostgreSQL) readable at that moment and after it is run again; those erased before, during and after stay erased.
     """
-    people = "10000" if empty_database.startswith("sqlite") else "500"
+    people = "10000" if key_database.startswith("sqlite") else "500"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.closing_process", empty_database, str(tmp_path), work, people, "16"],
+        [sys.executable, "-m", "tests.faults.closing_process", key_database, str(tmp_path), work, people, "16"],
         cwd=ROOT,
         capture_output=True,
         text=True,

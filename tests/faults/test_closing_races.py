@@ -26,9 +26,9 @@ OLD = tuple(islice(named("ds_old"), 300))
 
 
 @pytest.fixture
-def world(empty_database: str, tmp_path: Path, clock: StillClock) -> Iterator[KeyWorld]:
+def world(key_database: str, tmp_path: Path, clock: StillClock) -> Iterator[KeyWorld]:
     """A key table with three hundred people."""
-    made = KeyWorld(empty_database, tmp_path, clock, file_provider(tmp_path))
+    made = KeyWorld(key_database, tmp_path, clock, file_provider(tmp_path))
     ring = made.ring()
     ring.create_many(OLD)
     ring.close()

@@ -30,9 +30,10 @@ from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import Signer, open_signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG, AUDIT_NODES
 from consent_gateway.audit.verify import LogKey, Report
-from consent_gateway.database import METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.errors import LogDamaged
 from tests.conftest import StillClock
+from tests.databases import build_schema
 
 SOAK = "SOAK" in os.environ
 SIZE = 100_000 if SOAK else 1_200
@@ -65,7 +66,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     """Built once: two writers, every tenth entry in a transaction of its own, the key changed half-way."""
     base = tmp_path_factory.mktemp("mutations")
     engine = open_engine(f"sqlite:///{base / 'gateway.db'}", threads=2)
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     path = base / "state" / "audit" / "log.key"
     clock, old = StillClock(NOON), open_signer(path, "log.example/audit")
     made = _grow(engine, base / "state", open_signer(path), clock, 0, SIZE // 2)

@@ -93,9 +93,9 @@ class Shop:
 
 
 @pytest.fixture(params=PROVIDERS, ids=lambda given: given.__name__)
-def shop(request: pytest.FixtureRequest, empty_database: str, tmp_path: Path, clock: Clock) -> Iterator[Shop]:
+def shop(request: pytest.FixtureRequest, key_database: str, tmp_path: Path, clock: Clock) -> Iterator[Shop]:
     """The shop of each provider, on both databases."""
-    world = KeyWorld(empty_database, tmp_path, clock, request.param(tmp_path, request))
+    world = KeyWorld(key_database, tmp_path, clock, request.param(tmp_path, request))
     yield Shop(world)
     world.dispose()
 

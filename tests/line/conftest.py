@@ -11,7 +11,7 @@ from consent_gateway.demo.cast import CAST
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import COMPANY, Caller, Identifier
 from consent_gateway.wiring import Services
-from tests.conftest import _create_database, _drop_database
+from tests.conftest import places
 from tests.deployment import Deployment, deploy
 
 ALL = frozenset(
@@ -57,18 +57,8 @@ def named(index: int) -> PersonRef:
 def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A deployed coffee chain, once on SQLite and once on PostgreSQL."""
     folder: Path = tmp_path_factory.mktemp("line")
-    names = ("gateway", "keys", "store")
-    state = folder / "state"
-    state.mkdir(mode=0o700)
-    if request.param == "sqlite":
-        urls = {name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in names}
-    else:
-        server = request.getfixturevalue("postgresql_server")
-        urls = {name: _create_database(server) for name in names}
-    deployment = deploy(folder, urls)
-    services = deployment.open()
-    yield Line(deployment, services)
-    services.close()
-    if request.param == "postgresql":
-        for url in urls.values():
-            _drop_database(server, url)
+    with places(request, folder) as urls:
+        deployment = deploy(folder, urls)
+        services = deployment.open()
+        yield Line(deployment, services)
+        services.close()

@@ -63,7 +63,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
         yield started
 
 
-def test_a_customer_signs_in_at_a_real_provider(empty_database: str, peer: Peer) -> None:
+def test_a_customer_signs_in_at_a_real_provider(gateway_database: str, peer: Peer) -> None:
     """oidc-provider demands PKCE and sends `iss`; its account is our person, and a second answer is worth nothing."""
     variables = {
         **VARIABLES,
@@ -71,7 +71,7 @@ def test_a_customer_signs_in_at_a_real_provider(empty_database: str, peer: Peer)
         "CONSENT_GATEWAY_CUSTOMER_CLIENT_ID": "gateway-customers",
         "CONSENT_GATEWAY_CUSTOMER_CLIENT_SECRET": SECRET,
     }
-    services = stand_ins(empty_database, datetime.now(UTC), variables=variables)
+    services = stand_ins(gateway_database, datetime.now(UTC), variables=variables)
     browser = Browser(create_app(services))
     browser.get("/sign-in")
     away = browser.get("/sign-in/provider").headers["Location"]

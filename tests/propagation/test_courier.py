@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consent_gateway.database import METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.errors import InputRefused
 from consent_gateway.propagation import backoff
 from consent_gateway.propagation.changes import Audience
@@ -15,6 +15,7 @@ from consent_gateway.propagation.outbox import number
 from consent_gateway.propagation.tables import CHANGES
 from consent_gateway.vocabulary import COMPANY, EventKind
 from tests.conftest import StillClock
+from tests.databases import build_schema
 from tests.propagation.world import Ear, World, make_event, refuse
 
 GRANT, WITHDRAW = EventKind.GRANT, EventKind.WITHDRAW
@@ -210,7 +211,7 @@ def test_whatever_fails_everything_arrives_in_order(
     engine = open_engine("sqlite://", threads=1)
     engine.dispose()
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     world = World(engine, StillClock())
     world.people("ds_a", "ds_b", "ds_c")
     sink = world.sink()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from consent_gateway.database import KEY_METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.errors import KeysUnavailable, ProtectionRefused
 from consent_gateway.protection import dates, pseudonyms, reversible, transforms
 from consent_gateway.protection.fields import is_sealed, open_sealed, seal
@@ -22,6 +22,7 @@ from consent_gateway.protection.perform import Performer, TransformScope
 from consent_gateway.protection.reversible import Place
 from consent_gateway.protection.tokens import Token, parse
 from consent_gateway.vocabulary import Decision, Effect, Obligation, Reason, Verdict
+from tests.databases import build_schema
 
 TODAY = date(2026, 11, 22)
 KEYS = st.binary(min_size=32, max_size=32)
@@ -267,7 +268,7 @@ def performer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Performer]:
 
     folder = tmp_path_factory.mktemp("keys")
     engine = open_engine(f"sqlite:///{folder / 'keys.db'}", threads=2)
-    KEY_METADATA.create_all(engine)
+    build_schema(engine, "keys")
     ring = KeyRing(FileKeyProvider.create(folder / "root.key"), engine, "acme", Noon())
     ring.create("ds_a")
     yield Performer(ring, "acme")

@@ -17,7 +17,7 @@ from consent_gateway.protection.reversible import Place, stable_token
 from consent_gateway.vocabulary import COMPANY
 from consent_gateway.web.app import create_app
 from consent_gateway.wiring import Services, open_sealer, open_services
-from tests.conftest import _create_database, _drop_database
+from tests.conftest import places
 from tests.deployment import Deployment, Reply, deploy
 from tests.officers import Officer, Passkey
 
@@ -126,20 +126,12 @@ def person(index: int) -> str:
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A deployed coffee chain, once on SQLite and once on PostgreSQL."""
     folder: Path = tmp_path_factory.mktemp("house")
-    names = ("gateway", "keys", "store")
-    state = folder / "state"
-    state.mkdir(mode=0o700)
-    if request.param == "sqlite":
-        urls = {name: f"sqlite:///{(folder if name == 'store' else state) / name}.db" for name in names}
-    else:
-        server = request.getfixturevalue("postgresql_server")
-        urls = {name: _create_database(server) for name in names}
-    deployment = deploy(folder, urls)
-    deployment.variables["CONSENT_GATEWAY_ISSUER"] = f"http://localhost:{deployment.variables['CONSENT_GATEWAY_PORT']}"
-    clock = MovingClock()
-    services = open_services(deployment.settings, clock)
-    yield House(deployment, services, clock)
-    services.close()
-    if request.param == "postgresql":
-        for url in urls.values():
-            _drop_database(server, url)
+    with places(request, folder) as urls:
+        deployment = deploy(folder, urls)
+        deployment.variables["CONSENT_GATEWAY_ISSUER"] = (
+            f"http://localhost:{deployment.variables['CONSENT_GATEWAY_PORT']}"
+        )
+        clock = MovingClock()
+        services = open_services(deployment.settings, clock)
+        yield House(deployment, services, clock)
+        services.close()

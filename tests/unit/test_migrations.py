@@ -1,5 +1,7 @@
 """Migrations go up and down on both databases, and what they build is what the models say."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,13 @@ def test_recipients_told_before_are_still_told(empty_database: str) -> None:
         kept = "SELECT erasure_id, recipient, queued_at, acknowledged_at FROM erasure_notices ORDER BY recipient"
         assert [tuple(row) for row in connection.execute(sa.text(kept))] == before[:2]
     engine.dispose()
+
+
+def test_only_who_migrates_loads_alembic() -> None:
+    """A command that migrates nothing starts without it."""
+    told = "import sys, consent_gateway.cli.rights as one; print('alembic' in sys.modules, one.__name__)"
+    loaded = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True)
+    assert loaded.stdout.split() == ["False", "consent_gateway.cli.rights"]
 
 
 def test_an_old_database_is_refused(empty_database: str) -> None:

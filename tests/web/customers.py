@@ -1,8 +1,10 @@
 """A customers' desk for tests: the real one, over a small directory of two people, with mail that is kept."""
 
 import hashlib
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +52,12 @@ class KeptMail:
         self.sent.append(mail)
 
 
+@cache
+def authorities() -> ssl.SSLContext:
+    """What this machine trusts, read once for a test process."""
+    return ssl.create_default_context()
+
+
 def service_key(name: str) -> bytes:
     """A key that is the same at every start, as a key ring's is."""
     return hashlib.sha256(name.encode()).digest()
@@ -61,7 +69,9 @@ def open_desk_for_tests(
     """The desk over an empty database, which gets its two people here."""
     indexes = BlindIndex(FixedIndexKeys(), "DE")
     keyring: Any = SimpleNamespace(service_key=service_key)
-    desk = open_customer_desk(engine, clock, keyring, FactsReader(held), indexes, read_settings(variables))
+    desk = open_customer_desk(
+        engine, clock, keyring, FactsReader(held), indexes, read_settings(variables), authorities()
+    )
     _enrol(engine, indexes)
     return replace(desk, post=Post(engine, clock, service_key("customer-mail"), mailer))
 

@@ -1,6 +1,5 @@
 """Services for tests of the web room: registry, tokens and stores over SQLite, the rest small and in memory."""
 
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -42,7 +41,7 @@ from consent_gateway.customers.confirmations import Asked, Confirmation, Part
 from consent_gateway.customers.confirming import Pending, Wish
 from consent_gateway.customers.handshakes import Handshakes
 from consent_gateway.customers.page_words import page_words
-from consent_gateway.database import METADATA, HeldConnections, open_engine
+from consent_gateway.database import HeldConnections, open_engine
 from consent_gateway.errors import (
     CallerNotPermitted,
     Conflict,
@@ -99,8 +98,9 @@ from consent_gateway.vocabulary import (
 )
 from consent_gateway.writes import CreateQuery, WriteAnswer, WriteQuery
 from tests.conftest import ROOT, NoNames
+from tests.databases import build_schema
 from tests.rights_world import open_room, shipped_policies
-from tests.web.customers import BEN, VARIABLES, KeptMail, open_desk_for_tests
+from tests.web.customers import BEN, VARIABLES, KeptMail, authorities, open_desk_for_tests
 
 Post = Callable[..., TestResponse]
 """Sends one request with a token: `call(method, path, json={…})`."""
@@ -533,7 +533,7 @@ def _evidence(engine: sa.Engine, clock: StillClock) -> LogEvidence:
 def _outward(engine: sa.Engine, clock: StillClock) -> SimpleNamespace:
     """A real feed and real destinations; webhooks may go to one host, which is never called."""
     hosts = AllowedHosts(frozenset({"hooks.example.com"}))
-    poster = Poster(ssl.create_default_context(), hosts, resolve=lambda _host, _port: ("93.184.216.34",))
+    poster = Poster(authorities(), hosts, resolve=lambda _host, _port: ("93.184.216.34",))
     envelopes = Envelopes(engine, NoNames(), lambda _purpose, _recipient, event_id: event_id, ISSUER)
     return SimpleNamespace(
         outbox=Outbox(NoNames(), (), clock),
@@ -573,7 +573,7 @@ def stand_ins(
     """Fresh services over a fresh database."""
     clock = StillClock(moment)
     engine = open_engine(database, threads=4)
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     gateway, held, choices, mailer = MemoryGateway(clock), HeldConnections(engine), MemoryChoices(clock), KeptMail()
     customers = open_desk_for_tests(engine, held, clock, mailer, variables)
     return StandIns(
@@ -589,9 +589,7 @@ def stand_ins(
         receipts=Receipts(engine, {}, issuer=ISSUER, company="demo", seed=KEY),
         registry=Registry(engine, clock, KEY),
         tokens=Tokens(engine, held, clock, KEY, cache_seconds=cache_seconds),
-        outside=OutsideTokens(
-            issuers, Fetcher(ssl.create_default_context()), engine, held, clock, cache_seconds=cache_seconds
-        ),
+        outside=OutsideTokens(issuers, Fetcher(authorities()), engine, held, clock, cache_seconds=cache_seconds),
         replay=ReplayStore(engine, clock),
         idempotency=Idempotency(engine, clock, KEY),
         explain=MemoryExplain(),

@@ -14,9 +14,7 @@ from consent_gateway.customers.tables import CONFIRMATIONS
 from consent_gateway.errors import GatewayError
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import EventKind, Reason
-from tests.conftest import NOON
-from tests.conftest import _create_database as create_database
-from tests.conftest import _drop_database as drop_database
+from tests.conftest import NOON, places
 from tests.web.mailbox import ISSUER, OURS, Mailbox, mailbox, shown
 
 CONFIRM = "/confirm"
@@ -27,17 +25,8 @@ FOREIGN = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailbox]:
     """One installation for these tests, once on SQLite and once on PostgreSQL; each has people of its own."""
     folder = tmp_path_factory.mktemp("confirming")
-    (folder / "state").mkdir(mode=0o700)
-    names = ("gateway", "keys", "store")
-    if request.param == "sqlite":
-        urls = {name: f"sqlite:///{(folder if name == 'store' else folder / 'state') / name}.db" for name in names}
-    else:
-        server = request.getfixturevalue("postgresql_server")
-        urls = {name: create_database(server) for name in names}
-    with mailbox(folder, urls) as opened:
+    with places(request, folder) as urls, mailbox(folder, urls) as opened:
         yield opened
-    for url in urls.values() if request.param == "postgresql" else ():
-        drop_database(server, url)
 
 
 @pytest.fixture

@@ -89,9 +89,9 @@ def signed(claims: dict[str, Any], key: Any = KEY, **header: Any) -> str:
 
 
 @pytest.fixture
-def login(empty_database: str) -> Iterator[Login]:
+def login(gateway_database: str) -> Iterator[Login]:
     """A browser that has gone to the provider."""
-    services = stand_ins(empty_database, NOON, variables=SETTINGS)
+    services = stand_ins(gateway_database, NOON, variables=SETTINGS)
     provider: Any = StubProvider()
     services.customers = replace(services.customers, fetcher=provider)
     browser = Browser(create_app(services))

@@ -41,9 +41,9 @@ FOREIGN = [
 
 
 @pytest.fixture
-def site(empty_database: str) -> Iterator[StandIns]:
+def site(gateway_database: str) -> Iterator[StandIns]:
     """Services over a fresh database of either kind."""
-    services = stand_ins(empty_database, NOON)
+    services = stand_ins(gateway_database, NOON)
     services.client(purposes=frozenset({"email_marketing"}))
     yield services
     services.close()
@@ -418,10 +418,10 @@ def test_a_channel_gets_links_and_ends_its_own(site: StandIns, application: Flas
     assert statuses == [400, 403, 404]
 
 
-def test_without_mail_and_provider_nobody_signs_in(empty_database: str) -> None:
+def test_without_mail_and_provider_nobody_signs_in(gateway_database: str) -> None:
     """Where the settings name no way in, the page says so, asking is not found, and there is no outbox."""
     variables = {"CONSENT_GATEWAY_STORE_URL": "sqlite:///shop.db", "CONSENT_GATEWAY_ISSUER": ISSUER}
-    services = stand_ins(empty_database, NOON, variables=variables)
+    services = stand_ins(gateway_database, NOON, variables=variables)
     browser = Browser(create_app(services))
     assert "Nobody can sign in here" in browser.get("/sign-in").text
     assert browser.get("/sign-in/provider").status_code == 404

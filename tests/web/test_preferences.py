@@ -35,9 +35,7 @@ from consent_gateway.web.preferences.routes import Customer
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, framed_by
 from consent_gateway.wiring import Services
 from tests.browser.site import COOKIE, CookieVisits
-from tests.conftest import StillClock
-from tests.conftest import _create_database as create_database
-from tests.conftest import _drop_database as drop_database
+from tests.conftest import StillClock, places
 from tests.deployment import deploy
 
 OURS = {"Sec-Fetch-Site": "same-origin", "Origin": "null"}
@@ -95,18 +93,10 @@ ROUTES = [
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Services that take a cookie at its word, once over SQLite, once over PostgreSQL."""
     folder = tmp_path_factory.mktemp("pages")
-    names = ("gateway", "keys", "store")
-    (folder / "state").mkdir(mode=0o700)
-    if request.param == "sqlite":
-        urls = {name: f"sqlite:///{(folder if name == 'store' else folder / 'state') / name}.db" for name in names}
-    else:
-        server = request.getfixturevalue("postgresql_server")
-        urls = {name: create_database(server) for name in names}
-    opened = deploy(folder, urls).open()
-    yield replace(opened, visits=CookieVisits())
-    opened.close()
-    for url in urls.values() if request.param == "postgresql" else ():
-        drop_database(server, url)
+    with places(request, folder) as urls:
+        opened = deploy(folder, urls).open()
+        yield replace(opened, visits=CookieVisits())
+        opened.close()
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from consent_gateway.rights.requests import By
 from consent_gateway.rights.strangers import ASKED_FOR
 from consent_gateway.rights.tables import RIGHTS_REQUESTS
 from consent_gateway.vocabulary import EventKind, Identifier
-from tests.conftest import _create_database as create_database
-from tests.conftest import _drop_database as drop_database
+from tests.conftest import places
 from tests.web.mailbox import ISSUER, OURS, Mailbox, mailbox
 
 OFFICER = By(officer="ofc_1", channel="privacy_desk")
@@ -52,17 +51,8 @@ class Visitor:
 def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailbox]:
     """An installation whose clock stands still, once over SQLite, once over PostgreSQL."""
     folder = tmp_path_factory.mktemp("strangers")
-    (folder / "state").mkdir(mode=0o700)
-    names = ("gateway", "keys", "store")
-    if request.param == "sqlite":
-        urls = {name: f"sqlite:///{(folder if name == 'store' else folder / 'state') / name}.db" for name in names}
-    else:
-        server = request.getfixturevalue("postgresql_server")
-        urls = {name: create_database(server) for name in names}
-    with mailbox(folder, urls) as opened:
+    with places(request, folder) as urls, mailbox(folder, urls) as opened:
         yield opened
-    for url in urls.values() if request.param == "postgresql" else ():
-        drop_database(server, url)
 
 
 def passer_by(box: Mailbox) -> Visitor:

@@ -1,8 +1,10 @@
 """Routes: the golden list, the public ones, and that routing, OpenAPI and pages all say the same."""
 
 import html
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from flask.testing import FlaskClient
 from consent_gateway.callers.registry import Scope
 from consent_gateway.console.permissions import PERMITTED, Doing
 from consent_gateway.officers.registry import Role
+from consent_gateway.web import openapi
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
 from consent_gateway.web.app import CONSOLE_PAGES, FOR_AGENTS, OPERATIONS, create_app
@@ -22,8 +25,9 @@ from consent_gateway.web.auth import TokenMissing
 from consent_gateway.web.operations import AgentAuth, CustomerAuth, EitherAuth, OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
+from tests.conftest import NOON
 from tests.officers import Officer, Passkey
-from tests.web.standins import Post, StandIns
+from tests.web.standins import Post, StandIns, stand_ins
 
 ROUTES = [
     "DELETE /v1/confirmations/{confirmation_id}",
@@ -187,6 +191,7 @@ PUBLIC = {
     "POST /v1/officers/sessions/options",
 }
 CUSTOMER = {"POST /not-me", "POST /sign-out"}
+_OFFICERS = itertools.count()
 PAGES = ("/docs", "/docs/errors")
 
 
@@ -248,22 +253,37 @@ def test_the_routes_of_agents_are_there_only_where_a_directory_is_named(
             assert on.open(f"{path}/", method=op.method, headers=headers).status_code == 404
 
 
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    """Services for all these refusals together, which change nothing but the clock and who has signed in."""
+    services = stand_ins(f"sqlite:///{tmp_path_factory.mktemp('house') / 'gateway.db'}", NOON)
+    services.client()
+    yield services
+    services.close()
+
+
+@pytest.fixture(scope="module")
+def door(house: StandIns) -> FlaskClient:
+    """A client of their application that sends no token."""
+    return create_app(house).test_client()
+
+
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in PUBLIC | CUSTOMER])
-def test_every_other_route_refuses_a_call_without_a_token(http: FlaskClient, services: StandIns, route: str) -> None:
+def test_every_other_route_refuses_a_call_without_a_token(door: FlaskClient, house: StandIns, route: str) -> None:
     """Without a token the answer is 401 before anything of the request is looked at."""
     method, path = route.split()
-    answer = http.open(re.sub(r"{[^}]+}", "ds_01jd80000000000000000000ad", path), method=method, data=b"not json")
+    answer = door.open(re.sub(r"{[^}]+}", "ds_01jd80000000000000000000ad", path), method=method, data=b"not json")
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == TokenMissing.challenge
-    assert services.gateway.queries == []
+    assert house.gateway.queries == []
 
 
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if isinstance(op.auth, Scope)], ids=lambda op: op.name)
-def test_every_other_route_refuses_a_token_without_its_scope(http: FlaskClient, services: StandIns, op: Any) -> None:
+def test_every_other_route_refuses_a_token_without_its_scope(door: FlaskClient, house: StandIns, op: Any) -> None:
     """A token that carries every scope but the route's is refused with the name of the scope."""
-    token = services.token("web-shop", *(set(Scope) - {op.auth}))
+    token = house.token("web-shop", *(set(Scope) - {op.auth}))
     path = re.sub(r"{[^}]+}", "ds_01jd80000000000000000000ad", op.path)
-    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
+    answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 403
     assert answer.get_json()["code"] == "caller_not_permitted"
     assert f'scope="{op.auth.value}"' in answer.headers["WWW-Authenticate"]
@@ -283,21 +303,21 @@ OFFICERS = [op for op in OPERATIONS if isinstance(op.auth, OfficerAuth)]
 
 
 @pytest.mark.parametrize("op", OFFICERS, ids=lambda op: op.name)
-def test_a_client_token_is_no_officer_token_and_the_reverse(http: FlaskClient, services: StandIns, op: Any) -> None:
+def test_a_client_token_is_no_officer_token_and_the_reverse(door: FlaskClient, house: StandIns, op: Any) -> None:
     """A route for officers takes no client's token, whatever its scopes, and no client's route an officer's."""
     path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
-    client = {"Authorization": f"Bearer {services.token()}"}
-    assert http.open(path, method=op.method, json={}, headers=client).status_code == 401
-    officer = {"Authorization": f"Bearer {signed_in(http, services, *Role)}"}
-    assert http.post("/v1/decisions", json={}, headers=officer).status_code == 401
+    client = {"Authorization": f"Bearer {house.token()}"}
+    assert door.open(path, method=op.method, json={}, headers=client).status_code == 401
+    officer = {"Authorization": f"Bearer {signed_in(door, house, *Role)}"}
+    assert door.post("/v1/decisions", json={}, headers=officer).status_code == 401
 
 
 @pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.doing], ids=lambda op: op.name)
-def test_every_route_of_an_act_refuses_all_other_roles(http: FlaskClient, services: StandIns, op: Any) -> None:
+def test_every_route_of_an_act_refuses_all_other_roles(door: FlaskClient, house: StandIns, op: Any) -> None:
     """An officer with every role but those that the table gives the act is refused by the names of these."""
-    token = signed_in(http, services, *(set(Role) - PERMITTED[op.auth.doing]))
+    token = signed_in(door, house, *(set(Role) - PERMITTED[op.auth.doing]))
     path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
-    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
+    answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
     assert all(f"`{role.value}`" in answer.get_json()["detail"] for role in PERMITTED[op.auth.doing])
 
@@ -336,43 +356,60 @@ def test_calls_of_officers_name_acts_of_the_one_table() -> None:
 
 
 @pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.fresh_seconds], ids=lambda op: op.name)
-def test_every_route_that_wants_a_fresh_sign_in_refuses_an_old_one(
-    http: FlaskClient, services: StandIns, op: Any
-) -> None:
+def test_every_route_that_wants_a_fresh_sign_in_refuses_an_old_one(door: FlaskClient, house: StandIns, op: Any) -> None:
     """One second past its bound the sign-in is too old, told as RFC 9470 does."""
-    token = signed_in(http, services, *Role)
-    services.clock.pass_by(seconds=op.auth.fresh_seconds + 1)
+    token = signed_in(door, house, *Role)
+    house.clock.pass_by(seconds=op.auth.fresh_seconds + 1)
     path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
-    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
+    answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.get_json()["code"]) == (401, "sign_in_stale")
     assert 'error="insufficient_user_authentication"' in answer.headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if isinstance(op.auth, EitherAuth)], ids=lambda op: op.name)
-def test_a_route_for_both_asks_each_for_their_own(http: FlaskClient, services: StandIns, op: Any) -> None:
+def test_a_route_for_both_asks_each_for_their_own(door: FlaskClient, house: StandIns, op: Any) -> None:
     """A client without the scope and an officer without the role are each refused, by its name."""
     path = re.sub(r"{[^}]+}", "rq_01jd80000000000000000000ad", op.path)
-    client = services.token("web-shop", *(set(Scope) - {op.auth.scope}))
-    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {client}"})
+    client = house.token("web-shop", *(set(Scope) - {op.auth.scope}))
+    answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {client}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "caller_not_permitted")
     assert op.auth.scope.value in answer.get_json()["detail"]
-    officer = signed_in(http, services, *(set(Role) - PERMITTED[op.auth.doing]))
-    answer = http.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {officer}"})
+    officer = signed_in(door, house, *(set(Role) - PERMITTED[op.auth.doing]))
+    answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {officer}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
     assert all(f"`{role.value}`" in answer.get_json()["detail"] for role in PERMITTED[op.auth.doing])
 
 
-def signed_in(http: FlaskClient, services: StandIns, *roles: Role) -> str:
+def signed_in(door: FlaskClient, house: StandIns, *roles: Role) -> str:
     """The token of a fresh officer with these roles."""
 
     def send(method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-        answer = http.open(path, method=method, json=body)
+        answer = door.open(path, method=method, json=body)
         return SimpleNamespace(status=answer.status_code, body=answer.get_json())
 
-    officer = Officer(send, Passkey(services.issuer))
-    assert officer.enrol(services.desk.officers.add("ada", roles)[1]).status == 201
+    officer = Officer(send, Passkey(house.issuer))
+    assert officer.enrol(house.desk.officers.add(f"ada-{next(_OFFICERS)}", roles)[1]).status == 201
     assert officer.sign_in().status == 201
     return officer.token
+
+
+def test_the_description_is_written_once_and_only_when_asked_for(
+    services: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application starts without it, and from the first call on everybody gets the same."""
+    written: list[str] = []
+    document = openapi.document
+
+    def counted(*given: Any, **options: Any) -> Any:
+        written.append(options["issuer"])
+        return document(*given, **options)
+
+    monkeypatch.setattr(openapi, "document", counted)
+    http = create_app(services).test_client()
+    assert written == []
+    first = {path: http.get(path).data for path in ("/openapi.json", "/docs", "/docs/errors")}
+    assert {path: http.get(path).data for path in first} == first
+    assert written == [services.issuer]
 
 
 def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:

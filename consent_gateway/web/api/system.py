@@ -138,7 +138,7 @@ def ready(call: Call) -> Response:
 )
 def openapi(call: Call) -> Response:
     """Read the description of this API as OpenAPI 3.1."""
-    return Response(call.site.openapi, content_type="application/json")
+    return Response(call.site.openapi(), content_type="application/json")
 
 
 @operation(
@@ -149,7 +149,7 @@ def openapi(call: Call) -> Response:
 )
 def docs(call: Call) -> Response:
     """Read the API reference as a page."""
-    return Response(call.site.reference, content_type=_HTML)
+    return Response(call.site.reference(), content_type=_HTML)
 
 
 @operation(
@@ -160,7 +160,7 @@ def docs(call: Call) -> Response:
 )
 def docs_errors(call: Call) -> Response:
     """Read every error code with its cause and remedy as a page."""
-    return Response(call.site.errors, content_type=_HTML)
+    return Response(call.site.errors(), content_type=_HTML)
 
 
 @operation(

@@ -29,7 +29,8 @@ from consent_gateway.audit.sealer import Sealer
 from consent_gateway.audit.signer import Signer
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG, AUDIT_NODES
 from consent_gateway.audit.verify import LogCheck, LogKey, Report, Unusable, verify_folder
-from consent_gateway.database import METADATA, open_engine
+from consent_gateway.database import open_engine
+from tests.databases import build_schema
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SIZE = 2_400
@@ -97,7 +98,7 @@ def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         _admin(admin, "CREATE DATABASE audit_log_untouched")
         url = admin.set(database="audit_log_untouched").render_as_string(hide_password=False)
     engine = open_engine(url, threads=2)
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     fill(engine, base / "state")
     export(engine, base / "export", SIGNER, NOON)
     with engine.connect() as connection:

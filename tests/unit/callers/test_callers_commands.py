@@ -14,8 +14,9 @@ from joserfc.jwk import OKPKey
 from consent_gateway.callers.registry import Registry
 from consent_gateway.callers.tables import CLIENTS
 from consent_gateway.cli.clients import clients
-from consent_gateway.database import METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.errors import Conflict, InputRefused, NotFound
+from tests.databases import build_schema
 
 POLICIES = SimpleNamespace(
     channels={"till": 1}, purposes={"order_fulfilment": 1, "payment": 1}, recipients={"courier": 1}
@@ -28,7 +29,7 @@ ADD = ("add", "till-1", "--channel", "till", "--purpose", "order_fulfilment", "-
 def services(tmp_path: Path, clock: Any) -> Iterator[Any]:
     """What the commands need of the services."""
     engine = open_engine(f"sqlite:///{tmp_path / 'gateway.db'}", threads=1)
-    METADATA.create_all(engine)
+    build_schema(engine, "gateway")
     yield SimpleNamespace(
         registry=Registry(engine, clock, b"k" * 32),
         policies=POLICIES,

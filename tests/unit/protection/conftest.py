@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from consent_gateway.database import KEY_METADATA, open_engine
+from consent_gateway.database import open_engine
 from consent_gateway.ports import Clock
 from consent_gateway.protection.file_provider import FileKeyProvider
 from consent_gateway.protection.keys import KeyRing
+from tests.databases import build_schema
 
 
 @pytest.fixture
@@ -19,10 +20,10 @@ def provider(tmp_path: Path) -> FileKeyProvider:
 
 
 @pytest.fixture
-def key_engine(empty_database: str) -> Iterator[sa.Engine]:
+def key_engine(key_database: str) -> Iterator[sa.Engine]:
     """An engine over a fresh key database, on both databases."""
-    engine = open_engine(empty_database, threads=24)
-    KEY_METADATA.create_all(engine)
+    engine = open_engine(key_database, threads=24)
+    build_schema(engine, "keys")
     yield engine
     engine.dispose()
 

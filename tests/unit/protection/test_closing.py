@@ -23,9 +23,9 @@ PEOPLE = [f"ds_{n}" for n in range(40)]
 
 
 @pytest.fixture
-def world(empty_database: str, tmp_path: Path, clock: StillClock) -> Iterator[KeyWorld]:
+def world(key_database: str, tmp_path: Path, clock: StillClock) -> Iterator[KeyWorld]:
     """A key table with forty people and a domain, on both databases."""
-    made = KeyWorld(empty_database, tmp_path, clock, file_provider(tmp_path))
+    made = KeyWorld(key_database, tmp_path, clock, file_provider(tmp_path))
     ring = made.ring()
     ring.create_many(PEOPLE)
     ring.domain_key("ads", "partner")
@@ -82,15 +82,15 @@ def test_only_shards_that_lost_somebody_get_a_fresh_key(world: KeyWorld) -> None
 
 
 def test_a_key_table_from_before_shards_went_on_is_carried_over(
-    empty_database: str, tmp_path: Path, clock: StillClock
+    key_database: str, tmp_path: Path, clock: StillClock
 ) -> None:
     """Upgraded, everybody opens and every shard counts as having lost somebody, for nobody knows better; and a table
     with a piece of work unfinished, or with shard keys that went on, is left alone.
     """
-    engine = open_engine(empty_database, threads=1)
+    engine = open_engine(key_database, threads=1)
     upgrade(engine, "keys")
     engine.dispose()
-    world = KeyWorld(empty_database, tmp_path, clock, file_provider(tmp_path))
+    world = KeyWorld(key_database, tmp_path, clock, file_provider(tmp_path))
     world.ring().create_many(PEOPLE)
     downgrade(world.engine, "keys", "0002_providers")
     upgrade(world.engine, "keys")
