@@ -34,7 +34,7 @@ from consent_gateway.audit.stores import Row, audit_folder
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG, AUDIT_NODES, AUDIT_QUEUE, AUDIT_WRITERS
 from consent_gateway.audit.tree import STORED_LEVELS, node_reader
 from consent_gateway.audit.writer_files import WriterFile, held, writer_files
-from consent_gateway.database import DRIVER_ERRORS, reading_connection, to_micros
+from consent_gateway.database import DRIVER_ERRORS, let_others_write, reading_connection, to_micros
 from consent_gateway.errors import LogDamaged
 from consent_gateway.ports import Clock
 
@@ -136,7 +136,9 @@ class Sealer:
                 continue
             if result.unreadable:
                 LOG.error("audit files cannot be read: %s", ", ".join(result.unreadable))
-            if not result.more:
+            if result.more:
+                let_others_write(self._engine)
+            else:
                 stop.wait(interval_seconds)
 
     def _seal(self, connection: sa.Connection, limit: int) -> tuple[SealResult, str | None, list[bytes]]:

@@ -13,7 +13,7 @@ from consent_gateway.demo.calls import variable
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.migrate import newest
 
-DATA_VERSION = 4
+DATA_VERSION = 5
 """Goes up whenever the demo's data changes, so that an older state is built anew."""
 
 _OWNED = ".consent-gateway-demo"

@@ -92,6 +92,13 @@ class Handling:
             joined = self._book.joined(connection, [one.request_id for one in found])
         return [Queued(one, tuple(self._book.owed(one)), joined.get(one.request_id, 0)) for one in found]
 
+    def answered(self, limit: int = MOST_QUEUED) -> list[Queued]:
+        """Closed requests, the newest first."""
+        with reading(self._engine) as connection:
+            found = self._book.answered(connection, limit)
+            joined = self._book.joined(connection, [one.request_id for one in found])
+        return [Queued(one, (), joined.get(one.request_id, 0)) for one in found]
+
     def purge(self) -> int:
         """Delete identifier and words of requests that expired, and say of how many."""
         with transaction(self._engine) as connection:

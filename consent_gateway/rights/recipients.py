@@ -30,6 +30,8 @@ from consent_gateway.rights.recipient_tables import RECIPIENT_NOTICES
 LIFE = timedelta(days=7)
 """How long a notice is tried by mail before it has failed."""
 
+MOST_LISTED = 1_000
+
 KnownAs = Callable[[sa.Connection, str, str], Sequence[str]]
 """What a recipient calls a person; nothing where nobody can say it any more. May raise `KeysUnavailable`."""
 
@@ -143,11 +145,13 @@ class RecipientNotices:
         with reading(self._engine) as connection:
             return [self._named(connection, _notice(row)) for row in connection.execute(found).all()]
 
-    def unconfirmed(self) -> list[Notice]:
+    def unconfirmed(self, limit: int = MOST_LISTED) -> list[Notice]:
         """The notices that nobody has confirmed yet, the oldest first."""
-        found = sa.select(RECIPIENT_NOTICES).where(_T.confirmed_at.is_(None)).order_by(_T.queued_at, _T.notice_id)
+        waiting = sa.select(RECIPIENT_NOTICES).where(_T.confirmed_at.is_(None))
         with reading(self._engine) as connection:
-            return [_notice(row) for row in connection.execute(found)]
+            return [
+                _notice(row) for row in connection.execute(waiting.order_by(_T.queued_at, _T.notice_id).limit(limit))
+            ]
 
     def resend(self, notice_id: str, *, by: str) -> Notice:
         """Mail a notice that was not told. Raises `NotFound`, and `Conflict` where no mail can be written."""
