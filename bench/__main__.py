@@ -29,14 +29,35 @@ from bench.servers import bare_server
 from bench.steps import step_costs
 from tests.deployment import Deployment, deploy, free_port, running, start_postgresql
 
+_KINDS = ("SQLite", "PostgreSQL")
+
 
 def main() -> None:
     """Run everything and print it."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer customers, shorter rounds")
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument(
+        "--log", type=int, metavar="ENTRIES", help="only the log, grown tenfold from 100,000 to so many"
+    )
+    parser.add_argument("--database", choices=_KINDS, help="only on this one, with --log")
     given = parser.parse_args()
-    customers, seconds, rounds = (500, 2.0, 2) if given.quick else (20_000, 6.0, 3)
+    if given.log:
+        _grow_log(given.log, (given.database,) if given.database else _KINDS)
+    else:
+        _everything(given.connections, quick=given.quick)
+
+
+def _grow_log(entries: int, kinds: tuple[str, ...]) -> None:
+    sizes = [min(100_000, entries)]
+    while sizes[-1] < entries:
+        sizes.append(min(sizes[-1] * 10, entries))
+    for line in _evidence(tuple(sizes), kinds):
+        print(line, flush=True)
+
+
+def _everything(connections: int, *, quick: bool) -> None:
+    customers, seconds, rounds = (500, 2.0, 2) if quick else (20_000, 6.0, 3)
     names = ("granian", "flask", "sqlalchemy", "psycopg", "orjson", "cryptography")
     print(f"Python {platform.python_version()}; " + ", ".join(f"{name} {version(name)}" for name in names))
     print(
@@ -44,24 +65,24 @@ def main() -> None:
     )
     print(f"gated: GET /v1/customers/{{id}} for {PURPOSE}, the same {len(COLUMNS)} columns: token, facts, decision,")
     print("       store, protection, durable audit entry, answer; granian 2 x 32 threads, a core for each worker.")
-    print(f"load: {given.connections} connections, {seconds:.0f} s a round, {rounds} alternating rounds, medians.\n")
+    print(f"load: {connections} connections, {seconds:.0f} s a round, {rounds} alternating rounds, medians.\n")
     with tempfile.TemporaryDirectory(prefix="cg-bench-") as folder:
         for kind, databases in _databases(Path(folder)):
             place = Path(folder) / kind
             deployment = deploy(place, databases, customers)
-            _compare(kind, deployment, given.connections, seconds, rounds)
-            for line in (*step_costs(deployment), *protection_costs(deployment, 500 if given.quick else 3000)):
+            _compare(kind, deployment, connections, seconds, rounds)
+            for line in (*step_costs(deployment), *protection_costs(deployment, 500 if quick else 3000)):
                 print("   " + line)
-            for line in page_costs(deployment, 50 if given.quick else 300):
+            for line in page_costs(deployment, 50 if quick else 300):
                 print("   " + line)
-            for line in delivery_times(deployment, 20 if given.quick else 200):
+            for line in delivery_times(deployment, 20 if quick else 200):
                 print("   " + line)
             print()
-    for line in decisions_a_second(given.quick):
+    for line in decisions_a_second(quick):
         print(line)
-    for line in _closings(20_000 if given.quick else 100_000):
+    for line in _closings(20_000 if quick else 100_000):
         print(line)
-    for line in _evidence((2_000, 8_000) if given.quick else (25_000, 100_000)):
+    for line in _evidence((2_000, 8_000) if quick else (25_000, 100_000)):
         print(line)
     for line in _rights():
         print(line)
@@ -75,12 +96,11 @@ def _closings(people: int) -> Iterator[str]:
             yield from closing_costs("PostgreSQL", url, people)
 
 
-def _evidence(sizes: tuple[int, ...]) -> Iterator[str]:
+def _evidence(sizes: tuple[int, ...], kinds: tuple[str, ...] = _KINDS) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="cg-bench-") as folder:
-        yield from evidence_costs("SQLite", f"sqlite:///{folder}/log.db", sizes)
-        with _postgresql(Path(folder)) as admin:
-            url = admin.set(database="gateway").render_as_string(hide_password=False)
-            yield from evidence_costs("PostgreSQL", url, sizes)
+        for kind, databases in _databases(Path(folder)):
+            if kind in kinds:
+                yield from evidence_costs(kind, deploy(Path(folder) / kind, databases, customers=20), sizes)
 
 
 def _rights() -> Iterator[str]:
@@ -95,7 +115,7 @@ def _rights() -> Iterator[str]:
 
 
 def _databases(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    for kind in ("SQLite", "PostgreSQL"):
+    for kind in _KINDS:
         (folder / kind / "state").mkdir(parents=True, mode=0o700)
     place = folder / "SQLite"
     urls = {name: f"sqlite:///{place / 'state' / name}.db" for name in ("gateway", "keys")}

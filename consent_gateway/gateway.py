@@ -39,6 +39,7 @@ from consent_gateway.ports import Clock, CustomerStore, Page, StoredRecord
 from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.perform import Performer, TransformScope
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.tracing import NO_TRACER, Said, Step, Tracer, decision_told
 from consent_gateway.vocabulary import (
     COMPANY,
     AccessRequest,
@@ -70,6 +71,7 @@ class Gateway:
         recorder: Recorder,
         remember_signal: Callable[[Caller, PersonRef], object],
         clock: Clock,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._policies = policies
         self._facts = facts
@@ -80,6 +82,8 @@ class Gateway:
         self._recorder = recorder
         self._remember_signal = remember_signal
         self._clock = clock
+        self._tracer = tracer
+        self._connector = {Said.CONNECTOR: policies.catalogue.dataset}
         self._declared = {key: _fields_for(policies, key) for key in policies.purposes}
         self._grants = {key: KeyGrant(frozenset(one.key_classes)) for key, one in policies.purposes.items()}
 
@@ -168,7 +172,10 @@ class Gateway:
         return self._line(caller, request, None, facts)
 
     def _line(self, caller: Caller, request: AccessRequest, known: Known | None, facts: Facts) -> Line:
-        return Line(caller, request, known, decide(self._policies.rulebook, request, facts))
+        with self._tracer.step(Step.DECISION) as span:
+            decision = decide(self._policies.rulebook, request, facts)
+            span.tell(lambda: decision_told(request.purpose, decision))
+        return Line(caller, request, known, decision)
 
     def grant(self, line: Line) -> KeyGrant:
         """The key classes of the purpose that the credential may claim and does; the decision has no say in it."""
@@ -177,6 +184,10 @@ class Gateway:
 
     def find(self, person: PersonRef) -> Known | None:
         """The person meant; None if unknown. A shared identifier names nobody: which holder is meant is a guess."""
+        with self._tracer.step(Step.FACTS):
+            return self._found(person)
+
+    def _found(self, person: PersonRef) -> Known | None:
         if person.data_subject is not None:
             known = self._facts.by_id(person.data_subject)
             if known is None:
@@ -253,7 +264,9 @@ class Gateway:
         fields = line.decision.open_fields
         if not fields or line.known is None or line.known.store_key is None:
             return None
-        return self._store.read(line.known.store_key, fields, page)
+        with self._tracer.step(Step.STORE_READ, self._connector) as span:
+            span.tell(lambda: {Said.COUNT: len(fields)})
+            return self._store.read(line.known.store_key, fields, page)
 
     def _protected(self, line: Line, stored: StoredRecord | None) -> Mapping[str, JsonValue]:
         if stored is None or line.known is None:

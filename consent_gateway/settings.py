@@ -27,6 +27,7 @@ from consent_gateway.errors import SettingsRefused
 from consent_gateway.log_settings import LOG_VARIABLES, LogSettings, read_log_settings
 from consent_gateway.officer_settings import OFFICER_VARIABLES, OfficerSettings, read_officer_settings
 from consent_gateway.proxy_settings import CertificateProxies, read_proxies
+from consent_gateway.telemetry_settings import TELEMETRY_VARIABLES, TelemetrySettings, read_telemetry_settings
 
 VARIABLES: tuple[Variable, ...] = (
     Variable("STATE_DIR", "var/gateway", "directory of everything the gateway keeps on disk; made with mode 0700"),
@@ -80,6 +81,9 @@ VARIABLES: tuple[Variable, ...] = (
         " set together with CLIENT_CERT_HEADER",
     ),
     Variable(
+        "DRP_DIRECTORY", "none: no such routes", "file of the Data Rights Protocol's agents (docs/how-to/agents.md)"
+    ),
+    Variable(
         "CLIENT_CERT_HEADER",
         "none",
         "header in which they tell it: `Client-Cert` as RFC 9440 has it, or any name with the URL-encoded PEM of nginx",
@@ -99,6 +103,7 @@ VARIABLES: tuple[Variable, ...] = (
     *LOG_VARIABLES,
     *CUSTOMER_VARIABLES,
     *OFFICER_VARIABLES,
+    *TELEMETRY_VARIABLES,
 )
 
 
@@ -144,6 +149,7 @@ class Settings:
     token_seconds: int
     token_cache_seconds: int
     issuers_file: Path | None
+    drp_directory: Path | None
     certificate_proxies: CertificateProxies | None
     phone_region: str
     store_timeout_ms: int
@@ -155,6 +161,7 @@ class Settings:
     customers: CustomerSettings
     officers: OfficerSettings
     log: LogSettings
+    telemetry: TelemetrySettings | None
     webhook_hosts: str | None
     webhook_private_hosts: str | None
     webhook_timeout_ms: int
@@ -191,6 +198,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         token_seconds=given.number("TOKEN_SECONDS", 600, 60, 3600),
         token_cache_seconds=given.number("TOKEN_CACHE_SECONDS", 30, 0, 60),
         issuers_file=given.path("ISSUERS_FILE"),
+        drp_directory=given.path("DRP_DIRECTORY"),
         certificate_proxies=read_proxies(given.optional("CLIENT_CERT_HEADER"), given.optional("TRUSTED_PROXIES")),
         phone_region=given.text("PHONE_REGION", "DE"),
         store_timeout_ms=given.number("STORE_TIMEOUT_MS", 2000, 50, 30000),
@@ -202,6 +210,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         customers=read_customer_settings(given, host, issuer),
         officers=read_officer_settings(given),
         log=read_log_settings(given, state_dir),
+        telemetry=read_telemetry_settings(given),
         webhook_hosts=given.optional("WEBHOOK_HOSTS"),
         webhook_private_hosts=given.optional("WEBHOOK_PRIVATE_HOSTS"),
         webhook_timeout_ms=given.number("WEBHOOK_TIMEOUT_MS", 10_000, 500, 30_000),

@@ -20,6 +20,9 @@ ANY_PURPOSE = "*"
 COMPANY = "company"
 """The recipient who is the company itself; in an `AccessRequest` written as None."""
 
+LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
+"""The languages that pages, mails and letters are written in; the first is used where no other is asked for."""
+
 
 class Effect(IntEnum):
     """What may happen to a field's value, from open to closed; the most closed wins."""

@@ -15,7 +15,7 @@ from flask import Flask
 from consent_gateway.settings import Settings, read_settings
 from consent_gateway.web.app import create_app
 from consent_gateway.web.logs import configure
-from consent_gateway.wiring import open_services
+from consent_gateway.wiring import open_services, open_telemetry
 
 
 def application() -> Flask:
@@ -23,9 +23,11 @@ def application() -> Flask:
     configure()
     settings = read_settings()
     take_core(settings)
-    services = open_services(settings)
+    tracer = open_telemetry(settings)
+    atexit.register(tracer.close)  # runs after the one below: what closing traces is sent too
+    services = open_services(settings, tracer=tracer)
     atexit.register(services.close)
-    app = create_app(services)
+    app = create_app(services, tracer)
     gc.collect()
     gc.freeze()  # all of this stays, and looking through it again would hold every thread up in the middle of requests
     return app

@@ -33,6 +33,7 @@ from consent_gateway.people.residence import Unreadable, jurisdiction
 from consent_gateway.policy import Policies
 from consent_gateway.ports import Clock, CustomerStore
 from consent_gateway.protection.sealing import Sealing
+from consent_gateway.tracing import NO_TRACER, Said, Step, Tracer
 from consent_gateway.vocabulary import Action, Caller, Effect, Facts, JsonValue, Verdict
 
 UNKNOWN_OUTCOME = "unknown"
@@ -84,6 +85,7 @@ class Writes:
         sealing: Sealing,
         recorder: Recorder,
         clock: Clock,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._gateway = gateway
         self._catalogue = policies.catalogue
@@ -94,6 +96,8 @@ class Writes:
         self._sealing = sealing
         self._recorder = recorder
         self._clock = clock
+        self._tracer = tracer
+        self._connector = {Said.CONNECTOR: policies.catalogue.dataset}
 
     def change(self, caller: Caller, query: WriteQuery) -> WriteAnswer:
         """Change fields of one record.
@@ -112,7 +116,8 @@ class Writes:
         intent = self._intent(line)
         try:
             values = self._sealing.sealed(query.changes, known.data_subject, self._gateway.grant(line))
-            version = self._store.update(known.store_key, values, query.expected_version)
+            with self._tracer.step(Step.STORE_WRITE, self._connector):
+                version = self._store.update(known.store_key, values, query.expected_version)
         except GatewayError as error:
             self._failed(line, intent, error)
             raise
@@ -147,7 +152,8 @@ class Writes:
         self._refuse_suppressed(line, query.values)
         intent = self._intent(line)
         try:
-            store_key = self._store.create(query.values)
+            with self._tracer.step(Step.STORE_WRITE, self._connector):
+                store_key = self._store.create(query.values)
         except GatewayError as error:
             self._failed(line, intent, error)
             raise

@@ -16,6 +16,7 @@ from consent_gateway.cli import cli
 from consent_gateway.consent.choices import ADMINISTRATIVE
 from consent_gateway.policy.case_files import CONTEXT, STATES
 from consent_gateway.policy.catalogue import FieldMetaSchema
+from consent_gateway.policy.controllers import ContactSchema, ControllersSchema
 from consent_gateway.policy.facts import FACTS
 from consent_gateway.policy.ir import REASON_RANK, Stage
 from consent_gateway.policy.schemas import KINDS as RULE_KINDS
@@ -24,7 +25,7 @@ from consent_gateway.protection.registry import REGISTRY, Parameter
 from consent_gateway.settings import PREFIX, VARIABLES
 from consent_gateway.vocabulary import OPENING, PERSON_WIDE, SEARCH_MODES, ChoiceStatus, Effect, EventKind, Reason
 from consent_gateway.web import openapi
-from consent_gateway.web.app import OPERATIONS
+from consent_gateway.web.app import FOR_AGENTS, OPERATIONS
 from consent_gateway.web.problems import KINDS as PROBLEM_KINDS
 from docs import words
 
@@ -154,7 +155,7 @@ def _default(option: click.Option) -> str:
 
 def api_page() -> str:
     """Every endpoint and every schema, from the OpenAPI document."""
-    described = openapi.document(OPERATIONS, version=__version__, issuer=_ISSUER)
+    described = openapi.document((*OPERATIONS, *FOR_AGENTS), version=__version__, issuer=_ISSUER)
     intro = (
         "The same as `/openapi.json` and `/docs` of a running gateway, in short. JSON bodies are UTF-8 and strict: an",
         "unknown member, a member twice, NaN or a number that would lose digits is refused.",
@@ -170,6 +171,8 @@ def api_page() -> str:
 
 def _scope(call: Mapping[str, Any]) -> str:
     scopes = [scope for way in call["security"] for scope in way.get("oauth2", ())]
+    if any("agent" in way for way in call["security"]):
+        return "an authorised agent's token"
     roles = [role for way in call["security"] if "officer" in way for role in way["officer"] or ("any",)]
     if roles:
         return (f"{_code(scopes)}, or " if scopes else "") + f"officer, role {_code(roles)}"
@@ -277,6 +280,8 @@ def _effects_and_kinds() -> Iterator[str]:
 def _members() -> Iterator[str]:
     yield from _meanings("Members of a purpose", "Member", PurposeSchema().fields, words.PURPOSE_MEMBERS)
     yield from _meanings("What stands under `meta` of a field", "Member", FieldMetaSchema().fields, words.FIELD_MEMBERS)
+    members = (*ControllersSchema().fields, *ContactSchema().fields, "place")
+    yield from _meanings("Members of an entry of `controller.yaml`", "Member", members, words.CONTROLLER_MEMBERS)
 
 
 def _facts() -> Iterator[str]:

@@ -192,3 +192,20 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "caller_not_permitted": "the client is not registered for the purpose or recipient",
     }
 )
+
+CONTROLLER_MEMBERS: Mapping[str, str] = MappingProxyType(
+    {
+        "effective_from": "the day from which these answer; the last whose day has come are in force",
+        "source": "the law or paper that it rests on",
+        "controller": "who decides why and how data is used (GDPR Art. 4(7)); a contact",
+        "joint": "others who decide with the controller (Art. 26); contacts",
+        "representatives": "who stands for it where it has no establishment (Art. 27); contacts with `place`",
+        "officer": "the data protection officer (Art. 37); a contact",
+        "no_officer": "why the law asks for no data protection officer, where none is named",
+        "name": "of a contact: its name, or the office it holds",
+        "address": "of a contact: where post reaches it",
+        "email": "of a contact: its mail address; this or `phone` must be there",
+        "phone": "of a contact: its telephone number",
+        "place": "of a representative: the country or jurisdiction in which it stands for the controller",
+    }
+)

@@ -240,11 +240,12 @@ def test_the_example_policy_stands(tmp_path: Path) -> None:
     """The purpose, house rule, recipient and pack of the how-to load; its worked deadline holds."""
     policies = tmp_path / "policies"
     shutil.copytree(ROOT / "policies", policies)
-    purpose, _, rule, _, clocks, deadlines, recipient, pack, steps, remedy, authority = fences(
+    answers, purpose, _, rule, _, clocks, deadlines, recipient, pack, steps, remedy, authority = fences(
         DOCS / "how-to" / "write-a-policy.md", "yaml"
     )
     additions = {"purposes": purpose, "packs/house": rule, "recipients": recipient, "letters": remedy}
-    for name, addition in {**additions, "access": authority}.items():
+    additions |= {"access": authority, "controller": answers.removeprefix("controllers:\n")}
+    for name, addition in additions.items():
         with (policies / f"{name}.yaml").open("a", encoding="utf-8") as file:
             file.write(addition)
     (policies / "packs" / "nz.yaml").write_text(f"{pack}{steps}{clocks.replace('EU_GDPR', 'NZ_ACT')}", encoding="utf-8")
@@ -252,6 +253,7 @@ def test_the_example_policy_stands(tmp_path: Path) -> None:
     assert loaded.documents.packs["nz"].steps.double_opt_in[0].places == ("DE",)
     assert {"birthday_greeting"} <= set(loaded.purposes)
     assert {"survey_tool"} <= set(loaded.recipients)
+    assert [one.contacts[0].name for one in loaded.documents.controllers][-1] == "Example Ltd"
     (policies / "deadlines.yaml").write_text(deadlines, encoding="utf-8")
     laws = Laws(loaded.documents.packs)
     assert "NZ_ACT" in laws.regimes

@@ -244,16 +244,13 @@ def page(
     connection: sa.Connection, which: EntryFilter, *, before: int | None, limit: int, most_read: int | None = MOST_READ
 ) -> FoundPage:
     """Sealed entries that fit, newest first, out of at most `most_read` that were looked at."""
-    log = AUDIT_LOG.c
     found: list[Found] = []
     read, step = 0, limit if which.by_columns else PAGE
+    after = None if before is None else _place(connection, before)
     while True:
-        statement = sa.select(log.entry, log.leaf_index).where(*conditions(which))
-        if before is not None:
-            statement = statement.where(log.leaf_index < before)
-        rows = connection.execute(statement.order_by(log.leaf_index.desc()).limit(step)).all()
+        rows = connection.execute(page_statement(which, after, step)).all()
         for row in rows:
-            read, before = read + 1, row.leaf_index
+            read, before, after = read + 1, row.leaf_index, (row.recorded_at, row.leaf_index)
             one = Found(raw(row.entry), row.leaf_index)
             if which.by_columns or which.fits(readable(one.leaf)):
                 found.append(one)
@@ -263,6 +260,26 @@ def page(
             return FoundPage(found, None)
         if most_read is not None and read >= most_read:
             return FoundPage(found, before)
+
+
+def page_statement(which: EntryFilter, after: tuple[int, int] | None, limit: int) -> sa.Select[Any]:
+    """Entries that fit in what there are columns for, newest first, after this time and index.
+
+    Ordered by time and only then by place in the log, as every index of the table is: so each filter with or without a
+    period reads its page off one index and nothing else, however many entries there are.
+    """
+    log = AUDIT_LOG.c
+    statement = sa.select(log.entry, log.leaf_index, log.recorded_at).where(*conditions(which))
+    if after is not None:
+        statement = statement.where(sa.tuple_(log.recorded_at, log.leaf_index) < sa.tuple_(*after))
+    return statement.order_by(log.recorded_at.desc(), log.leaf_index.desc()).limit(limit)
+
+
+def _place(connection: sa.Connection, leaf_index: int) -> tuple[int, int] | None:
+    """Where the entry of this index stands in a listing; None past the end of the log, before which all of it lies."""
+    log = AUDIT_LOG.c
+    recorded = connection.execute(sa.select(log.recorded_at).where(log.leaf_index == leaf_index)).scalar_one_or_none()
+    return None if recorded is None else (recorded, leaf_index)
 
 
 def readable(leaf: bytes) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ from consent_gateway.audit.stores import (
 from consent_gateway.audit.tables import AUDIT_QUEUE
 from consent_gateway.database import DRIVER_ERRORS
 from consent_gateway.errors import AuditUnavailable
+from consent_gateway.tracing import NO_TRACER, Said, Step, Tracer
 
 DEADLINE_SECONDS = 2.0
 MAX_BATCH = 500
@@ -62,8 +63,14 @@ class Recorder:
     a store is full. What fails is tried again until it is known to be stored or nobody waits for it.
     """
 
-    def __init__(self, open_store: Callable[[], BatchStore], deadline_seconds: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self,
+        open_store: Callable[[], BatchStore],
+        deadline_seconds: float = DEADLINE_SECONDS,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         self._open_store = open_store
+        self._tracer = tracer
         self._deadline = deadline_seconds
         self._process = os.getpid()
         self._queue: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
@@ -84,7 +91,8 @@ class Recorder:
 
         Raises `InputRefused`, recording nothing, for an entry that cannot be stored exactly.
         """
-        self._await(self._admit(entry.entry_id, entry.canonical()), self._deadline)
+        with self._tracer.step(Step.AUDIT_COMMIT):
+            self._await(self._admit(entry.entry_id, entry.canonical()), self._deadline)
 
     def record_all(self, entries: Iterable[Entry]) -> None:
         """Like `record` for several entries: returns once all are durable, and refuses all if one is refused.
@@ -92,6 +100,11 @@ class Recorder:
         If it raises `AuditUnavailable` some may be durable nevertheless: entries without an answer.
         """
         bodies = [(entry.entry_id, entry.canonical()) for entry in entries]
+        with self._tracer.step(Step.AUDIT_COMMIT) as span:
+            span.tell(lambda: {Said.COUNT: len(bodies)})
+            self._record_bodies(bodies)
+
+    def _record_bodies(self, bodies: list[tuple[str, bytes]]) -> None:
         end = time.monotonic() + self._deadline
         tickets = [self._admit(entry_id, body) for entry_id, body in bodies]
         try:
@@ -215,11 +228,13 @@ def _rows(batch: list[_Ticket], chain: WriterChain) -> list[Row]:
     return [(ticket.entry_id, leaf) for ticket, leaf in zip(batch, leaves, strict=True)]
 
 
-def open_recorder(engine: sa.Engine, state_dir: Path, deadline_seconds: float = DEADLINE_SECONDS) -> Recorder:
+def open_recorder(
+    engine: sa.Engine, state_dir: Path, deadline_seconds: float = DEADLINE_SECONDS, tracer: Tracer = NO_TRACER
+) -> Recorder:
     """The recorder that fits the gateway database: its queue on PostgreSQL, else files under `<state>/audit`."""
     if engine.dialect.name == "postgresql":
-        return Recorder(lambda: QueueStore(engine), deadline_seconds)
-    return Recorder(lambda: FileStore(audit_folder(state_dir)), deadline_seconds)
+        return Recorder(lambda: QueueStore(engine), deadline_seconds, tracer)
+    return Recorder(lambda: FileStore(audit_folder(state_dir)), deadline_seconds, tracer)
 
 
 def record_in(connection: sa.Connection, entry: Entry) -> None:

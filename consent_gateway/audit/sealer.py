@@ -34,7 +34,7 @@ from consent_gateway.audit.stores import Row, audit_folder
 from consent_gateway.audit.tables import AUDIT_CHECKPOINTS, AUDIT_LOG, AUDIT_NODES, AUDIT_QUEUE, AUDIT_WRITERS
 from consent_gateway.audit.tree import STORED_LEVELS, node_reader
 from consent_gateway.audit.writer_files import WriterFile, held, writer_files
-from consent_gateway.database import DRIVER_ERRORS, reading_connection, to_micros
+from consent_gateway.database import DRIVER_ERRORS, let_others_write, reading_connection, to_micros
 from consent_gateway.errors import LogDamaged
 from consent_gateway.ports import Clock
 
@@ -42,6 +42,9 @@ LOG = logging.getLogger(__name__)
 BATCH = 2000
 NOTED_CHECKPOINT = "checkpoint.txt"
 _TRANSIENT: tuple[type[Exception], ...] = (*DRIVER_ERRORS, OSError)
+_CACHE = "PRAGMA cache_size = -65536"
+"""64 MiB for the sealing connection: a batch touches a page of the index by person for nearly each of its entries."""
+
 _LOCK_NUMBER = 0x61756469  # "audi": the advisory lock of the one sealer
 _WAITING = """
 SELECT n, entry_id, entry FROM audit_queue
@@ -110,6 +113,8 @@ class Sealer:
             with self._engine.begin() as connection:
                 if not _lock(connection):
                     return SealResult(0, 0, busy=True)
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql(_CACHE)
                 result, note, hashes = self._seal(connection, limit)
             self._step("committed")
             if note is not None:
@@ -131,7 +136,9 @@ class Sealer:
                 continue
             if result.unreadable:
                 LOG.error("audit files cannot be read: %s", ", ".join(result.unreadable))
-            if not result.more:
+            if result.more:
+                let_others_write(self._engine)
+            else:
                 stop.wait(interval_seconds)
 
     def _seal(self, connection: sa.Connection, limit: int) -> tuple[SealResult, str | None, list[bytes]]:

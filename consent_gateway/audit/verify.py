@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from heapq import merge
 from pathlib import Path
@@ -18,10 +19,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-_CHAINED = re.compile(rb'\},"format":1,"prev":"([0-9a-f]{64})","seq":([1-9][0-9]*),"writer":"([\w.:-]+)"\}\Z')
-_UNCHAINED = re.compile(rb'\},"format":1\}\Z')
+_CHAINED = re.compile(rb'\},"format":1,"prev":"([0-9a-f]{64})","seq":([1-9][0-9]*),"writer":"([\w.:-]+)"\}')
 _OPENING = b'{"entry":{'
-_NEVER = sys.maxsize
 _KeyName = tuple[str, bytes]  # a key's name and id
 
 
@@ -92,7 +91,7 @@ class LogKey:
         for line in vkeys.strip().splitlines() or [""]:
             vkey, _, until = line.strip().partition(" until ")
             who, key = _read_vkey(vkey, 1)
-            self.name, self._keys[who] = who[0], (key, int(until or _NEVER))
+            self.name, self._keys[who] = who[0], (key, int(until or sys.maxsize))
         if any(name != self.name for name, _key_id in self._keys):
             raise Unusable("the keys are of more than one log")
         self._witnesses = dict(_read_vkey(line.strip(), 4) for line in witnesses)
@@ -188,7 +187,7 @@ class LogCheck:
     def finish(self) -> Report:
         """The verdict."""
         report, end = self.report, self._index
-        self._hold(_NEVER)
+        self._hold(sys.maxsize)
         report.size, report.root = self._last[0], self._last[1].hex()
         report.writers = {writer: state[0] for writer, state in self._writers.items()}
         if not report.checkpoints:
@@ -209,10 +208,10 @@ class LogCheck:
         return report
 
     def _check_chain(self, leaf: bytes) -> None:
-        found = _CHAINED.search(leaf, max(0, len(leaf) - 256)) if leaf.startswith(_OPENING) else None
+        found = _CHAINED.fullmatch(leaf, leaf.rfind(b'},"format":1,')) if leaf.startswith(_OPENING) else None
         digest = hashlib.sha256(leaf).digest()
         if found is None:
-            if not (leaf.startswith(_OPENING) and _UNCHAINED.search(leaf)):
+            if not (leaf.startswith(_OPENING) and leaf.endswith(b'},"format":1}')):
                 self.bad("foreign", "it is not an entry of the gateway", self._index)
             if digest[:12] in self._unchained:
                 self.bad("repeated", "the entry stands in the log already", self._index)
@@ -272,23 +271,25 @@ def _exported(folder: Path, key: LogKey, earlier: Iterable[str]) -> Report:
     manifest = json.loads((folder / "manifest.json").read_text())
     notes = [json.loads(line) for line in (folder / "checkpoints.ndjson").read_text().splitlines()]
     check = LogCheck(key, [(int(one["size"]), one["note"]) for one in notes], earlier)
-    with (folder / "entries.ndjson").open("rb") as entries, (folder / "leaf-hashes.txt").open("rb") as hashes:
-        for line in hashes:  # a hash for each entry, or `level hash` in the place of entries that are not given
-            level, _, subtree = line.decode().strip().rpartition(" ")
-            if level:
-                check.skip(int(level), bytes.fromhex(subtree))
-            elif leaf := entries.readline():
-                check.add(leaf.removesuffix(b"\n"), bytes.fromhex(subtree))
-            else:
-                break  # entries are missing, and so the tree falls short of its checkpoint
-        for leaf in entries:
-            check.add(leaf.removesuffix(b"\n"))
+    names = {path.name for path in folder.iterdir()} - {"manifest.json", "manifest.sig"} | manifest["files"].keys()
+    with ThreadPoolExecutor(1) as beside:  # hashing large blocks leaves the interpreter free: a second core does it
+        digests = {name: beside.submit(_digest, folder / Path(name).name) for name in sorted(names)}
+        with (folder / "entries.ndjson").open("rb") as entries, (folder / "leaf-hashes.txt").open("rb") as hashes:
+            for line in hashes:  # a hash for each entry, or `level hash` in the place of entries that are not given
+                level, _, subtree = line.decode().strip().rpartition(" ")
+                if level:
+                    check.skip(int(level), bytes.fromhex(subtree))
+                elif leaf := entries.readline():
+                    check.add(leaf.removesuffix(b"\n"), bytes.fromhex(subtree))
+                else:
+                    break  # entries are missing, and so the tree falls short of its checkpoint
+            for leaf in entries:
+                check.add(leaf.removesuffix(b"\n"))
     report = check.finish()
     if (report.first, report.entries) != (manifest["first_index"], manifest["entries"]):
         check.bad("file", "the manifest promises other entries, or another number of them")
-    names = {path.name for path in folder.iterdir()} - {"manifest.json", "manifest.sig"}
-    for name in sorted(names | manifest["files"].keys()):
-        if _digest(folder / Path(name).name) != manifest["files"].get(name):
+    for name, digest in digests.items():
+        if digest.result() != manifest["files"].get(name):
             check.bad("file", f"`{name}` is not the file that the manifest names")
     try:
         key.refuse_unsigned(signed := (folder / "manifest.sig").read_bytes().decode(), report.size)

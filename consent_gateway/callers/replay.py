@@ -42,6 +42,14 @@ class ReplayStore:
             return False
         return True
 
+    def release(self, signer: str, jti: str) -> None:
+        """Forget a use after which nothing was done, so that the same proof may come again."""
+        digest = hashlib.sha256(jti.encode()).hexdigest()
+        with transaction(self._engine) as connection:
+            connection.execute(
+                sa.delete(USED_PROOFS).where(USED_PROOFS.c.signer == signer, USED_PROOFS.c.jti == digest)
+            )
+
     def purge(self) -> int:
         """Delete what no proof could still replay, and say how many."""
         with transaction(self._engine) as connection:

@@ -6,6 +6,7 @@ from consent_gateway.cli import (
     rights_access,
     rights_erasure,
     rights_letters,
+    rights_recipients,
     rights_requests,
     rights_steps,
     rights_work,
@@ -22,6 +23,7 @@ for _command in (
     *rights_work.COMMANDS,
     *rights_steps.COMMANDS,
     *rights_letters.COMMANDS,
+    *rights_recipients.COMMANDS,
     *rights_erasure.COMMANDS,
     *rights_access.COMMANDS,
 ):

@@ -9,10 +9,10 @@ import click
 
 from consent_gateway.cli.terminal import hidden_line
 from consent_gateway.preferences.centre import PreferenceCentre
-from consent_gateway.preferences.words import LANGUAGES
 from consent_gateway.rights.access import Package, Packages
 from consent_gateway.rights.access_document import ACCESS, KNOW, PORTABILITY
 from consent_gateway.rights.access_report import files_of
+from consent_gateway.vocabulary import LANGUAGES
 
 _OPERATOR = "operator"
 

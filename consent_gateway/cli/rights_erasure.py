@@ -16,7 +16,6 @@ from consent_gateway.consent.receipt_verify import ReceiptInvalid
 from consent_gateway.people.normalise import KINDS
 from consent_gateway.rights.certificate import Certificates, verify_certificate
 from consent_gateway.rights.erasure import Erasing
-from consent_gateway.rights.erasure_closing import Closing
 from consent_gateway.rights.erasure_records import Erasure
 from consent_gateway.rights.plan_model import fields_of, leftover_of
 from consent_gateway.rights.retention import RetentionRun
@@ -32,11 +31,6 @@ class Desk(Protocol):
     @property
     def erasing(self) -> Erasing:
         """Erasures."""
-        ...
-
-    @property
-    def closing(self) -> Closing:
-        """Their notices."""
         ...
 
     @property
@@ -124,16 +118,6 @@ def show(opened: Opened, *, erasure_id: str, as_json: bool) -> None:
 def cancel(opened: Opened, *, erasure_id: str, as_json: bool) -> None:
     """Take an erasure back that has not begun."""
     _show(opened().erasure_desk.erasing.cancel(erasure_id, by=_OPERATOR), as_json=as_json)
-
-
-@erase.command()
-@click.argument("erasure_id")
-@click.argument("recipient")
-@click.pass_obj
-def acknowledge(opened: Opened, *, erasure_id: str, recipient: str) -> None:
-    """Write down that a recipient has confirmed an erasure."""
-    opened().erasure_desk.closing.acknowledge(erasure_id, recipient, by=_OPERATOR)
-    click.echo(f"{recipient} confirmed {erasure_id}")
 
 
 @click.command()

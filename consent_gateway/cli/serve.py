@@ -15,7 +15,7 @@ from granian.server import MPServer
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.settings import Settings, prepare_directories, read_settings
 from consent_gateway.web.logs import configure
-from consent_gateway.wiring import open_background, upgrade_databases
+from consent_gateway.wiring import open_background, refuse_without_telemetry, upgrade_databases
 
 _RESTART_SECONDS = 1.0
 
@@ -25,6 +25,7 @@ _RESTART_SECONDS = 1.0
 def serve(*, web_only: bool) -> None:
     """Run the web workers and the background worker until interrupted."""
     settings = read_settings()
+    refuse_without_telemetry(settings)
     prepare_directories(settings)
     upgrade_databases(settings)
     _refuse_taken(settings)

@@ -27,6 +27,7 @@ from consent_gateway.people.linking import Index
 from consent_gateway.people.moving import carry_nothing, move_to_newest
 from consent_gateway.people.suppression import SuppressionTags, refuse_opening
 from consent_gateway.ports import Clock
+from consent_gateway.tracing import NO_TRACER, Step, Tracer
 from consent_gateway.vocabulary import (
     ANY_PURPOSE,
     OPENING,
@@ -114,6 +115,7 @@ class Choices:
         purposes_for_any: Sequence[str],
         notices: Notices,
         steps: StepCheck,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._engine = engine
         self._facts = facts
@@ -125,6 +127,7 @@ class Choices:
         self._purposes = frozenset(purposes)
         self._any = tuple(purposes_for_any)
         self._notices = notices
+        self._tracer = tracer
         self._steps = steps
 
     @property
@@ -145,7 +148,7 @@ class Choices:
         refuse_unpermitted(caller, choice, self._purposes, proved=False)
         now = self._clock.now()
         try:
-            with self._engine.begin() as connection:
+            with self._tracer.step(Step.CHOICE_COMMIT), self._engine.begin() as connection:
                 committed, entries = self._record(connection, caller, choice, now)
         except DRIVER_ERRORS as error:
             raise DatabaseUnavailable("the choice could not be recorded: send it again") from error
@@ -176,7 +179,7 @@ class Choices:
             return ()
         now = self._clock.now()
         try:
-            with self._engine.begin() as connection:
+            with self._tracer.step(Step.CHOICE_COMMIT), self._engine.begin() as connection:
                 people = self._whom(connection, asked[0], now)
                 ledger.lock(connection, sorted(people))
                 states = {each: ledger.state(connection, each) for each in people}

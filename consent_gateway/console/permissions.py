@@ -1,14 +1,15 @@
-"""Who may do what in the console: one table of acts and roles; pure, and the only place where that is said."""
+"""Who of the officers may do what, by page and by API: one table of acts and roles; pure, and the only place of it."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
+from consent_gateway.errors import OfficerNotPermitted
 from consent_gateway.officers.registry import Role
 
 
 class Doing(StrEnum):
-    """What an officer does in the console; closed list. Every page and form names one."""
+    """What an officer does; closed list. Every page and form of the console and every call for a role names one."""
 
     SEE_OVERVIEW = "see_overview"
     SEE_DECISIONS = "see_decisions"
@@ -61,3 +62,14 @@ PERMITTED: Mapping[Doing, frozenset[Role]] = MappingProxyType(
 def may(roles: frozenset[Role], doing: Doing) -> bool:
     """Whether an officer with these roles may do it."""
     return bool(roles & PERMITTED.get(doing, frozenset()))
+
+
+def needed(doing: Doing) -> tuple[Role, ...]:
+    """The roles of which one is enough, in order of their names."""
+    return tuple(sorted(PERMITTED.get(doing, ())))
+
+
+def not_permitted(doing: Doing) -> OfficerNotPermitted:
+    """What an officer is told who may not do it."""
+    roles = " or ".join(f"`{role}`" for role in needed(doing))
+    return OfficerNotPermitted(f"this needs the role {roles or 'that nobody holds'}: ask the operator for it")

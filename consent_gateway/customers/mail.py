@@ -26,8 +26,8 @@ from consent_gateway.ids import new_id
 from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.source import parse
 from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_encrypt
+from consent_gateway.vocabulary import LANGUAGES
 
-LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 _PLACES = {
     "sign_in": frozenset({"link", "minutes", "name", "not_me"}),
     "rights_code": frozenset({"code", "minutes", "name"}),
@@ -155,9 +155,9 @@ def message_of(mail: Mail, sender: Sender, now: datetime) -> EmailMessage:
         raise MailRefused("a header of the mail would not be one line") from error
     message["Date"] = now
     message["Message-ID"] = f"<{mail.mail_id}@{sender.address.rpartition('@')[2]}>"
-    message["Content-Language"] = mail.language
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notice comes back
     message.set_content(mail.text)
+    message["Content-Language"] = mail.language  # after the content, whose setting takes away every `Content-` header
     return message
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from consent_gateway.customers.mail import LANGUAGES, released
+from consent_gateway.customers.mail import released
+from consent_gateway.vocabulary import LANGUAGES
 
 
 def page_words() -> Mapping[str, Mapping[str, str]]:

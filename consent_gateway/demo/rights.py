@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 from consent_gateway.demo.calls import Answer, Call, send
-from consent_gateway.demo.clients import CALL_CENTRE
+from consent_gateway.demo.clients import CALL_CENTRE, WEB_SHOP
 from consent_gateway.demo.listening import Promise
 from consent_gateway.demo.narration import Narrator
 from consent_gateway.demo.outside import Outside
 from consent_gateway.vocabulary import JsonValue
 
 _SHOWN = ("id", "right", "regime", "state", "due")
+_PARCEL = "?purpose=order_fulfilment&recipient=courier&fields=street,city"
 _AT_ONCE = {"restrict", "object", "opt_out_sale_share", "limit_sensitive"}
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "US-CA": ("know", "opt_out_sale_share", "limit_sensitive", "opt_out_admt"),
@@ -37,6 +38,9 @@ def tell_rights(told: Narrator, base: str, tokens: Mapping[str, str], outside: O
     asked: dict[str, str] = {}
     for place, rights in _PLACES.items():
         who = outside.next_customer(place)
+        if "delete" in rights:  # by what the log says of this read the courier will be told to erase, too
+            parcel = send(base, Call("GET", f"/v1/customers/{who}{_PARCEL}", token_of=WEB_SHOP), tokens)
+            promise(parcel.status == 200, "the courier gets an address for a parcel")
         for right in rights:
             body: dict[str, JsonValue] = {"data_subject": who, "right": right, "via": "agent", "jurisdiction": place}
             call = Call("POST", "/v1/rights-requests", body, token_of=CALL_CENTRE)
@@ -63,6 +67,14 @@ def tell_rights(told: Narrator, base: str, tokens: Mapping[str, str], outside: O
     promise(set(_STEPS) - {"delete", "correct"} <= ended, "packages are released and answers given")
     promise("correct, execute: " in look.output, "the record is corrected")
     promise("delete, execute:waived: " in look.output, "one customer is erased")
+    told.say(
+        "The courier had this customer's street for a parcel, as the log says. So it is told to erase it too, by mail"
+        " and under its own name for the person, and waited for until it confirms:"
+    )
+    waited = outside.commanded("rights", "recipients")
+    told.line(waited.command)
+    told.text(waited.output)
+    promise(waited.good and " courier: erasure for " in waited.output, "the courier is told")
     told.say("What is left in the queue, and by when something is owed:")
     queue = outside.commanded("rights", "queue", "--limit", "5")
     told.line(queue.command)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from consent_gateway.demo.calls import variable
 from consent_gateway.errors import SettingsRefused
+from consent_gateway.migrate import newest
 
-DATA_VERSION = 4
+DATA_VERSION = 5
 """Goes up whenever the demo's data changes, so that an older state is built anew."""
 
 _OWNED = ".consent-gateway-demo"
@@ -86,14 +87,13 @@ class DemoState:
 
     def is_whole(self, customers: int) -> bool:
         """True where a finished state of this version and size is there and its databases are sound."""
-        wanted = {"version": DATA_VERSION, "customers": customers}
         try:
             found = json.loads(self.marker.read_text(encoding="utf-8"))
             secrets = json.loads(self.clients.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
         databases = (self.retailer, self.gateway / "gateway.db", self.gateway / "keys" / "keys.db")
-        return found == wanted and isinstance(secrets, dict) and all(map(_is_sound, databases))
+        return found == _described(customers) and isinstance(secrets, dict) and all(map(_is_sound, databases))
 
     def clear(self) -> None:
         """Make the directory, or empty it of what an earlier demo left. Refuses one that the demo did not make."""
@@ -119,7 +119,7 @@ class DemoState:
 
     def finish(self, customers: int) -> None:
         """Mark the state as whole."""
-        self.marker.write_text(json.dumps({"version": DATA_VERSION, "customers": customers}), encoding="utf-8")
+        self.marker.write_text(json.dumps(_described(customers)), encoding="utf-8")
 
     def write_secrets(self, secrets: Mapping[str, str]) -> None:
         """Keep the clients' secrets in a file of mode 0600."""
@@ -154,6 +154,16 @@ class DemoState:
             "CONSENT_GATEWAY_WEBHOOK_HOSTS": "127.0.0.1",
             "CONSENT_GATEWAY_WEBHOOK_PRIVATE_HOSTS": "127.0.0.1",
         }
+
+
+def _described(customers: int) -> dict[str, object]:
+    """What a state must say of itself: its data and its databases' revisions, since a demo is never upgraded."""
+    return {
+        "version": DATA_VERSION,
+        "customers": customers,
+        "gateway": newest("gateway"),
+        "keys": newest("keys"),
+    }
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from consent_gateway.policy.compiler import reach_of
+from consent_gateway.policy.controllers import unnamed
 from consent_gateway.policy.documents import Documents, Rule
 from consent_gateway.policy.facts import names_of
 from consent_gateway.policy.findings import Finding, nearest
@@ -58,6 +59,7 @@ def check_policies(policies: Policies) -> tuple[Finding, ...]:
         *_key_classes(documents),
         *_without_notice(documents),
         *_missing_transforms(policies),
+        *unnamed(policies.documents.controllers),
     ]
     return tuple(sorted(set(found)))
 

@@ -10,6 +10,7 @@ from datetime import date
 
 from consent_gateway.policy.access_texts import AccessTexts
 from consent_gateway.policy.catalogue import Catalogue
+from consent_gateway.policy.controllers import Controllers
 from consent_gateway.policy.ir import Stage
 from consent_gateway.policy.legal_clocks import LegalClock
 from consent_gateway.policy.letters import LetterTexts
@@ -69,8 +70,19 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Contact:
+    """Where a recipient is told of erasures and corrections: a mail address, and the language of what it is sent."""
+
+    address: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who may receive: role, country and transfer safeguard, and the purposes it may receive for."""
+    """Who may receive: role, country and transfer safeguard, and the purposes it may receive for.
+
+    Without a `contact` it is told of erasures and corrections by hand.
+    """
 
     key: str
     name: str
@@ -78,6 +90,7 @@ class Recipient:
     country: str
     safeguard: str | None
     purposes: tuple[str, ...]
+    contact: Contact | None = None
     line: int = 1
 
 
@@ -191,6 +204,7 @@ class Documents:
     access_texts: AccessTexts = field(default_factory=AccessTexts)
     rights: tuple[RightsTerms, ...] = ()
     letters: LetterTexts = field(default_factory=LetterTexts)
+    controllers: tuple[Controllers, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)  # kind of document -> path
 
     def rules(self) -> Mapping[str, Rule]:

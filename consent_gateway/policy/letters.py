@@ -1,4 +1,4 @@
-"""Letters to people about their requests, read from `letters/<kind>.yaml` and `letters.yaml`; writes and sends none.
+"""Letters to people and to recipients, read from `letters/<kind>.yaml` and `letters.yaml`; writes and sends none.
 
 A template is one wording with a text in each language, in force from a day on. What its places may be is a closed list
 for each kind, so that no letter can come to hold more of a person than it does today.
@@ -18,10 +18,10 @@ from consent_gateway.policy.legal_clocks import RIGHTS
 from consent_gateway.policy.schemas import Day, Text, Word, Words
 from consent_gateway.policy.shape import load
 from consent_gateway.policy.source import Document
+from consent_gateway.vocabulary import LANGUAGES
 
 PATH = "letters.yaml"
 FOLDER = "letters/"
-LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
 ENGLISH = LANGUAGES[0]
 
 _ALWAYS = frozenset({"right", "received", "reference"})
@@ -39,7 +39,12 @@ KINDS: Mapping[str, frozenset[str]] = MappingProxyType(
         "expiry": _ALWAYS | {"remedy", "link"},
     }
 )
-"""Each kind of letter, with the places that its text has: all of them, and no other."""
+"""Each kind of letter to a person, with the places that its text has: all of them, and no other."""
+
+TO_RECIPIENTS: Mapping[str, frozenset[str]] = MappingProxyType(
+    dict.fromkeys(("recipient_erasure", "recipient_correction"), frozenset({"person", "fields", "reference"}))
+)
+"""The same for what recipients are told; `person` is what they call somebody, `fields` are names."""
 
 IN_SUBJECT = frozenset({"name", "reference"})
 """What a subject line tells, and all that it tells: whose letter it is and a reference."""
@@ -60,6 +65,7 @@ WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The words of the closed lists that letters name, by group; `by` has the place `day`."""
 
+_PLACES: Mapping[str, frozenset[str]] = MappingProxyType({**KINDS, **TO_RECIPIENTS})
 _PLACE = re.compile(r"{(\w+)}")
 
 
@@ -144,7 +150,7 @@ class _TemplateSchema(Schema):
 
 
 class _KindSchema(Schema):
-    letter = Word("letter", {kind: kind for kind in KINDS}, required=True)
+    letter = Word("letter", {kind: kind for kind in _PLACES}, required=True)
     texts = fields.List(fields.Nested(_TemplateSchema), required=True)
 
 
@@ -174,7 +180,7 @@ def read_letters(words: Document | None, documents: Iterable[Document], findings
     templates: dict[str, tuple[Template, ...]] = {}
     for document in kinds:
         _read_kind(document, templates, findings)
-    for kind in KINDS.keys() - templates.keys():
+    for kind in _PLACES.keys() - templates.keys():
         path = f"{FOLDER}{kind}.yaml"
         findings.append(Finding(path, 1, f"the letter `{kind}` is missing", f"write `{path}`"))
     given: Any = load(_FileSchema(), words, (), words.value, findings) if words else None
@@ -203,7 +209,7 @@ def _read_kind(document: Document, templates: dict[str, tuple[Template, ...]], f
     for at, entry in enumerate(given["texts"]):
         texts = {key: LetterText(**one) for key, one in entry["languages"].items()}
         place = ("texts", at)
-        _check_languages(texts, lambda one: one.text, KINDS[kind], document, place, findings)
+        _check_languages(texts, lambda one: one.text, _PLACES[kind], document, place, findings)
         _check_languages(texts, lambda one: one.subject_line, IN_SUBJECT, document, place, findings)
         if any(len(one.subject_line.splitlines()) != 1 for one in texts.values()):
             line = document.line(place)

@@ -8,10 +8,12 @@ from marshmallow import Schema
 
 from consent_gateway.policy.access_texts import read_access_texts
 from consent_gateway.policy.catalogue import Catalogue, Collection, obligation, read_catalogue
+from consent_gateway.policy.controllers import read_controllers
 from consent_gateway.policy.documents import (
     Ages,
     Category,
     Channel,
+    Contact,
     Documents,
     Pack,
     Purpose,
@@ -41,7 +43,7 @@ from consent_gateway.policy.source import Document, Place
 from consent_gateway.policy.steps import read_steps
 
 NAMES = ("catalogue", "categories", "purposes", "channels", "recipients", "transforms")
-OPTIONAL = ("access", "letters", "reidentification", "retention", "rights")
+OPTIONAL = ("access", "controller", "letters", "reidentification", "retention", "rights")
 NOTHING = Catalogue("", Collection("", "", (), "", None, ""), {}, {})
 
 
@@ -66,6 +68,7 @@ def read_documents(parsed: Mapping[str, Document], findings: list[Finding]) -> D
         access_texts=read_access_texts(named["access"], findings),
         rights=read_rights_terms(named["rights"], findings),
         letters=read_letters(named["letters"], parsed.values(), findings),
+        controllers=read_controllers(named["controller"], findings),
         paths={name: f"{name}.yaml" for name in (*NAMES, *OPTIONAL)},
     )
 
@@ -113,7 +116,8 @@ def _channel(given: dict[str, Any], line: int) -> Channel:
 
 
 def _recipient(given: dict[str, Any], line: int) -> Recipient:
-    return Recipient(**given, line=line)
+    contact = given.pop("contact")
+    return Recipient(**given, contact=None if contact is None else Contact(**contact), line=line)
 
 
 def _transform(given: dict[str, Any], line: int) -> Transform:

@@ -17,25 +17,15 @@ from consent_gateway.policy.notices import notice_faults
 from consent_gateway.policy.reidentification import unknown_words
 from consent_gateway.policy.retention import retention_faults
 from consent_gateway.policy.rights_terms import unknown_of
-from consent_gateway.policy.schemas import BETWEEN
+from consent_gateway.policy.schemas import BASES, BETWEEN
 from consent_gateway.vocabulary import COMPANY, Effect
 
 _CODE = re.compile(r"^[A-Z]{2,3}(?:-[A-Z0-9]{1,3})?$")
 _BARS = ("parent", "minor_opt_in", "prohibited", "bar", "transfer")
 _WITH_REASON = (*_BARS, "ground", "relabel", "opt_out_model", "legitimate_interest")
 _NEED_REASON = ("prohibited", "bar", "ground", "relabel")
-_WITH_DEFAULT = (
-    "contract",
-    "legal_obligation",
-    "legitimate_interest",
-    "consent",
-    "explicit_consent",
-    "sensitive_opt_in",
-    "implied",
-    "off_by_default",
-    "ground",
-)
-_OPENING = (*_WITH_DEFAULT, "soft_opt_in", "opt_out_model")
+_OPENING = (*BASES, "ground")
+_WITH_DEFAULT = tuple(kind for kind in _OPENING if kind not in ("soft_opt_in", "opt_out_model"))
 
 
 class ReferenceCheck:

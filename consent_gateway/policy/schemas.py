@@ -10,10 +10,10 @@ from marshmallow import Schema, ValidationError, fields, validate
 from consent_gateway.policy.facts import BIT, GROUP, Group
 from consent_gateway.policy.findings import nearest
 from consent_gateway.policy.ir import Stage
-from consent_gateway.vocabulary import Effect, How, Reason, RecipientRole
+from consent_gateway.vocabulary import LANGUAGES, Effect, How, Reason, RecipientRole
 
 KEY_CLASS = r"^[a-z][a-z0-9_]{0,31}$"
-KINDS = (
+BASES = (
     "contract",
     "legal_obligation",
     "legitimate_interest",
@@ -24,6 +24,12 @@ KINDS = (
     "implied",
     "opt_out_model",
     "off_by_default",
+)
+"""Kinds of rule by which a purpose may have a basis."""
+
+KINDS = (
+    *BASES,
+    # The others only close, relabel or shape.
     "parent",
     "minor_opt_in",
     "prohibited",
@@ -305,6 +311,13 @@ class ChannelsSchema(_Headed):
     channels = fields.List(fields.Nested(ChannelSchema), required=True)
 
 
+class ContactSchema(Schema):
+    """Where a recipient is told of erasures and corrections."""
+
+    address = fields.Email(required=True)
+    language = Word("language", {language: language for language in LANGUAGES}, required=True)
+
+
 class RecipientSchema(Schema):
     """One recipient."""
 
@@ -314,6 +327,7 @@ class RecipientSchema(Schema):
     country = Text(required=True)
     safeguard = Word("safeguard", {word: word for word in SAFEGUARDS}, load_default=None, allow_none=True)
     purposes = Words(required=True)
+    contact = fields.Nested(ContactSchema, load_default=None)
 
 
 class RecipientsSchema(_Headed):

@@ -16,6 +16,7 @@ from consent_gateway.consent.choices import WRITE_SCOPE, Choices, NewChoice
 from consent_gateway.errors import FieldFault, InputRefused, NotFound, UnknownPurpose
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.policy import Policies
+from consent_gateway.policy.controllers import Contact, controllers_on
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.answers import Mark, Planned, permission, plan, refusal
 from consent_gateway.preferences.brand import Brand
@@ -109,6 +110,11 @@ class PreferenceCentre:
         self._caller = Caller(
             CHANNEL, CHANNEL, frozenset(policies.purposes), recipients=frozenset(), scopes=frozenset({WRITE_SCOPE})
         )
+
+    def responsible(self) -> tuple[Contact, ...]:
+        """Who answers for the data today (GDPR Art. 13(1)(a), (b))."""
+        found = controllers_on(self._policies.documents.controllers, self._clock.now().date())
+        return () if found is None else found.contacts
 
     def form_token(self, session_id: str) -> str:
         """What a form carries to show that it was made for this session; 64 hexadecimal digits."""

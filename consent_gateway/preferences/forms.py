@@ -33,9 +33,8 @@ from consent_gateway.ports import Clock
 from consent_gateway.preferences.answers import Mark, permission, refusal
 from consent_gateway.preferences.notices import PageNotices, ShownNotice
 from consent_gateway.preferences.standing import Standings
-from consent_gateway.preferences.words import LANGUAGES
 from consent_gateway.protection.primitives import NONCE_BYTES, bind, gcm_decrypt, gcm_encrypt
-from consent_gateway.vocabulary import Caller, EventKind, Facts, Identifier
+from consent_gateway.vocabulary import LANGUAGES, Caller, EventKind, Facts, Identifier
 
 LIFE = timedelta(hours=1)
 """How long a form may stand open: as long as somebody may take to order something."""

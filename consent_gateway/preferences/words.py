@@ -21,9 +21,7 @@ from consent_gateway.policy import Policies
 from consent_gateway.policy.findings import Finding
 from consent_gateway.policy.source import parse
 from consent_gateway.preferences.brand import Brand
-
-LANGUAGES = ("en", "de", "fr", "es", "it", "ar")
-"""The first is the one for visitors whose languages we do not speak."""
+from consent_gateway.vocabulary import LANGUAGES
 
 _PERIOD = re.compile(r"P(\d+)([YMWD])")
 _UNITS = {"Y": "year", "M": "month", "W": "week", "D": "day"}

@@ -63,13 +63,15 @@ def read_hosts(hosts: str | None, private: str | None) -> AllowedHosts:
     return AllowedHosts(names, inner)
 
 
+def is_host(word: str) -> bool:
+    """Whether a word names a host, or with `*.` before it all below one; an IPv6 address stands in brackets."""
+    return _HOST.fullmatch(word) is not None and ("." in word[2:] or word[:2] != "*.")
+
+
 def _words(setting: str, text: str | None) -> frozenset[str]:
     words = [word.strip().lower() for word in (text or "").split(",")]
-    found = frozenset(word.strip("[]") for word in words if word)
-    if not all(_HOST.fullmatch(word) for word in words if word) or any(
-        "." not in n[2:] for n in found if n[:2] == "*."
-    ):
+    if not all(map(is_host, filter(None, words))):
         raise SettingsRefused(
             f"CONSENT_GATEWAY_{setting} must be hosts separated by commas, such as `hooks.example.com, *.example.org`"
         )
-    return found
+    return frozenset(word.strip("[]") for word in words if word)

@@ -20,6 +20,7 @@ from consent_gateway.propagation.changes import Audience, Change, read, read_the
 from consent_gateway.propagation.destinations import Destination, Destinations
 from consent_gateway.propagation.outbox import number
 from consent_gateway.propagation.tables import DESTINATIONS, SET_ASIDE
+from consent_gateway.tracing import NO_TRACER, Said, Step, Tracer
 
 BATCH = 50
 """So many changes at most are delivered again after a crash."""
@@ -72,12 +73,14 @@ class Courier:
         message: _Message,
         clock: Clock,
         draw: Callable[[], float],
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._engine = engine
         self._destinations = destinations
         self._message = message
         self._clock = clock
         self._draw = draw
+        self._tracer = tracer
 
     def round(self, destination: Destination, sink: EventSink) -> bool:
         """Deliver a batch; False where there was nothing to do now. To be called under the destination's lock."""
@@ -156,7 +159,8 @@ class Courier:
             return True
         batch.attempts += 1
         try:
-            sink.send(message)
+            with self._tracer.step(Step.DELIVERY, {Said.CONNECTOR: destination.kind}):
+                sink.send(message)
         except Undelivered as failure:
             self._failed(batch, aside, failure)
             return False

@@ -29,6 +29,7 @@ from consent_gateway.protection.named_keys import NamedKeys
 from consent_gateway.protection.primitives import KEY_BYTES
 from consent_gateway.protection.rows import lose
 from consent_gateway.protection.tables import EPOCHS, PERSON_KEYS, SHARD_KEYS
+from consent_gateway.tracing import NO_TRACER, Step, Tracer
 from consent_gateway.vocabulary import COMPANY
 
 _DOMAIN_KINDS = ("pseudonym", "token")
@@ -55,8 +56,11 @@ _PAGE = (
 class KeyRing:
     """All keys of one tenant. Safe to share between threads; one instance per process."""
 
-    def __init__(self, provider: KeyProvider, key_engine: Engine, tenant: str, clock: Clock) -> None:
+    def __init__(
+        self, provider: KeyProvider, key_engine: Engine, tenant: str, clock: Clock, tracer: Tracer = NO_TRACER
+    ) -> None:
         self.tenant = tenant
+        self._tracer = tracer
         self.clock = clock
         self._provider = provider
         self._database = KeyDatabase(key_engine)
@@ -79,14 +83,16 @@ class KeyRing:
 
     def person_keys(self, data_subject: str) -> PersonKeys:
         """The keys of one person; raises `KeysUnavailable` if they were never made or are destroyed."""
-        keys = self._opened_person(data_subject)
+        with self._tracer.step(Step.KEY_USE):
+            keys = self._opened_person(data_subject)
         if keys is None:
             raise KeysMissing("this person has no keys: enrol them first")
         return keys
 
     def create(self, data_subject: str) -> PersonKeys:
         """A person's keys, made durably if they never had any; raises `KeysUnavailable` if theirs were destroyed."""
-        keys = self._opened_person(data_subject)
+        with self._tracer.step(Step.KEY_USE):
+            keys = self._opened_person(data_subject)
         if keys is None:
             self.create_many((data_subject,))
             keys = self.person_keys(data_subject)
@@ -141,11 +147,13 @@ class KeyRing:
 
     def domain_key(self, purpose: str, recipient: str | None) -> NamedKey:
         """The pseudonym key of one purpose and recipient (None: the company), made on first use."""
-        return self._named.key("pseudonym", _domain(purpose, recipient))
+        with self._tracer.step(Step.KEY_USE):
+            return self._named.key("pseudonym", _domain(purpose, recipient))
 
     def token_key(self, purpose: str, recipient: str | None) -> NamedKey:
         """The key of reversible tokens of one purpose and recipient; another than the domain's pseudonym key."""
-        return self._named.key("token", _domain(purpose, recipient))
+        with self._tracer.step(Step.KEY_USE):
+            return self._named.key("token", _domain(purpose, recipient))
 
     def handed_out_key(self, kind: str, purpose: str, recipient: str | None, key_id: str | None) -> NamedKey:
         """The key of this domain with this id, or its present one for None; never makes one.

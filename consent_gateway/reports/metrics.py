@@ -3,7 +3,7 @@
 No label holds an id of a person, a client or a destination: metrics travel further than reports, and are kept longer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -28,16 +28,17 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One metric: its name, its meaning, and a value for each set of labels."""
+    """One metric: its name, its meaning, a value for each set of labels."""
 
     name: str
     meaning: str
     values: Mapping[Labels, float] = field(default_factory=dict)
+    is_count: bool = False  # it only goes up
 
     def lines(self) -> Iterator[str]:
         """The lines of the text format of Prometheus."""
         yield f"# HELP {self.name} {self.meaning}"
-        yield f"# TYPE {self.name} gauge"
+        yield f"# TYPE {self.name} {'counter' if self.is_count else 'gauge'}"
         for labels, value in self.values.items():
             named = ",".join(f'{name}="{_escaped(word)}"' for name, word in labels)
             yield f"{self.name}{f'{{{named}}}' if named else ''} {value:.15g}"
@@ -47,13 +48,20 @@ class Metrics:
     """Reads the numbers anew at each scrape. Safe to share between threads."""
 
     def __init__(
-        self, engine: sa.Engine, log: AuditLog, destinations: Destinations, revision: str, clock: Clock
+        self,
+        engine: sa.Engine,
+        log: AuditLog,
+        destinations: Destinations,
+        revision: str,
+        clock: Clock,
+        traces_lost: Callable[[], int],
     ) -> None:
         self._engine = engine
         self._log = log
         self._destinations = destinations
         self._revision = revision
         self._clock = clock
+        self._traces_lost = traces_lost
 
     def text(self) -> str:
         """All metrics in the text format. Raises `DatabaseUnavailable`: a scrape that fails is seen as such."""
@@ -76,6 +84,8 @@ class Metrics:
         yield Gauge(f"{_PREFIX}_stream_behind_entries", "Sealed entries that a SIEM was not told of yet.", behind)
         yield Gauge(f"{_PREFIX}_rights_requests", "Open rights requests, by when the next answer is due.", due)
         yield from self._deliveries()
+        lost: dict[Labels, float] = {(): self._traces_lost()}
+        yield Gauge(f"{_PREFIX}_trace_spans_dropped_total", "Spans that could not be sent.", lost, is_count=True)
 
     def _due(self, connection: sa.Connection) -> dict[Labels, float]:
         """Open requests by when something is owed: days that are over, soon, later, or none."""

@@ -6,30 +6,18 @@ revision is held against the present one, and the revision stands beside it.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 from consent_gateway.policy import Policies
+from consent_gateway.policy.controllers import OFFICER, controllers_on
 from consent_gateway.policy.documents import ALL, GROUP_PREFIX, Purpose, Rule
+from consent_gateway.policy.schemas import BASES
 from consent_gateway.reports.model import Asked, Report, Row, Table
 from consent_gateway.reports.observed import USES, Key, Use, uses
 from consent_gateway.reports.source import Source, words
 from consent_gateway.vocabulary import COMPANY
 
 NAME, TITLE = "processing", "Records of processing activities"
-BASES = frozenset(
-    {
-        "contract",
-        "legal_obligation",
-        "legitimate_interest",
-        "consent",
-        "explicit_consent",
-        "sensitive_opt_in",
-        "soft_opt_in",
-        "implied",
-        "opt_out_model",
-        "off_by_default",
-    }
-)
-"""Kinds of rule by which a purpose may have a basis; the others only close, relabel or shape."""
 
 _NOTES = (
     (
@@ -37,9 +25,8 @@ _NOTES = (
         " counted with the reads."
     ),
     (
-        "Contacts of the controller, its representative and its data protection officer (Art. 30(1)(a)) and the general"
-        " description of security measures (g) are kept outside the gateway; of the latter it knows how each field is"
-        " protected."
+        "Who answers (Art. 30(1)(a)) is as `controller.yaml` names it on the day of the report. The general description"
+        " of security measures (g) is kept outside the gateway; of it the gateway knows how each field is protected."
     ),
 )
 
@@ -49,7 +36,9 @@ def processing(source: Source, asked: Asked) -> Report:
     policies = source.policies
     observed = uses(source.entries(USES, asked))
     drift = tuple(_drift(policies, observed))
+    responsible = tuple(_responsible(policies, source.now.date()))
     tables = (
+        Table("responsible", "Who answers for the data", _RESPONSIBLE, responsible),
         Table("purposes", "Purposes", _PURPOSES, tuple(_purpose(policies, one) for one in policies.purposes.values())),
         Table("fields", "Fields and how long they are kept", _FIELDS, tuple(_fields(policies))),
         Table("observed", "What the log shows", _OBSERVED, tuple(_observed(policies, observed))),
@@ -57,6 +46,7 @@ def processing(source: Source, asked: Asked) -> Report:
     )
     kinds = Counter(str(row[0]) for row in drift)
     figures = {
+        "responsible_named": len(responsible),
         "purposes_declared": len(policies.purposes),
         "purposes_observed": len({key[1] for key, use in observed.items() if use.opened}),
         "fields_released": sum(use.opened for use in observed.values()),
@@ -66,6 +56,21 @@ def processing(source: Source, asked: Asked) -> Report:
         "declared_unused": kinds["declared_unused"],
     }
     return source.report(NAME, TITLE, asked, figures, tables, _NOTES)
+
+
+_RESPONSIBLE = ("who", "name", "address", "email", "phone", "place", "since", "source")
+
+
+def _responsible(policies: Policies, day: date) -> Iterator[Row]:
+    """Who answers on the day; where no officer does, why the law asks for none."""
+    found = controllers_on(policies.documents.controllers, day)
+    if found is None:
+        return
+    since = found.effective_from.isoformat()
+    for one in found.contacts:
+        yield (*one.as_json().values(), since, found.source)
+    if found.no_officer is not None:
+        yield (OFFICER, f"none: {found.no_officer}", None, None, None, None, since, found.source)
 
 
 _PURPOSES = (

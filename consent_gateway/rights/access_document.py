@@ -15,6 +15,7 @@ from typing import Any
 from consent_gateway.people.provenance import Provenance
 from consent_gateway.policy import Policies, decide
 from consent_gateway.policy.catalogue import Collection, Field
+from consent_gateway.policy.controllers import controllers_on
 from consent_gateway.policy.documents import Recipient, covers
 from consent_gateway.policy.retention import Retention, Schedule
 from consent_gateway.ports import BYTES_FORM, StoreRow
@@ -76,6 +77,8 @@ class Documents:
         }
         if dossier.kind == PORTABILITY:
             return document | {"introduction": say("portability")}
+        answers = controllers_on(self._policies.documents.controllers, day)
+        document |= {"responsible": [] if answers is None else [one.as_json() for one in answers.contacts]}
         if dossier.kind == KNOW:
             kinds = list(kinds_of(fields))
             recipients = list(self._recipients(fields, entries))

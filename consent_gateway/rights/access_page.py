@@ -87,10 +87,26 @@ def page(document: Mapping[str, Any], says: Says, company: str) -> str:
         f"<p>{_text(says('report.made', day=says.day(datetime.fromisoformat(document['made_at']))))}</p>",
         f"<h2>{_text(says('report.held'))}</h2>",
         *(_kinds_held(document, says) if "kinds" in document else _everything(document, says)),
+        *_responsible(document, says),
         f"<h2>{_text(says('report.rights'))}</h2>",
         *(f"<p>{_text(document[key])}</p>" for key in _LAST if key in document),
     ]
     return "".join([*parts, "</main></body></html>"])
+
+
+def _responsible(document: Mapping[str, Any], says: Says) -> Iterator[str]:
+    """Who answers for the data, where the policy names anybody."""
+    rows = [
+        (
+            _text(says(f"responsible.{one['who']}", place=says.place(one["place"] or ""))),
+            _text(one["name"]),
+            _text(one["address"]),
+            "".join(f"<p><bdi>{_text(one[way])}</bdi></p>" for way in ("email", "phone") if one[way]),
+        )
+        for one in document.get("responsible", ())
+    ]
+    if rows:
+        yield from _section(says, "responsible.title", ("role", "name", "address", "contact"), rows)
 
 
 def _everything(document: Mapping[str, Any], says: Says) -> Iterator[str]:

@@ -39,6 +39,7 @@ SCHEMA: Mapping[str, Any] = {
                 },
             },
         },
+        "responsible": {"type": "array", "items": {"type": "object", "required": ["who", "name", "address"]}},
         "kinds": {"type": "array", "items": {"type": "object"}},
         "choices": {"type": "array", "items": {"type": "object"}},
         "accesses": {"type": "array", "items": {"type": "object"}},

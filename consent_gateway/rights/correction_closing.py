@@ -14,26 +14,25 @@ from consent_gateway.audit.entry import EntryKind
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.callers.transactions import reading, transaction
-from consent_gateway.database import from_micros, to_micros
-from consent_gateway.errors import NotFound, Suppressed
+from consent_gateway.database import to_micros
+from consent_gateway.errors import Suppressed
 from consent_gateway.people import provenance
 from consent_gateway.people.enrolment import Enrolment
-from consent_gateway.people.linking import insert_ignoring
 from consent_gateway.policy.catalogue import Catalogue
 from consent_gateway.policy.retention import Retention, after
 from consent_gateway.ports import Clock
-from consent_gateway.rights.correction_records import Corrected, State, correction_of, entry, find_row, refusals
-from consent_gateway.rights.correction_tables import CORRECTION_NOTICES, CORRECTIONS
-from consent_gateway.rights.erasure_closing import Notify, RecipientNotice, tell_nobody
+from consent_gateway.rights.correction_records import Corrected, State, entry, refusals
+from consent_gateway.rights.correction_tables import CORRECTIONS
+from consent_gateway.rights.erasure_closing import Tell, tell_nobody
 from consent_gateway.rights.erasure_records import leftovers_text
 from consent_gateway.rights.plan_model import Cause, Leftover, Plan
+from consent_gateway.rights.recipients import Done, Kind
 from consent_gateway.rights.scan import Scan, Scanned
 from consent_gateway.vocabulary import COMPANY
 
 SOURCE = "data_subject"
 """Where a corrected value comes from, as the field's source tells."""
 
-_NOTICE = insert_ignoring(CORRECTION_NOTICES)
 _PURPOSE = "rights"
 
 
@@ -51,7 +50,7 @@ class CorrectionClosing:
         log: AuditLog,
         clock: Clock,
         channel: str,
-        notify: Notify = tell_nobody,
+        tell: Tell = tell_nobody,
     ) -> None:
         self._engine = engine
         self._scan = scan
@@ -61,7 +60,7 @@ class CorrectionClosing:
         self._log = log
         self._clock = clock
         self._channel = channel
-        self._notify = notify
+        self._tell = tell
 
     def close(self, found: Corrected, plan: Plan, store_key: str, at: Callable[[str], None]) -> None:
         """End a run whose steps are done. Doing it again, or two at once, ends it once."""
@@ -78,30 +77,6 @@ class CorrectionClosing:
             told = Scanned(scanned.tables, scanned.columns, scanned.files, (*scanned.leftovers, left))
             self._commit(found, plan, told, store_key, recipients, at, refresh=False)
         at("closed")
-
-    def acknowledge(self, request_id: str, recipient: str, *, by: str) -> None:
-        """Write down that a recipient has confirmed. Raises `NotFound` for one that was not told."""
-        now, columns = self._clock.now(), CORRECTION_NOTICES.c
-        with transaction(self._engine) as connection:
-            asked = sa.select(CORRECTIONS.c.correction_id).where(CORRECTIONS.c.request_id == request_id)
-            correction_id = connection.execute(asked).scalar_one_or_none()
-            of_it = (columns.correction_id == correction_id, columns.recipient == recipient)
-            if connection.execute(sa.select(columns.recipient).where(*of_it)).one_or_none() is None:
-                raise NotFound("this recipient was not told of the correction")
-            once = sa.update(CORRECTION_NOTICES).where(*of_it, columns.acknowledged_at.is_(None))
-            if connection.execute(once.values(acknowledged_at=to_micros(now))).rowcount == 1:
-                found = correction_of(find_row(connection, str(correction_id)))
-                record_in(connection, entry(found, by, "acknowledged", now, recipient=recipient))
-
-    def notices(self, correction_id: str) -> dict[str, datetime | None]:
-        """The recipients who were told, and when each confirmed."""
-        columns = CORRECTION_NOTICES.c
-        asked = sa.select(CORRECTION_NOTICES).where(columns.correction_id == correction_id).order_by(columns.recipient)
-        with reading(self._engine) as connection:
-            rows: Sequence[Any] = connection.execute(asked).all()
-        return {
-            row.recipient: None if row.acknowledged_at is None else from_micros(row.acknowledged_at) for row in rows
-        }
 
     def _recipients(self, found: Corrected) -> tuple[str, ...]:
         """Everybody outside the company whom the log says to have received one of the corrected fields."""
@@ -149,7 +124,9 @@ class CorrectionClosing:
             ended = entry(found, None, outcome, now, recipients=str(len(recipients)), **told)
             if plan.steps:
                 self._tell_source(connection, found, ended.entry_id, now)
-            self._tell(connection, found, recipients, now)
+            mended = tuple(one.field for one in found.fields if one.erased)
+            done = Done(Kind.CORRECTION, found.correction_id, found.request_id, found.data_subject, mended)
+            self._tell(connection, done, recipients)
             record_in(connection, ended)
             at("closing")
 
@@ -169,10 +146,3 @@ class CorrectionClosing:
             purpose=_PURPOSE,
             now=now,
         )
-
-    def _tell(self, connection: sa.Connection, found: Corrected, recipients: Sequence[str], now: datetime) -> None:
-        fields = tuple(one.field for one in found.fields if one.erased)
-        for recipient in recipients:
-            row = {"correction_id": found.correction_id, "recipient": recipient, "queued_at": to_micros(now)}
-            if connection.execute(_NOTICE[connection.dialect.name], row).rowcount == 1:
-                self._notify(connection, RecipientNotice(found.correction_id, found.data_subject, recipient, fields))

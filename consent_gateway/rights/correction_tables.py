@@ -1,4 +1,4 @@
-"""Tables of corrections: each with its values sealed, its steps, and the recipients who were told of it."""
+"""Tables of corrections: each with its values sealed, and its steps."""
 
 import sqlalchemy as sa
 
@@ -34,13 +34,4 @@ CORRECTION_STEPS = sa.Table(
     sa.Column("intent_entry", sa.String(32)),
     sa.Column("outcome_entry", sa.String(32)),
     sa.Column("refused", sa.Text),  # JSON: column -> the store's code
-)
-
-CORRECTION_NOTICES = sa.Table(
-    "correction_notices",
-    METADATA,
-    sa.Column("correction_id", sa.String(32), sa.ForeignKey("corrections.correction_id"), primary_key=True),
-    sa.Column("recipient", sa.String(64), primary_key=True),
-    sa.Column("queued_at", sa.BigInteger, nullable=False),
-    sa.Column("acknowledged_at", sa.BigInteger),
 )

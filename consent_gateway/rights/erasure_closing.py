@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -19,9 +18,8 @@ from consent_gateway.callers.transactions import reading, transaction
 from consent_gateway.consent import ledger
 from consent_gateway.customers.leaving import drop_mail
 from consent_gateway.customers.mail import Settled, nobody_asks
-from consent_gateway.database import from_micros, to_micros
+from consent_gateway.database import to_micros
 from consent_gateway.errors import Conflict, NotFound
-from consent_gateway.people.linking import insert_ignoring
 from consent_gateway.policy.retention import Retention, after
 from consent_gateway.ports import Clock
 from consent_gateway.rights.certificate import Certificates, Evidence
@@ -29,38 +27,24 @@ from consent_gateway.rights.erasure_records import (
     Erasure,
     State,
     entry,
-    erasure_of,
-    find_row,
     leftovers_text,
     refusals,
     steps_done,
 )
-from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES, ERASURE_NOTICES, ERASURES
+from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES, ERASURES
 from consent_gateway.rights.plan_model import Cause, Leftover, Plan
+from consent_gateway.rights.recipients import Done, Kind
 from consent_gateway.rights.scan import Scan, Scanned
 from consent_gateway.rights.scan_values import joined
 from consent_gateway.shredding import Shredded, Shredding
 from consent_gateway.vocabulary import COMPANY
 
-_NOTICE = insert_ignoring(ERASURE_NOTICES)
+Tell = Callable[[sa.Connection, Done, Sequence[str]], None]
+"""Writes notices to recipients, in the transaction of the outcome: both are committed, or neither."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecipientNotice:
-    """That a recipient must erase too (GDPR Art. 19; 11 CCR 7022(c)): whom, for which erasure, which fields."""
-
-    erasure_id: str
-    data_subject: str
-    recipient: str
-    fields: tuple[str, ...]
-
-
-Notify = Callable[[sa.Connection, RecipientNotice], None]
-"""Puts a notice on its way, in the transaction of the outcome: both are committed, or neither."""
-
-
-def tell_nobody(_connection: sa.Connection, _notice: RecipientNotice) -> None:
-    """The notice is written down and goes nowhere yet."""
+def tell_nobody(_connection: sa.Connection, _done: Done, _recipients: Sequence[str]) -> None:
+    """No notices are written here."""
 
 
 DropMail = Callable[[Callable[[str], bool]], int]
@@ -86,7 +70,7 @@ class Closing:
         log: AuditLog,
         clock: Clock,
         mail_key: bytes | None = None,
-        notify: Notify = tell_nobody,
+        tell: Tell = tell_nobody,
         settled: Settled = nobody_asks,
         drop_outbox: DropMail = no_outbox,
     ) -> None:
@@ -98,7 +82,7 @@ class Closing:
         self._log = log
         self._clock = clock
         self._mail_key = mail_key
-        self._notify = notify
+        self._tell = tell
         self._settled = settled
         self._drop_outbox = drop_outbox
 
@@ -115,27 +99,6 @@ class Closing:
         recipients = self._recipients(erasure.data_subject)
         self._commit(erasure, plan, scanned, keys, recipients, at)
         at("closed")
-
-    def acknowledge(self, erasure_id: str, recipient: str, *, by: str) -> None:
-        """Write down that a recipient has confirmed. Raises `NotFound` for one that was not told."""
-        now = self._clock.now()
-        columns = ERASURE_NOTICES.c
-        with transaction(self._engine) as connection:
-            erasure = erasure_of(find_row(connection, erasure_id))
-            told = (columns.erasure_id == erasure_id, columns.recipient == recipient)
-            if connection.execute(sa.select(columns.recipient).where(*told)).first() is None:
-                raise NotFound("this recipient was not told of this erasure")
-            first = sa.update(ERASURE_NOTICES).where(*told, columns.acknowledged_at.is_(None))
-            if connection.execute(first.values(acknowledged_at=to_micros(now))).rowcount == 1:
-                record_in(connection, entry(erasure, by, "acknowledge", "acknowledged", now, recipient=recipient))
-
-    def notices(self, erasure_id: str) -> dict[str, datetime | None]:
-        """Who was told, and when they confirmed."""
-        columns = ERASURE_NOTICES.c
-        asked = sa.select(columns.recipient, columns.acknowledged_at).where(columns.erasure_id == erasure_id)
-        with reading(self._engine) as connection:
-            rows = connection.execute(asked.order_by(columns.recipient)).all()
-        return {row[0]: None if row[1] is None else from_micros(row[1]) for row in rows}
 
     def _forget_own(self, erasure: Erasure, plan: Plan) -> None:
         """Delete access packages and queued mail; the rest of the gateway's places is the shredding's."""
@@ -200,20 +163,15 @@ class Closing:
             ending = sa.update(ERASURES).where(*of_run, columns.state == State.RUNNING)
             if connection.execute(ending.values(values)).rowcount != 1:
                 return  # another process has ended it
-            self._tell(connection, erasure, recipients, now)
+            gone = tuple(one.field for one in erasure.fields if one.erased)
+            done = Done(Kind.ERASURE, erasure.erasure_id, erasure.request_id, erasure.data_subject, gone)
+            self._tell(connection, done, recipients)
             causes = Counter(one.cause.value for one in leftovers)
             told = {f"left_{cause}": str(number) for cause, number in causes.items()}
             looked = {"tables": str(scanned.tables), "columns": str(scanned.columns), "files": str(scanned.files)}
             digest = hashlib.sha256(certificate).hexdigest()
             record_in(connection, entry(erasure, None, "erase", outcome, now, certificate=digest, **looked, **told))
             at("closing")
-
-    def _tell(self, connection: sa.Connection, erasure: Erasure, recipients: Sequence[str], now: datetime) -> None:
-        fields = tuple(one.field for one in erasure.fields if one.erased)
-        for recipient in recipients:
-            row = {"erasure_id": erasure.erasure_id, "recipient": recipient, "queued_at": to_micros(now)}
-            if connection.execute(_NOTICE[connection.dialect.name], row).rowcount == 1:
-                self._notify(connection, RecipientNotice(erasure.erasure_id, erasure.data_subject, recipient, fields))
 
     def _certificate(
         self,

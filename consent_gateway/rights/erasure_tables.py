@@ -1,4 +1,4 @@
-"""Tables of erasures: each with its plan sealed, its steps, and who was told of it; and of access packages."""
+"""Tables of erasures, each with its plan sealed and its steps; and of access packages."""
 
 import sqlalchemy as sa
 
@@ -37,15 +37,6 @@ ERASURE_STEPS = sa.Table(
     sa.Column("intent_entry", sa.String(32)),  # the audit entry before the store is touched
     sa.Column("outcome_entry", sa.String(32)),  # and after it
     sa.Column("refused", sa.Text),  # JSON: column -> the store's code
-)
-
-ERASURE_NOTICES = sa.Table(
-    "erasure_notices",
-    METADATA,
-    sa.Column("erasure_id", sa.String(32), sa.ForeignKey("erasures.erasure_id"), primary_key=True),
-    sa.Column("recipient", sa.String(64), primary_key=True),
-    sa.Column("queued_at", sa.BigInteger, nullable=False),
-    sa.Column("acknowledged_at", sa.BigInteger),
 )
 
 ACCESS_PACKAGES = sa.Table(

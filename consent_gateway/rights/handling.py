@@ -92,6 +92,13 @@ class Handling:
             joined = self._book.joined(connection, [one.request_id for one in found])
         return [Queued(one, tuple(self._book.owed(one)), joined.get(one.request_id, 0)) for one in found]
 
+    def answered(self, limit: int = MOST_QUEUED) -> list[Queued]:
+        """Closed requests, the newest first."""
+        with reading(self._engine) as connection:
+            found = self._book.answered(connection, limit)
+            joined = self._book.joined(connection, [one.request_id for one in found])
+        return [Queued(one, (), joined.get(one.request_id, 0)) for one in found]
+
     def purge(self) -> int:
         """Delete identifier and words of requests that expired, and say of how many."""
         with transaction(self._engine) as connection:
@@ -145,6 +152,26 @@ class Handling:
         """Withdraw a request, as its person wishes."""
         self._take_back(request_id, Act.CANCEL, by)
         return self._reopened(self._step(request_id, Act.CANCEL, by))
+
+    def call_off(self, request_id: str, by: By) -> bool:
+        """Withdraw what somebody else asked for in a person's name; what it repeats goes on.
+
+        False where others ask for the same, the person perhaps: then it goes on for them, and only that is noted.
+        """
+        now = self._clock.now()
+        with transaction(self._engine) as connection:
+            request = self._book.find(connection, request_id, held=True)
+            if request.joined_to is not None and request.standing.open:
+                # While it is joined the step owes no letter; once it has left, the other's end changes it no more.
+                ended = self._book.take(connection, request, Act.CANCEL, by, now)
+                self._book.change(connection, ended, by, "leave", now, joined_to=None)
+                return True
+            is_idle = request.standing.open and not request.standing.running
+            if is_idle and self._book.joined(connection, [request_id]):
+                self._book.record(connection, request, by, "leave", now)
+                return False
+        self.cancel(request_id, by)
+        return True
 
     def execute(self, request_id: str, by: By, done: Outcome | None = None, *, waived: bool = False) -> Request:
         """Carry out an approved request: by its executor, or as an officer says it was `done`.

@@ -26,6 +26,7 @@ from consent_gateway.rights.replies import Replies
 from consent_gateway.rights.requests import Book, By, Request, Via
 from consent_gateway.rights.sealed import Details, Seal
 from consent_gateway.rights.states import Act, Standing
+from consent_gateway.vocabulary import Identifier
 
 NO_REQUEST = frozenset({"breach_art33"})
 """Clocks that are no right of a person."""
@@ -40,7 +41,7 @@ class NewRequest:
 
     `jurisdiction` is where the person lives; it may be left out where the person is named by id. `proved_by`
     is the way in which a fresh sign-in proved them already (`proofs.way_of`); `agent_permission` is a reference to what
-    they signed.
+    they signed; `also` is what else names them, for which binds too what binds at once.
     """
 
     right: str
@@ -55,6 +56,7 @@ class NewRequest:
     text: str | None = None
     agent_permission: str | None = None
     proved_by: Way | None = None
+    also: tuple[Identifier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,10 @@ class Intake:
         request = self._new(new, who, law, jurisdiction, by, now)
         if new.right in AT_ONCE:
             client = acting(by.client or by.officer or "rights", new.channel)
-            self._effects.apply(
-                new.right, new.person, client, new.via, new.received_at, request.request_id, new.purposes
-            )
+            for person in (new.person, *(PersonRef(identifier=each) for each in new.also)):
+                self._effects.apply(
+                    new.right, person, client, new.via, new.received_at, request.request_id, new.purposes
+                )
         with transaction(self._engine) as connection:
             added = self._book.add(connection, request, by, now)
             return self._begin(connection, added, new, terms, proof, by, now, law)

@@ -6,7 +6,6 @@ people under a legal hold stay as well. What proves an erasure holds nothing of 
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,8 +18,9 @@ from consent_gateway.ids import new_id
 from consent_gateway.policy.retention import after
 from consent_gateway.policy.rights_terms import RightsTerms, terms_on
 from consent_gateway.ports import Clock
-from consent_gateway.rights.correction_tables import CORRECTION_NOTICES, CORRECTION_STEPS, CORRECTIONS
+from consent_gateway.rights.correction_tables import CORRECTION_STEPS, CORRECTIONS
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES
+from consent_gateway.rights.recipient_tables import RECIPIENT_NOTICES
 from consent_gateway.rights.requests import Book, Request, request_of
 from consent_gateway.rights.states import OPEN, State
 from consent_gateway.rights.tables import RIGHTS_CODES, RIGHTS_LETTERS, RIGHTS_REQUESTS
@@ -100,9 +100,10 @@ def _forget(connection: sa.Connection, request_id: str) -> None:
     connection.execute(sa.delete(ACCESS_PACKAGES).where(ACCESS_PACKAGES.c.request_id == request_id))
     ended = sa.and_(CORRECTIONS.c.request_id == request_id, CORRECTIONS.c.state.not_in(sorted(_LATER)))
     theirs = sa.select(CORRECTIONS.c.correction_id).where(ended)
-    parts: tuple[Any, ...] = (CORRECTION_STEPS, CORRECTION_NOTICES)
-    for table in parts:
-        connection.execute(sa.delete(table).where(table.c.correction_id.in_(theirs)))
+    connection.execute(sa.delete(CORRECTION_STEPS).where(CORRECTION_STEPS.c.correction_id.in_(theirs)))
+    notices = RECIPIENT_NOTICES.c
+    of_theirs = sa.or_(notices.act_id.in_(theirs), notices.confirmed_at.is_not(None))
+    connection.execute(sa.delete(RECIPIENT_NOTICES).where(notices.request_id == request_id, of_theirs))
     connection.execute(sa.delete(CORRECTIONS).where(ended))
 
 

@@ -233,6 +233,17 @@ class Book:
         )
         return [request_of(row) for row in connection.execute(query)]
 
+    def answered(self, connection: sa.Connection, limit: int) -> Sequence[Request]:
+        """Closed requests that were not joined to another, the newest first."""
+        closed = sorted({state.value for state in State} - {state.value for state in OPEN})
+        query = (
+            sa.select(RIGHTS_REQUESTS)
+            .where(_T.state.in_(closed), _T.joined_to.is_(None))
+            .order_by(_T.received_at.desc(), _T.request_id.desc())
+            .limit(limit)
+        )
+        return [request_of(row) for row in connection.execute(query)]
+
     def of_person(self, connection: sa.Connection, data_subject: str, limit: int) -> Sequence[Request]:
         """The requests of one person that were not joined to another, the newest first."""
         query = (

@@ -9,6 +9,7 @@ from consent_gateway.rights.intake import Intake
 from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Proofs
+from consent_gateway.rights.recipients import RecipientNotices
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.retention_daily import DailyRetention
 from consent_gateway.rights.strangers import Strangers
@@ -18,9 +19,9 @@ from consent_gateway.rights.strangers import Strangers
 class RightsRoom:
     """Requests from their coming in to their end. `channel` is that of what officers enter.
 
-    `letters` are those about requests, `handing` is what officers do with packages, `mending` with corrections, `own`
-    what people do by their page, `strangers` what those do who are not signed in, and `daily` what the worker does once
-    a day with what has passed its time; None where one of them is not built.
+    `letters` are those about requests, `notices` those to recipients, `handing` is what officers do with packages,
+    `mending` with corrections, `own` what people do by their page, `strangers` what those do who are not signed in, and
+    `daily` what the worker does once a day with what has passed its time; None where one of them is not built.
     """
 
     laws: Laws
@@ -34,6 +35,7 @@ class RightsRoom:
     daily: DailyRetention | None = None
     strangers: Strangers | None = None
     letters: LetterDesk | None = None
+    notices: RecipientNotices | None = None
 
     @property
     def purges(self) -> tuple[Callable[[], int], ...]:

@@ -8,8 +8,10 @@ from flask import Flask
 
 from consent_gateway import __version__
 from consent_gateway.callers.dpop import ProofCheck
-from consent_gateway.web import apidocs, openapi, problems, security
+from consent_gateway.tracing import NO_TRACER, Tracer
+from consent_gateway.web import apidocs, openapi, problems, security, tracing
 from consent_gateway.web.api import (
+    agents,
     audit,
     changes,
     confirmations,
@@ -26,6 +28,7 @@ from consent_gateway.web.api import (
     rights,
     rights_corrections,
     rights_letters,
+    rights_recipients,
     rights_work,
     signals,
     system,
@@ -60,6 +63,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *rights_work.OPERATIONS,
     *rights_corrections.OPERATIONS,
     *rights_letters.OPERATIONS,
+    *rights_recipients.OPERATIONS,
     *audit.OPERATIONS,
     *reports.OPERATIONS,
     *metrics.OPERATIONS,
@@ -73,29 +77,35 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 """Every route of the API."""
 
+FOR_AGENTS: tuple[Operation, ...] = agents.OPERATIONS
+"""The routes of the API that are there only where the settings name the agents of the Data Rights Protocol."""
+
 PAGES: tuple[routes.Page, ...] = (*reading.PAGES, *answering.PAGES, *requests.PAGES, *strangers.PAGES, *embedded.PAGES)
 """Every page of the customers; no part of the API."""
 
 
-def create_app(services: Services) -> Flask:
+def create_app(services: Services, tracer: Tracer = NO_TRACER) -> Flask:
     """The WSGI application over the services. One per process; safe for any number of threads."""
     app = Flask("consent_gateway.web", static_folder=None)
     app.url_map.merge_slashes = False  # an address is right or unknown, never mended by a redirect
     app.url_map.strict_slashes = True
+    if tracer is not NO_TRACER:
+        tracing.install(app, tracer)  # first: the other hooks belong to what is timed
     security.install(app)
     problems.install(app)
     proxies = services.certificate_proxies
     certificates = None if proxies is None else CertificateHeader(proxies)
     if certificates is not None:
         certificates.refuse_strangers(app)
-    mount(app, OPERATIONS, services, _site(services, certificates))
+    operations = OPERATIONS if services.agents is None else (*OPERATIONS, *FOR_AGENTS)
+    mount(app, operations, services, _site(services, certificates, operations))
     routes.mount(app, PAGES, services)
     console.mount(app, CONSOLE_PAGES, services, _officer_provider(services))
     return app
 
 
-def _site(services: Services, certificates: CertificateHeader | None) -> Site:
-    described = cache(partial(openapi.document, OPERATIONS, version=__version__, issuer=services.issuer))
+def _site(services: Services, certificates: CertificateHeader | None, operations: tuple[Operation, ...]) -> Site:
+    described = cache(partial(openapi.document, operations, version=__version__, issuer=services.issuer))
     static = files("consent_gateway.web") / "static"
     proofs = ProofCheck(services.replay, services.clock, services.issuer)
     check = AssertionCheck(services.registry, services.replay, services.clock, services.issuer)

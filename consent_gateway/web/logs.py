@@ -39,6 +39,7 @@ def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("authlib").setLevel(logging.WARNING)  # its debug lines hold tokens
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it quotes collectors; we say what fails
 
 
 def _places(error: BaseException) -> tuple[str, list[str]]:

@@ -1,9 +1,9 @@
-"""An officer's token to the officer, and role and freshness against the call; issues nothing, decides nothing else."""
+"""An officer's token to the officer, and roles and freshness against the call; issues nothing, decides nothing else."""
 
 from flask import Request
 
-from consent_gateway.errors import OfficerNotPermitted, SignInStale
-from consent_gateway.officers.registry import Role
+from consent_gateway.console.permissions import Doing, may, not_permitted
+from consent_gateway.errors import SignInStale
 from consent_gateway.officers.sessions import PREFIX, Sessions, SignedIn
 from consent_gateway.ports import Clock
 from consent_gateway.web.auth import TokenRefused, bearer
@@ -20,17 +20,17 @@ class Stale(SignInStale):
 
 
 def authenticate_officer(
-    sessions: Sessions, clock: Clock, request: Request, role: Role | None, fresh_seconds: int | None
+    sessions: Sessions, clock: Clock, request: Request, doing: Doing | None, fresh_seconds: int | None
 ) -> SignedIn:
-    """The officer of this request, who holds the role and signed in not longer ago than `fresh_seconds`.
+    """The officer of this request, whose roles permit the act and who signed in not longer ago than `fresh_seconds`.
 
     Raises `Unauthenticated`, `OfficerNotPermitted` and, with a challenge as of RFC 9470, `SignInStale`.
     """
     officer = sessions.resolve(bearer(request))
     if officer is None:
         raise TokenRefused("the officer token is unknown, expired or revoked: sign in again")
-    if role is not None and role not in officer.roles:
-        raise OfficerNotPermitted(f"you do not hold the role `{role.value}`: ask the operator for it")
+    if doing is not None and not may(officer.roles, doing):
+        raise not_permitted(doing)
     if fresh_seconds is not None and (clock.now() - officer.auth_time).total_seconds() > fresh_seconds:
         raise Stale(fresh_seconds)
     return officer

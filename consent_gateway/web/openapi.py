@@ -10,6 +10,7 @@ from marshmallow import Schema, fields
 
 from consent_gateway import errors
 from consent_gateway.callers.registry import Scope
+from consent_gateway.console.permissions import Doing, needed
 from consent_gateway.customer_desk import SESSION_COOKIE
 from consent_gateway.web import answer_schemas
 from consent_gateway.web.fields import Anything, Moment, Names, Scalar
@@ -17,16 +18,20 @@ from consent_gateway.web.operations import (
     HTML,
     IDEMPOTENCY_HEADER,
     JSON,
+    AgentAuth,
     CustomerAuth,
     EitherAuth,
     OfficerAuth,
     Operation,
+    Public,
     Visitor,
 )
 from consent_gateway.web.problems import PROBLEM_TYPE, ProblemKind, kind_named, kind_of
 
 _SCALARS = ["string", "number", "boolean", "null"]
 _FORM = "application/x-www-form-urlencoded"
+_SIGNED = {"type": "string", "contentEncoding": "base64", "description": "Ed25519 signature and JSON, in one."}
+_BARE = frozenset({204, 403})  # answers of no body, where they have no schema
 _ANYTHING: Mapping[type[fields.Field[Any]], dict[str, Any]] = {
     Scalar: {"type": _SCALARS, "maxLength": 10_000},
     Anything: {},
@@ -63,22 +68,11 @@ def document(operations: Iterable[Operation], *, version: str, issuer: str) -> d
 
 def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
     """Every kind of problem the operation may answer, by status and code."""
+    causes: set[type[errors.GatewayError]] = {*op.raises, *_of_auth(op)}
     codes = {"internal", "invalid_request"}
-    causes: set[type[errors.GatewayError]] = set(op.raises)
-    if isinstance(op.auth, EitherAuth):
-        causes |= {errors.OfficerNotPermitted}
-    if isinstance(op.auth, Scope | EitherAuth):
-        causes |= {errors.Unauthenticated, errors.CallerNotPermitted}
-        causes |= {errors.DatabaseUnavailable, errors.IssuerUnavailable}
-    if isinstance(op.auth, OfficerAuth):
-        causes |= {errors.Unauthenticated, errors.DatabaseUnavailable}
-        causes |= {errors.OfficerNotPermitted} if op.auth.role else set()
-        causes |= {errors.SignInStale} if op.auth.fresh_seconds else set()
-    if isinstance(op.auth, CustomerAuth | Visitor):
+    if op.error is not None:
         causes |= {errors.DatabaseUnavailable}
-        causes |= {errors.NotSignedIn} if isinstance(op.auth, CustomerAuth) else set()
-        causes |= {errors.FormRefused} if op.method != "GET" else set()
-    if op.body is not None:
+    if op.body is not None or (op.signed and not isinstance(op.auth, Public)):
         codes |= {"payload_too_large", "unsupported_media_type"}
     if op.form is not None:
         codes |= {"payload_too_large", "database_unavailable"}
@@ -88,6 +82,27 @@ def problem_kinds(op: Operation) -> tuple[ProblemKind, ...]:
         codes.add("not_found")
     kinds = {kind_of(cause) for cause in causes} | {kind_named(code) for code in codes}
     return tuple(sorted(kinds, key=lambda kind: (kind.status, kind.code)))
+
+
+def _of_auth(op: Operation) -> set[type[errors.GatewayError]]:
+    """What its authentication may raise."""
+    causes: set[type[errors.GatewayError]] = set()
+    if isinstance(op.auth, EitherAuth):
+        causes |= {errors.OfficerNotPermitted}
+    if isinstance(op.auth, Scope | EitherAuth):
+        causes |= {errors.Unauthenticated, errors.CallerNotPermitted}
+        causes |= {errors.DatabaseUnavailable, errors.IssuerUnavailable}
+    if isinstance(op.auth, OfficerAuth):
+        causes |= {errors.Unauthenticated, errors.DatabaseUnavailable}
+        causes |= {errors.OfficerNotPermitted} if op.auth.doing else set()
+        causes |= {errors.SignInStale} if op.auth.fresh_seconds else set()
+    if isinstance(op.auth, CustomerAuth | Visitor):
+        causes |= {errors.DatabaseUnavailable}
+        causes |= {errors.NotSignedIn} if isinstance(op.auth, CustomerAuth) else set()
+        causes |= {errors.FormRefused} if op.method != "GET" else set()
+    if isinstance(op.auth, AgentAuth):
+        causes |= {errors.Unauthenticated, errors.CallerNotPermitted}
+    return causes
 
 
 def _operation(op: Operation) -> dict[str, Any]:
@@ -106,21 +121,28 @@ def _operation(op: Operation) -> dict[str, Any]:
             "required": True,
             "content": {kind: _media(schema, op.example) for kind, schema in content.items()},
         }
+    elif op.signed:
+        described["requestBody"] = {"required": True, "content": {"text/plain": {"schema": dict(_SIGNED)}}}
     return described
 
 
 def _operation_security(op: Operation) -> list[dict[str, list[str]]]:
     if isinstance(op.auth, EitherAuth):
-        return [{"oauth2": [op.auth.scope.value]}, {"officer": [op.auth.role.value]}]
+        return [{"oauth2": [op.auth.scope.value]}, *_officers(op.auth.doing)]
     if isinstance(op.auth, Scope):
         return [{"oauth2": [op.auth.value]}]
     if isinstance(op.auth, OfficerAuth):
-        return [{"officer": [op.auth.role.value] if op.auth.role else []}]  # OpenAPI 3.1: roles of a bearer scheme
-    if isinstance(op.auth, CustomerAuth):
-        return [{"customer": []}]
+        return _officers(op.auth.doing)
+    if isinstance(op.auth, CustomerAuth | AgentAuth):
+        return [{"customer" if isinstance(op.auth, CustomerAuth) else "agent": []}]
     if isinstance(op.auth, Visitor) or op.is_page:
         return []
     return [] if op.form is None else [{"client": []}, {}]
+
+
+def _officers(doing: Doing | None) -> list[dict[str, list[str]]]:
+    """One way in for each role that is enough; OpenAPI 3.1 has a bearer scheme name roles so."""
+    return [{"officer": []}] if doing is None else [{"officer": [role.value]} for role in needed(doing)]
 
 
 def _media(schema: type[Schema] | None, example: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -154,7 +176,11 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 def _responses(op: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for answer in op.answers:
-        content = {} if answer.status == 204 else {answer.content_type: _media(answer.schema, None)}
+        content = (
+            {}
+            if answer.schema is None and answer.status in _BARE
+            else {answer.content_type: _media(answer.schema, None)}
+        )
         responses[str(answer.status)] = {"description": answer.description, "content": content}
     by_status: dict[int, list[ProblemKind]] = {}
     for kind in problem_kinds(op):
@@ -164,6 +190,8 @@ def _responses(op: Operation) -> dict[str, Any]:
         response = responses.setdefault(str(status), {"description": words, "content": {}})
         if op.is_page:
             response["content"][HTML] = {}
+        elif op.error is not None:
+            response["content"][JSON] = {"schema": op.error.schema}
         else:
             response["content"][PROBLEM_TYPE] = {"schema": answer_schemas.ProblemSchema}
     return dict(sorted(responses.items()))
@@ -173,6 +201,7 @@ def _security(spec: APISpec) -> None:
     flow = {"tokenUrl": "/oauth/token", "scopes": {scope.value: scope.name.lower() for scope in Scope}}
     spec.components.security_scheme("oauth2", {"type": "oauth2", "flows": {"clientCredentials": flow}})
     spec.components.security_scheme("officer", {"type": "http", "scheme": "bearer"})
+    spec.components.security_scheme("agent", {"type": "http", "scheme": "bearer"})
     spec.components.security_scheme("customer", {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE})
     spec.components.security_scheme("client", {"type": "http", "scheme": "basic"})
 

@@ -19,13 +19,15 @@ from marshmallow import Schema
 from consent_gateway.callers.idempotency import StoredAnswer
 from consent_gateway.callers.registry import Scope
 from consent_gateway.consent.signals import Told, gpc_sent
+from consent_gateway.console.permissions import Doing
 from consent_gateway.customers.sessions import Assurance, CustomerSession
+from consent_gateway.drp.directory import Agent
 from consent_gateway.errors import FieldFault, GatewayError, InputRefused, NotFound, NotSignedIn, Unauthenticated
-from consent_gateway.officers.registry import Role
 from consent_gateway.officers.sessions import SignedIn
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.vocabulary import Caller
 from consent_gateway.web import bodies
+from consent_gateway.web.agent_auth import authenticate_agent
 from consent_gateway.web.customer import browser
 from consent_gateway.web.customer.browser import Visit
 from consent_gateway.web.fields import ID
@@ -61,18 +63,33 @@ class CustomerAuth:
 
 @dataclass(frozen=True, slots=True)
 class OfficerAuth:
-    """A signed-in officer who holds the role (None: any officer) and whose sign-in is not older than the seconds."""
+    """A signed-in officer whose roles permit the act (None: any officer), signed in not longer ago than the seconds."""
 
-    role: Role | None = None
+    doing: Doing | None = None
     fresh_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EitherAuth:
-    """A caller whose token carries the scope, or a signed-in officer who holds the role."""
+    """A caller whose token carries the scope, or a signed-in officer whose roles permit the act."""
 
     scope: Scope
-    role: Role
+    doing: Doing
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAuth:
+    """An authorised agent's token; with `of_path`, that of the agent whose id stands in the path."""
+
+    of_path: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorForm:
+    """The form of a route's errors where they are no problem documents, and what writes a problem in it."""
+
+    schema: type[Schema]
+    show: Callable[[Request, Mapping[str, Any]], Response]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +115,14 @@ class Call:
     query: Mapping[str, Any] = field(default_factory=dict)
     signed_in: SignedIn | None = None
     visited: Visit | None = None
+    acting: Agent | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """The authorised agent; only a route of `AgentAuth` has one."""
+        if self.acting is None:
+            raise Unauthenticated("this call has no agent")
+        return self.acting
 
     @property
     def visit(self) -> Visit:
@@ -153,7 +178,7 @@ class Operation:
     path: str
     summary: str
     description: str
-    auth: Scope | Public | OfficerAuth | CustomerAuth | EitherAuth
+    auth: Scope | Public | OfficerAuth | CustomerAuth | EitherAuth | AgentAuth
     answers: tuple[Answer, ...]
     handler: Handler
     body: type[Schema] | None = None
@@ -166,6 +191,8 @@ class Operation:
     most_bytes: int = bodies.BODY_BYTES
     example: Mapping[str, Any] | None = None
     rule: str | None = None
+    signed: bool = False  # the body is a signed message of an agent, which the handler reads
+    error: ErrorForm | None = None
 
     @property
     def is_page(self) -> bool:
@@ -217,17 +244,20 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
 
     def view(**path: str) -> Response:
         request = request_ctx.request  # once: the proxy looks the context up at every use
-        caller, officer, visit = None, None, None
-        g.page = partial(show_problem, services.preferences, request) if op.is_page else None
+        caller, officer, visit, agent = None, None, None, None
+        g.page = _shown(op, services, request)
         auth = _chosen(op.auth, request)
         if isinstance(auth, Scope):
             caller = site.door.caller(request, auth)
             g.client_id = caller.client_id
         elif isinstance(auth, OfficerAuth):
             officer = authenticate_officer(
-                services.desk.sessions, services.clock, request, auth.role, auth.fresh_seconds
+                services.desk.sessions, services.clock, request, auth.doing, auth.fresh_seconds
             )
             g.client_id = officer.officer_id
+        elif isinstance(auth, AgentAuth):
+            agent = authenticate_agent(services.agents, request, path["agent_id"] if auth.of_path else None)
+            g.client_id = agent.caller
         elif is_browsed:
             visit = _visit(request, op, services)
         if op.rule is None and not all(map(_IS_ID, path.values())):
@@ -238,7 +268,7 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
             body = bodies.checked(body_schema, bodies.read_json(request, op.most_bytes))
         elif form_schema is not None:
             body = bodies.checked(form_schema, browser.form_of(request))
-        call = Call(services, site, request, path, caller, body, query, officer, visit)
+        call = Call(services, site, request, path, caller, body, query, officer, visit, agent)
         key = request.headers.get(IDEMPOTENCY_HEADER) if op.idempotent else None
         response = op.handler(call) if key is None else _once(op, call, key)
         if visit is not None:
@@ -248,11 +278,18 @@ def _view(op: Operation, services: Services, site: Site) -> Callable[..., Respon
     return view
 
 
-def _chosen(auth: Scope | Public | OfficerAuth | CustomerAuth | EitherAuth, request: Request) -> object:
+def _shown(op: Operation, services: Services, request: Request) -> Callable[[Mapping[str, Any]], Response] | None:
+    """What shows the errors of a route that are no problem documents."""
+    if op.error is not None:
+        return partial(op.error.show, request)
+    return partial(show_problem, services.preferences, request) if op.is_page else None
+
+
+def _chosen(auth: Scope | Public | OfficerAuth | CustomerAuth | EitherAuth | AgentAuth, request: Request) -> object:
     """Which of two kinds of authentication a call came with: an officer's token says so by its first letters."""
     if not isinstance(auth, EitherAuth):
         return auth
-    return OfficerAuth(auth.role) if bearer_of_officer(request) else auth.scope
+    return OfficerAuth(auth.doing) if bearer_of_officer(request) else auth.scope
 
 
 def _visit(request: Request, op: Operation, services: Services) -> Visit:

@@ -10,6 +10,8 @@ from consent_gateway.rights.handling import ExtensionReason
 from consent_gateway.rights.intake import NO_REQUEST
 from consent_gateway.rights.letters import LetterState
 from consent_gateway.rights.letters_owed import Kind
+from consent_gateway.rights.recipients import Kind as NoticeKind
+from consent_gateway.rights.recipients import NoticeState
 from consent_gateway.rights.requests import Via
 from consent_gateway.rights.states import DenialGround, HoldGround, State
 from consent_gateway.web.fields import ID, Moment, Text, language, purpose_key
@@ -124,18 +126,6 @@ class CorrectionSchema(Strict):
     names = fields.List(fields.String(), required=True)
     fields_ = fields.List(fields.Nested(CorrectedFieldSchema), required=True, data_key="fields")
     leftovers = fields.List(fields.Nested(LeftSchema), required=True)
-    told = fields.Dict(
-        keys=fields.String(),
-        values=fields.String(allow_none=True),
-        required=True,
-        metadata={"description": "Recipients who were told, and when each confirmed."},
-    )
-
-
-class ConfirmedSchema(Strict):
-    """Who confirmed."""
-
-    recipient = Text(longest=64, required=True)
 
 
 class ReleaseSchema(Strict):
@@ -241,6 +231,31 @@ class LettersSchema(Strict):
     """The letters about a request, the oldest first."""
 
     letters = fields.List(fields.Nested(LetterSchema), required=True)
+
+
+class RecipientNoticeSchema(Strict):
+    """That a recipient must erase or correct too: how far it was told, and whether it confirmed."""
+
+    notice_id = fields.String(required=True, data_key="id")
+    kind = fields.String(required=True, validate=validate.OneOf(list(NoticeKind)))
+    request = fields.String(required=True)
+    recipient = fields.String(required=True)
+    known_as = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "What the recipient calls the person; empty where nobody can say it any more."},
+    )
+    fields_ = fields.List(fields.String(), required=True, data_key="fields")
+    state = fields.String(required=True, validate=validate.OneOf(list(NoticeState)))
+    queued_at = Moment(required=True)
+    settled_at = Moment(required=True, allow_none=True)
+    confirmed_at = Moment(required=True, allow_none=True)
+
+
+class RecipientNoticesSchema(Strict):
+    """Notices to recipients."""
+
+    notices = fields.List(fields.Nested(RecipientNoticeSchema), required=True)
 
 
 class ReleasedSchema(Strict):

@@ -20,6 +20,7 @@ from consent_gateway.consent.receipts import Receipts
 from consent_gateway.console.room import Console
 from consent_gateway.customer_desk import CustomerDesk
 from consent_gateway.desk import Desk
+from consent_gateway.drp.room import AgentRoom
 from consent_gateway.gateway import Gateway
 from consent_gateway.policy import Policies
 from consent_gateway.ports import Clock
@@ -176,6 +177,11 @@ class Services(Protocol):
     @property
     def rights(self) -> RightsRoom:
         """What people ask for, and the work on it."""
+        ...
+
+    @property
+    def agents(self) -> AgentRoom | None:
+        """What answers authorised agents; None where the settings name none."""
         ...
 
     @property

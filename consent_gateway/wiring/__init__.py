@@ -11,6 +11,7 @@ from consent_gateway.wiring.outward import FILE, NATS, check_sink
 from consent_gateway.wiring.parts import SystemClock, every_class
 from consent_gateway.wiring.providers import adopt_key_copy, open_key_provider
 from consent_gateway.wiring.services import Services, open_services
+from consent_gateway.wiring.telemetry import open_telemetry, refuse_without_telemetry
 from consent_gateway.wiring.worker import Background, open_background, open_sealer
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "open_key_provider",
     "open_sealer",
     "open_services",
+    "open_telemetry",
     "open_upkeep",
+    "refuse_without_telemetry",
     "upgrade_databases",
 ]

@@ -54,7 +54,7 @@ def shown(settings: Settings) -> Mapping[str, str | None]:
 
 
 def _value(settings: Settings, name: str) -> Any:
-    customers, officers = settings.customers, settings.officers
+    customers, officers, telemetry = settings.customers, settings.officers, settings.telemetry
     named: Mapping[str, Any] = {
         "customer_idle_seconds": customers.idle,
         "customer_session_seconds": customers.longest,
@@ -65,6 +65,10 @@ def _value(settings: Settings, name: str) -> Any:
         "client_cert_header": settings.certificate_proxies,
         "trusted_proxies": settings.certificate_proxies,
         "log_witnesses": tuple(one.url for one in settings.log.witnesses),
+        "otlp_endpoint": telemetry and telemetry.endpoint,
+        "otlp_header": telemetry and telemetry.headers,
+        "otlp_ca_file": telemetry and telemetry.authorities,
+        "otlp_trace_percent": telemetry and telemetry.trace_percent,
     }
     if name in named:
         return named[name]

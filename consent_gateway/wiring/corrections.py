@@ -35,6 +35,7 @@ def open_correcting(
         log=AuditLog(parts.engine, settings.state_dir),
         clock=parts.clock,
         channel=_CHANNEL,
+        tell=desk.notices.tell,
     )
     return Correcting(
         engine=parts.engine,

@@ -24,6 +24,7 @@ from consent_gateway.propagation.outbox import Outbox
 from consent_gateway.propagation.posting import Poster
 from consent_gateway.propagation.sinks import WebhookSink
 from consent_gateway.settings import Settings
+from consent_gateway.tracing import NO_TRACER, Tracer
 from consent_gateway.wiring.parts import Parts
 
 FILE, NATS = "file", "nats"
@@ -68,7 +69,9 @@ def outside_domains(policies: Policies) -> tuple[tuple[str, str], ...]:
     return tuple((purpose, each.key) for each in recipients for purpose in each.purposes)
 
 
-def open_deliverer(engine: sa.Engine, clock: Clock, outward: Outward, settings: Settings) -> Deliverer:
+def open_deliverer(
+    engine: sa.Engine, clock: Clock, outward: Outward, settings: Settings, tracer: Tracer = NO_TRACER
+) -> Deliverer:
     """What the background worker delivers with."""
     courier = Courier(
         engine=engine,
@@ -76,6 +79,7 @@ def open_deliverer(engine: sa.Engine, clock: Clock, outward: Outward, settings: 
         message=outward.envelopes.message,
         clock=clock,
         draw=random.SystemRandom().random,
+        tracer=tracer,
     )
     folder = settings.state_dir / "run"
     return Deliverer(engine, folder, outward.destinations, courier, open_sinks(outward, clock))

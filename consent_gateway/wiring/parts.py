@@ -23,6 +23,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.protection.material import KeyGrant
 from consent_gateway.protection.sealing import Sealing
 from consent_gateway.settings import Settings
+from consent_gateway.tracing import NO_TRACER, Tracer
 from consent_gateway.wiring.databases import keys_were_made, open_databases
 from consent_gateway.wiring.providers import open_key_provider
 
@@ -85,10 +86,11 @@ class Parts:
     sealing: Sealing
     facts: FactsReader
     recorder: Recorder
+    tracer: Tracer
     tls: ssl.SSLContext  # trusts whom this machine trusts; reading them all takes as long as many requests
 
 
-def open_parts(settings: Settings, clock: Clock) -> Parts:
+def open_parts(settings: Settings, clock: Clock, tracer: Tracer = NO_TRACER) -> Parts:
     """The parts over databases that are there already. Raises `SettingsRefused`, `PolicyInvalid`, `KeysUnavailable`."""
     policies = load_policies(settings.policies)
     engine, key_engine = open_databases(settings)
@@ -96,7 +98,7 @@ def open_parts(settings: Settings, clock: Clock) -> Parts:
         opened.callback(engine.dispose)
         opened.callback(key_engine.dispose)
         keyring = KeyRing(
-            open_key_provider(settings, lambda: keys_were_made(settings)), key_engine, settings.tenant, clock
+            open_key_provider(settings, lambda: keys_were_made(settings)), key_engine, settings.tenant, clock, tracer
         )
         opened.callback(keyring.close)
         keyring.load()
@@ -125,7 +127,8 @@ def open_parts(settings: Settings, clock: Clock) -> Parts:
             store=store,
             sealing=Sealing(keyring, policies.catalogue.key_classes),
             facts=FactsReader(held),
-            recorder=open_recorder(engine, settings.state_dir),
+            recorder=open_recorder(engine, settings.state_dir, tracer=tracer),
+            tracer=tracer,
             tls=ssl.create_default_context(),
         )
         opened.pop_all()

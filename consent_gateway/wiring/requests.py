@@ -13,6 +13,8 @@ from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.policy.rights_terms import terms_on
 from consent_gateway.ports import Page
+from consent_gateway.propagation.known_as import KnownAs
+from consent_gateway.propagation.names import DomainNames
 from consent_gateway.rights.access import Packages
 from consent_gateway.rights.carrying import KINDS, CorrectsRecord, ErasesPerson, Handing, MakesPackage, Mending
 from consent_gateway.rights.correction import Correcting
@@ -24,6 +26,7 @@ from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.letters import Company, Letters
 from consent_gateway.rights.own import OwnRequests
 from consent_gateway.rights.proofs import Mailing, Proofs
+from consent_gateway.rights.recipients import RecipientNotices
 from consent_gateway.rights.regimes import Laws
 from consent_gateway.rights.replies import Replies
 from consent_gateway.rights.request_records import RequestRecords
@@ -39,22 +42,41 @@ from consent_gateway.wiring.rights import ErasureDesk
 from consent_gateway.writes import Writes
 
 _NO_CHANNEL = "privacy_desk"
-_REQUESTS_PAGE = "/preferences/requests"
+REQUESTS_PAGE = "/preferences/requests"
 
 
 def open_letters(parts: Parts, settings: Settings) -> LetterDesk:
     """The letters about requests, and the requests whose steps write them."""
     documents, chosen = parts.policies.documents, settings.customers
-    queue = None if chosen.mail == "none" else MailQueue(parts.keyring.service_key("customer-mail"))
     letters = Letters(
         texts=documents.letters,
         authority=documents.access_texts.authority,
         addresses=_addresses(parts),
-        queue=queue,
-        company=Company(chosen.mail_name, f"{settings.issuer}{_REQUESTS_PAGE}"),
+        queue=_queue(parts, settings),
+        company=Company(chosen.mail_name, f"{settings.issuer}{REQUESTS_PAGE}"),
     )
     book = Book(Laws(documents.packs), letters)
     return LetterDesk(engine=parts.engine, clock=parts.clock, book=book, letters=letters)
+
+
+def open_recipient_notices(parts: Parts, settings: Settings) -> RecipientNotices:
+    """What recipients are told of erasures and corrections."""
+    recipients = parts.policies.recipients
+    purposes = {key: one.purposes for key, one in recipients.items()}
+    return RecipientNotices(
+        engine=parts.engine,
+        clock=parts.clock,
+        texts=parts.policies.documents.letters,
+        recipients=recipients,
+        known_as=KnownAs(DomainNames(parts.keyring), purposes),
+        queue=_queue(parts, settings),
+        company=settings.customers.mail_name,
+    )
+
+
+def _queue(parts: Parts, settings: Settings) -> MailQueue | None:
+    """Where mail waits; None where none leaves."""
+    return None if settings.customers.mail == "none" else MailQueue(parts.keyring.service_key("customer-mail"))
 
 
 def open_rights(
@@ -105,6 +127,7 @@ def open_rights(
         strangers=_strangers(parts, room),
         mending=Mending(handling, correcting),
         daily=_daily(parts, settings, book, desk),
+        notices=desk.notices,
     )
 
 
@@ -190,7 +213,5 @@ def _mail_on_file(parts: Parts, data_subject: str) -> str | None:
 
 
 def _mailing(parts: Parts, settings: Settings) -> Mailing | None:
-    chosen = settings.customers
-    if chosen.mail == "none":
-        return None
-    return Mailing(MailQueue(parts.keyring.service_key("customer-mail")), wordings("rights_code"), chosen.mail_name)
+    queue = _queue(parts, settings)
+    return None if queue is None else Mailing(queue, wordings("rights_code"), settings.customers.mail_name)

@@ -21,6 +21,7 @@ from consent_gateway.rights.erasure import At, Erasing
 from consent_gateway.rights.erasure_closing import Closing, DropMail, no_outbox
 from consent_gateway.rights.erasure_records import Sealer
 from consent_gateway.rights.leaving import forget_details
+from consent_gateway.rights.recipients import RecipientNotices
 from consent_gateway.rights.retention import RetentionRun
 from consent_gateway.rights.scan import Scan
 from consent_gateway.rights.scan_values import Opened
@@ -34,10 +35,11 @@ _SECONDS = 60  # for what is not a look through a whole table
 
 @dataclass(frozen=True, slots=True)
 class ErasureDesk:
-    """Erasures and their certificates, access packages, retention runs."""
+    """Erasures and their certificates, notices to recipients, access packages, retention runs."""
 
     erasing: Erasing
     closing: Closing
+    notices: RecipientNotices
     certificates: Certificates
     packages: Packages
     retention: RetentionRun
@@ -59,6 +61,7 @@ def open_erasure_desk(
     parts: Parts,
     settings: Settings,
     announce_in: Announce,
+    notices: RecipientNotices,
     at: At = lambda _step: None,
     settled: Settled = nobody_asks,
 ) -> ErasureDesk:
@@ -69,7 +72,7 @@ def open_erasure_desk(
     gateway = SqlErasing(settings.database_url, timeout=seconds)
     certificates = _certificates(parts, settings)
     scan = Scan(store, gateway, _folders(settings))
-    closing = _closing(parts, settings, scan, certificates, announce_in, settled)
+    closing = _closing(parts, settings, scan, certificates, announce_in, notices, settled)
     erasing = Erasing(
         engine=parts.engine,
         store=store,
@@ -89,9 +92,8 @@ def open_erasure_desk(
         retention=parts.policies.documents.retention,
         clock=parts.clock,
     )
-    return ErasureDesk(
-        erasing, closing, certificates, _packages(parts, settings, store, at), retention, scan, (store, gateway)
-    )
+    packages = _packages(parts, settings, store, at)
+    return ErasureDesk(erasing, closing, notices, certificates, packages, retention, scan, (store, gateway))
 
 
 def _folders(settings: Settings) -> tuple[Path, ...]:
@@ -115,6 +117,7 @@ def _closing(
     scan: Scan,
     certificates: Certificates,
     announce_in: Announce,
+    notices: RecipientNotices,
     settled: Settled,
 ) -> Closing:
     shredding = Shredding(
@@ -134,6 +137,7 @@ def _closing(
         log=AuditLog(parts.engine, settings.state_dir),
         clock=parts.clock,
         mail_key=parts.keyring.service_key("customer-mail"),
+        tell=notices.tell,
         settled=settled,
         drop_outbox=_outbox(parts, settings),
     )

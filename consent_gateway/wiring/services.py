@@ -30,10 +30,10 @@ from consent_gateway.consent.signals import Told
 from consent_gateway.consent.step_check import StepCheck
 from consent_gateway.console.room import Console
 from consent_gateway.customer_desk import CustomerDesk, SessionVisits, open_customer_desk
-from consent_gateway.customers.mail import Settled
 from consent_gateway.database import HeldConnections
 from consent_gateway.desk import Desk, open_desk
 from consent_gateway.domain_keys import DomainKeys
+from consent_gateway.drp.room import AgentRoom
 from consent_gateway.erasures import Erasures
 from consent_gateway.explain import Explain
 from consent_gateway.gateway import Gateway
@@ -42,7 +42,7 @@ from consent_gateway.people.enrolment import Enrolment
 from consent_gateway.people.index_rotation import IndexRotation
 from consent_gateway.people.search_rows import search_modes
 from consent_gateway.people.suppression import SuppressionList
-from consent_gateway.policy import Policies, archive
+from consent_gateway.policy import Policies
 from consent_gateway.policy.step_book import StepBook
 from consent_gateway.ports import Clock
 from consent_gateway.preferences.centre import PreferenceCentre
@@ -54,18 +54,21 @@ from consent_gateway.proxy_settings import CertificateProxies
 from consent_gateway.reports.book import Reports
 from consent_gateway.reports.metrics import Metrics
 from consent_gateway.rights.leaving import forget_details
-from consent_gateway.rights.letter_desk import LetterDesk
 from consent_gateway.rights.room import RightsRoom
 from consent_gateway.seal_existing import SealExisting
 from consent_gateway.searches import Searches
 from consent_gateway.settings import Settings
 from consent_gateway.shredding import Shredding
+from consent_gateway.tracing import NO_TRACER, Tracer
 from consent_gateway.wiring.console import open_console
-from consent_gateway.wiring.outward import Outward, open_outward
+from consent_gateway.wiring.drp import open_agents
+from consent_gateway.wiring.outward import Outward
 from consent_gateway.wiring.parts import Parts, SystemClock, close_parts, every_class, open_parts
 from consent_gateway.wiring.preferences import open_preferences
-from consent_gateway.wiring.requests import open_letters, open_rights
+from consent_gateway.wiring.requests import open_rights
 from consent_gateway.wiring.rights import ErasureDesk, open_erasure_desk
+from consent_gateway.wiring.telemetry import drop_count
+from consent_gateway.wiring.telling import Telling, open_telling
 from consent_gateway.writes import Writes
 
 
@@ -110,6 +113,7 @@ class Services:
     desk: Desk
     customers: CustomerDesk
     rights: RightsRoom
+    agents: AgentRoom | None
     choosing: Choosing
     preferences: PreferenceCentre
     visits: Visits
@@ -134,8 +138,8 @@ class Services:
     @property
     def metrics(self) -> Metrics:
         """What Prometheus is told."""
-        destinations, log = self.outward.destinations, self.evidence.log
-        return Metrics(self.engine, log, destinations, self.policies.revision, self.clock)
+        destinations, log, lost = self.outward.destinations, self.evidence.log, drop_count(self.settings).read
+        return Metrics(self.engine, log, destinations, self.policies.revision, self.clock, lost)
 
     def close(self) -> None:
         """Commit what is queued and let go of every connection."""
@@ -143,9 +147,9 @@ class Services:
         close_parts(self)
 
 
-def open_services(settings: Settings, clock: Clock | None = None) -> Services:
+def open_services(settings: Settings, clock: Clock | None = None, tracer: Tracer = NO_TRACER) -> Services:
     """The services of one process. Raises `SettingsRefused` for databases not current or durable, `PolicyInvalid`."""
-    parts = open_parts(settings, clock or SystemClock())
+    parts = open_parts(settings, clock or SystemClock(), tracer)
     try:
         return _assembled(parts, settings)
     except BaseException:
@@ -154,7 +158,8 @@ def open_services(settings: Settings, clock: Clock | None = None) -> Services:
 
 
 def _assembled(parts: Parts, settings: Settings) -> Services:
-    outward, notices, letters, customers = _reaching_people(parts, settings)
+    telling = open_telling(parts, settings)
+    outward, notices, customers = telling.outward, telling.notices, _customers(parts, settings, telling)
     choices, hearing, choosing = _choosing(parts, settings, notices, customers, outward.outbox.announce_in)
     gateway, enrolment = _gateway(parts, settings, hearing), _enrolment(parts, outward.outbox.announce_in)
     return Services(
@@ -181,7 +186,7 @@ def _assembled(parts: Parts, settings: Settings) -> Services:
         suppressions=SuppressionList(engine=parts.engine, tags=parts.tags, record_in=record_in, clock=parts.clock),
         shredding=_shredding(parts, outward.outbox.announce_in),
         erasures=Erasures(engine=parts.engine, store=parts.store, keyring=parts.keyring),
-        erasure_desk=(erasure_desk := _erasure_desk(parts, settings, outward, letters)),
+        erasure_desk=(erasure_desk := _erasure_desk(parts, settings, telling)),
         outward=outward,
         domain_keys=DomainKeys(parts.keyring, parts.recorder, tuple(parts.policies.catalogue.fields), parts.clock),
         registry=Registry(parts.engine, parts.clock, parts.keyring.service_key("client-secrets")),
@@ -194,7 +199,8 @@ def _assembled(parts: Parts, settings: Settings) -> Services:
         health=_health(parts, settings),
         desk=_desk(parts, settings),
         customers=customers,
-        rights=open_rights(parts, settings, choices, erasure_desk, letters, enrolment, writes),
+        rights=(rights := open_rights(parts, settings, choices, erasure_desk, telling.letters, enrolment, writes)),
+        agents=open_agents(parts, settings, rights, outward),
         choosing=choosing,
         preferences=open_preferences(parts, settings, choices, notices, hearing, outward, choosing),
         visits=SessionVisits(customers.sessions),
@@ -203,24 +209,9 @@ def _assembled(parts: Parts, settings: Settings) -> Services:
     )
 
 
-def _reaching_people(parts: Parts, settings: Settings) -> tuple[Outward, Notices, LetterDesk, CustomerDesk]:
-    letters = open_letters(parts, settings)
-    customers = _customers(parts, settings, letters.settled)
-    return open_outward(parts, settings), _kept_notices(parts), letters, customers
-
-
-def _erasure_desk(parts: Parts, settings: Settings, outward: Outward, letters: LetterDesk) -> ErasureDesk:
-    return open_erasure_desk(parts, settings, outward.outbox.announce_in, settled=letters.settled)
-
-
-def _kept_notices(parts: Parts) -> Notices:
-    """The notices, once their texts and this revision of the policy are kept in the database for later readers."""
-    notices = Notices(parts.policies.documents.notices, parts.clock)
-    now = parts.clock.now()
-    with parts.engine.begin() as connection:
-        notices.keep(connection, now)
-        archive.save(connection, parts.policies, now)
-    return notices
+def _erasure_desk(parts: Parts, settings: Settings, telling: Telling) -> ErasureDesk:
+    announce_in = telling.outward.outbox.announce_in
+    return open_erasure_desk(parts, settings, announce_in, telling.recipients, settled=telling.settled)
 
 
 def _gateway(parts: Parts, settings: Settings, hearing: Hearing) -> Gateway:
@@ -234,6 +225,7 @@ def _gateway(parts: Parts, settings: Settings, hearing: Hearing) -> Gateway:
         recorder=parts.recorder,
         remember_signal=lambda caller, person: hearing.hear(caller, (person,), Told(gpc=True)),
         clock=parts.clock,
+        tracer=parts.tracer,
     )
 
 
@@ -241,9 +233,10 @@ def _desk(parts: Parts, settings: Settings) -> Desk:
     return open_desk(parts.engine, parts.clock, parts.keyring, parts.policies, parts.facts, parts.indexes, settings)
 
 
-def _customers(parts: Parts, settings: Settings, settled: Settled) -> CustomerDesk:
+def _customers(parts: Parts, settings: Settings, telling: Telling) -> CustomerDesk:
+    facts, indexes = parts.facts, parts.indexes
     return open_customer_desk(
-        parts.engine, parts.clock, parts.keyring, parts.facts, parts.indexes, settings, parts.tls, settled
+        parts.engine, parts.clock, parts.keyring, facts, indexes, settings, parts.tls, telling.settled
     )
 
 
@@ -309,6 +302,7 @@ def _writes(parts: Parts, gateway: Gateway, enrolment: Enrolment) -> Writes:
         sealing=parts.sealing,
         recorder=parts.recorder,
         clock=parts.clock,
+        tracer=parts.tracer,
     )
 
 
@@ -355,6 +349,7 @@ def _choosing(
         purposes_for_any=tuple(key for key, purpose in purposes.items() if "choice" in purpose.groups),
         notices=notices,
         steps=StepCheck(StepBook(parts.policies)),
+        tracer=parts.tracer,
     )
     hearing, receipts = Hearing(choices=choices, policies=parts.policies, clock=parts.clock), _receipts(parts, settings)
     return (

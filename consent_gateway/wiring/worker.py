@@ -10,9 +10,11 @@ from consent_gateway.errors import GatewayError
 from consent_gateway.propagation.delivering import Deliverer
 from consent_gateway.propagation.outbox import purge_parting_names
 from consent_gateway.settings import Settings
+from consent_gateway.tracing import NO_TRACER, Tracer
 from consent_gateway.wiring.evidence import Round, open_rounds
 from consent_gateway.wiring.outward import open_deliverer
 from consent_gateway.wiring.services import Services, open_services
+from consent_gateway.wiring.telemetry import metric_rounds, open_telemetry
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ _MAIL_SECONDS = 1.0
 _COUNT_SECONDS = 2.0
 
 
+_AGENTS_SECONDS = 2.0
+
+
 class Background:
     """The background worker: seals, delivers changes, finishes erasures, sends mail, purges what has expired."""
 
@@ -39,9 +44,11 @@ class Background:
         rounds: tuple[Callable[[], int], ...],
         mail: Callable[[], int],
         evidence: tuple[Round, ...] = (),
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._sealer = sealer
         self._deliverer = deliverer
+        self._tracer = tracer
         beside = ((name, (work,), seconds) for name, work, seconds in evidence)
         self._beside = (("upkeep", rounds, _ROUND_SECONDS), ("mail", (mail,), _MAIL_SECONDS), *beside)
 
@@ -57,6 +64,7 @@ class Background:
         self._sealer.run(stop, _SEAL_SECONDS)
         for thread in threads:
             thread.join()
+        self._tracer.close()
 
 
 def _repeat(rounds: tuple[Callable[[], int], ...], seconds: float, stop: threading.Event) -> None:
@@ -72,7 +80,8 @@ def _repeat(rounds: tuple[Callable[[], int], ...], seconds: float, stop: threadi
 
 def open_background(settings: Settings) -> Background:
     """The background worker over databases that are there already."""
-    services = open_services(settings)
+    tracer = open_telemetry(settings)
+    services = open_services(settings, tracer=tracer)
     purges = (
         services.tokens.purge,
         services.replay.purge,
@@ -85,13 +94,18 @@ def open_background(settings: Settings) -> Background:
         *services.rights.purges,
         *services.console.purges,
     )
-    deliverer = open_deliverer(services.engine, services.clock, services.outward, settings)
+    deliverer = open_deliverer(services.engine, services.clock, services.outward, settings, tracer)
     rounds = (services.shredding.resume, services.erasure_desk.erasing.resume, *services.rights.resumes, *purges)
     evidence = open_rounds(settings, services, open_signer(settings.log_key_file, settings.log_origin))
     beside = (*evidence, ("counting", services.console.counting.round, _COUNT_SECONDS))
+    beside = (*beside, *metric_rounds(settings, services.metrics, services.clock))
     if services.rights.daily is not None:  # on a thread of its own: it may take hours
         beside = (*beside, ("retention", services.rights.daily.round, _ROUND_SECONDS))
-    return Background(open_sealer(settings, services), deliverer, rounds, services.customers.post.send_due, beside)
+    if services.agents is not None:
+        told = ("agents", services.agents.callbacks.round, _AGENTS_SECONDS)
+        beside, rounds = (*beside, told), (*rounds, services.agents.protocol.purge)
+    sealer, mail = open_sealer(settings, services), services.customers.post.send_due
+    return Background(sealer, deliverer, rounds, mail, beside, tracer)
 
 
 def open_sealer(settings: Settings, services: Services) -> Sealer:

@@ -102,7 +102,8 @@ def test_the_data_is_downloaded_and_its_report_prints_whole(
     assert asked == [report.as_uri()]
     headings = reader.locator("h1, h2").all_inner_texts()
     assert headings[0] == "Ihre Daten bei Morgenrot Coffee"
-    assert len(headings) == 7
+    assert len(headings) == 8
+    assert "Wer für Ihre Daten verantwortlich ist" in headings
     reader.evaluate(axe)
     found = reader.evaluate("axe.run(document, {resultTypes: ['violations']})")
     assert [one["id"] for one in found["violations"]] == []

@@ -22,6 +22,7 @@ from consent_gateway.officers.registry import Role
 from consent_gateway.people.directory import PersonRef
 from consent_gateway.people.tables import PEOPLE
 from consent_gateway.rights.intake import NewRequest
+from consent_gateway.rights.recipients import Done, Kind
 from consent_gateway.rights.requests import By, Via
 from consent_gateway.settings import read_settings
 from consent_gateway.vocabulary import Caller, EventKind, Identifier
@@ -78,6 +79,14 @@ class World:
             key = str(cast + 1)
             found = sa.select(PEOPLE.c.data_subject).where(PEOPLE.c.store_key == key)
             return str(connection.execute(found).scalar_one())
+
+    def tell_recipients(self, request_id: str, cast: int) -> None:
+        """Write that two recipients must correct too: one has an address, the other none."""
+        notices = self.services.rights.notices
+        assert notices is not None
+        done = Done(Kind.CORRECTION, f"cor_{cast}", request_id, self.person(cast), ("street", "city"))
+        with self.services.engine.begin() as connection:
+            notices.tell(connection, done, ("courier", "print_shop"))
 
     def ask(self, right: str, cast: int, *, days_ago: int = 0, text: str | None = None) -> str:
         """A request by letter of one of the cast, `days_ago`."""
@@ -158,4 +167,5 @@ def _fill(world: World) -> None:
         ("correct", "correct", 3, 0),
     ):
         world.requests[name] = world.ask(right, cast, days_ago=days, text="Please answer me, yours truly")
+    world.tell_recipients(world.requests["late"], 0)
     world.settle()

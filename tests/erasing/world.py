@@ -26,7 +26,7 @@ from consent_gateway.protection.keys import KeyRing
 from consent_gateway.rights import certificate, erasure_records
 from consent_gateway.rights.certificate import Certificates
 from consent_gateway.rights.erasure import Erasing
-from consent_gateway.rights.erasure_closing import Closing, Notify, tell_nobody
+from consent_gateway.rights.erasure_closing import Closing, Tell, tell_nobody
 from consent_gateway.rights.erasure_records import Sealer
 from consent_gateway.rights.scan import Scan
 from consent_gateway.shredding import Shredding
@@ -90,7 +90,7 @@ class World:
         policies: Policies,
         *,
         folders: tuple[Path, ...] = (),
-        notify: Notify = tell_nobody,
+        tell: Tell = tell_nobody,
         at: Callable[[str], None] = lambda _step: None,
     ) -> tuple[Erasing, Closing]:
         """The service over a store."""
@@ -105,7 +105,7 @@ class World:
             retention=policies.documents.retention,
             log=self.log,
             clock=self.clock,
-            notify=notify,
+            tell=tell,
         )
         erasing = Erasing(
             engine=self.engine,

@@ -16,6 +16,7 @@ from consent_gateway.settings import read_settings
 from consent_gateway.wiring import parts as parts_of_a_process
 from consent_gateway.wiring.outward import open_outward
 from consent_gateway.wiring.parts import SystemClock, open_parts
+from consent_gateway.wiring.requests import open_recipient_notices
 from consent_gateway.wiring.rights import open_erasure_desk
 
 
@@ -31,7 +32,9 @@ def carry_out(variables: Mapping[str, str], person: str, step: str, coming: int)
 
     settings = read_settings(variables)
     parts = open_parts(settings, SystemClock())
-    erasing = open_erasure_desk(parts, settings, open_outward(parts, settings).outbox.announce_in, at).erasing
+    erasing = open_erasure_desk(
+        parts, settings, open_outward(parts, settings).outbox.announce_in, open_recipient_notices(parts, settings), at
+    ).erasing
     planned = erasing.plan(person, request_id=f"dsr-{person}", by="officer")
     erasing.execute(planned.erasure_id, by="officer", at_once=True)
     os._exit(1)  # the step was never reached

@@ -25,6 +25,7 @@ from consent_gateway.protection.tables import SHARD_KEYS
 from consent_gateway.vocabulary import Identifier
 from consent_gateway.wiring import Services
 from tests.canaries import Search, files, forms, tables
+from tests.collector import collecting
 from tests.deployment import Deployment, Running, deploy, running
 
 CUSTOMERS = 12
@@ -430,11 +431,16 @@ def lived(
     secrets: dict[str, str | bytes] = {**key_material(deployment, services, person)}
     services.close()
     told = Told()
-    with running(deployment) as served:
-        call = Calls(served, told)
-        assert use_well(call) == person
-        use_badly(call, person)
-        break_parts(deployment, served, call, person)
+    with collecting() as collector:
+        deployment.variables["CONSENT_GATEWAY_OTLP_ENDPOINT"] = collector.endpoint
+        with running(deployment) as served:
+            call = Calls(served, told)
+            assert use_well(call) == person
+            use_badly(call, person)
+            break_parts(deployment, served, call, person)
+        told.places += [("telemetry", body) for body in collector.bodies()]
+        assert {"POST /v1/customers/lookup", "store.read", "audit.commit"} <= {span.name for span in collector.spans}
+        assert collector.metrics
         secrets |= {f"token of {client}": token for client, token in call.tokens.items()}
     operate(deployment, person)
     secrets |= {f"secret of {client}": secret for client, secret in deployment.secrets.items()}

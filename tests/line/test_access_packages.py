@@ -63,6 +63,10 @@ def test_a_package_holds_all_that_article_15_asks_for(line: Line) -> None:
     assert "Bundeslandes" in told["complaint"]
     assert told["automated_decisions"]
     assert told["rights"]
+    answering = {one["who"]: (one["name"], one["email"], one["place"]) for one in told["responsible"]}
+    assert answering["controller"] == ("Morgenrot Coffee GmbH", "privacy@morgenrot.example", None)
+    assert answering["representative"][2] == "GB"
+    assert answering["data_protection_officer"][1] == "dpo@morgenrot.example"
 
 
 def test_what_may_not_be_sent_is_told_to_be_held(line: Line) -> None:
@@ -144,6 +148,8 @@ def test_the_files_say_the_same_and_carry_nothing_foreign(line: Line) -> None:
     page = files["report.html"].decode()
     assert "<script" not in page
     assert re.search(r"(src|href)=", page) is None
+    assert "Who answers for your data" in page
+    assert "Representative (United Kingdom)" in page
     lines = list(csv.reader(io.StringIO(files["data.csv"].decode())))
     assert len(lines) == 1 + sum(len(one["values"]) for one in told["fields"])
     assert not [cell for line_ in lines for cell in line_ if cell[:1] in {"=", "+", "@"}]

@@ -122,27 +122,6 @@ def test_a_record_the_store_refuses_stays_and_is_proposed_again(line: Line, ask:
     assert ask("POST", f"{path}/execute", {})["state"] == "fulfilled"
 
 
-def test_who_received_the_old_value_is_told(line: Line, ask: Ask) -> None:  # noqa: F811
-    """GDPR Art. 19: the recipient of the corrected field, and not one of other fields; its confirmation is kept."""
-    someone = person(line, 28)
-    for recipient, name in (("courier", "street"), ("payment_provider", "orders.card_last4")):
-        line.services.gateway.read(
-            line.caller("order_fulfilment", "payment", recipients=recipient),
-            ReadQuery(
-                PersonRef(data_subject=someone),
-                "order_fulfilment" if recipient == "courier" else "payment",
-                (name,),
-                recipient,
-            ),
-        )
-    path = approved(line, ask, 28, "correct")
-    ask("POST", f"{path}/correction", {"record": {"street": "Mended Lane 28"}})
-    ask("POST", f"{path}/execute", {})
-    assert ask("GET", f"{path}/correction")["told"] == {"courier": None}
-    ask("POST", f"{path}/correction/confirmed", {"recipient": "payment_provider"}, 404)
-    assert ask("POST", f"{path}/correction/confirmed", {"recipient": "courier"})["told"]["courier"] is not None
-
-
 def test_contested_data_keep_the_persons_statement(line: Line, ask: Ask) -> None:  # noqa: F811
     """Denied since the data are right, what the person said stays for officers, sealed, without their address."""
     address = str(corrected(line, 29, "email"))

@@ -152,21 +152,6 @@ def test_what_is_left_is_named_and_gone_after_another_run(line: Line) -> None:
         line.services.erasure_desk.erasing.look_again(left.erasure_id, by="officer")
 
 
-def test_recipients_who_got_something_are_told_and_may_confirm(line: Line) -> None:
-    """Whom the log says to have received a field is told once, in the transaction of the outcome; nobody else is."""
-    someone = without_orders(line, 33)
-    caller = line.caller("service_messages", recipients="company email_tool")
-    query = ReadQuery(PersonRef(data_subject=someone), "service_messages", ("email",), recipient="email_tool")
-    assert line.services.gateway.read(caller, query).record
-    erased = erase(line, someone)
-    closing = line.services.erasure_desk.closing
-    assert closing.notices(erased.erasure_id) == {"email_tool": None}
-    closing.acknowledge(erased.erasure_id, "email_tool", by="officer")
-    assert closing.notices(erased.erasure_id)["email_tool"] is not None
-    with pytest.raises(NotFound):
-        closing.acknowledge(erased.erasure_id, "courier", by="officer")
-
-
 def test_an_access_package_goes_with_the_person(line: Line) -> None:
     """A package that was made before the erasure is deleted by it, and none can be made after it."""
     someone = without_orders(line, 34)

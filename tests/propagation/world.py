@@ -151,6 +151,7 @@ class Receiver:
     def __init__(self, answer: Callable[[BaseHTTPRequestHandler, int], object]) -> None:
         self.answer = answer
         self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         self._lock = threading.Lock()
         self._port = 0
         self._running: tuple[ThreadingHTTPServer, threading.Thread] | None = None
@@ -169,6 +170,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with receiver._lock:
                     receiver.requests.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                    receiver.paths.append(self.path)
                     number = len(receiver.requests)
                 receiver.answer(self, number)
 

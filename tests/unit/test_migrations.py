@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-import consent_gateway.protection.tables  # noqa: F401 - registers the key tables
+import consent_gateway.wiring  # noqa: F401 - registers every table
 from consent_gateway.database import KEY_METADATA, METADATA, open_engine
 from consent_gateway.errors import SettingsRefused
 from consent_gateway.migrate import Chain, downgrade, refuse_unless_current, upgrade
@@ -74,6 +74,45 @@ def test_used_assertions_stay_used(empty_database: str) -> None:
         assert connection.execute(sa.text("SELECT signer, jti, expires_at FROM used_proofs")).all() == [
             ("till", "j", 7)
         ]
+    engine.dispose()
+
+
+def test_recipients_told_before_are_still_told(empty_database: str) -> None:
+    """Notices of both old tables, confirmed or not, stand in the one table after the upgrade, and back again."""
+    engine = open_engine(empty_database, threads=1)
+    upgrade(engine, "gateway")
+    downgrade(engine, "gateway", "0021_console")
+    before = [("era_1", "courier", 7, None), ("era_1", "email_tool", 7, 9), ("cor_2", "courier", 8, None)]
+    acts = "request_id, requested_by, state, run, revision, planned_at, fields, leftovers"
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO people (data_subject, created_at) VALUES ('ds_1', 0)",
+            (
+                f"INSERT INTO erasures (erasure_id, data_subject, not_before, {acts})"
+                " VALUES ('era_1', 'ds_1', 0, 'dsr-1', 'operator', 'erased', 1, 'r', 0, '[]', '[]')"
+            ),
+            (
+                f"INSERT INTO corrections (correction_id, data_subject, names, {acts})"
+                " VALUES ('cor_2', 'ds_1', '[]', 'dsr-2', 'operator', 'corrected', 1, 'r', 0, '[]', '[]')"
+            ),
+        ):
+            connection.execute(sa.text(statement))
+        for act, recipient, queued, confirmed in before:
+            kind = "erasure" if act.startswith("era") else "correction"
+            row = {"act": act, "recipient": recipient, "queued": queued, "confirmed": confirmed}
+            connection.execute(
+                sa.text(f"INSERT INTO {kind}_notices VALUES (:act, :recipient, :queued, :confirmed)"), row
+            )
+    upgrade(engine, "gateway")
+    told = "SELECT act_id, recipient, queued_at, confirmed_at FROM recipient_notices ORDER BY act_id DESC, recipient"
+    with engine.begin() as connection:
+        assert [tuple(row) for row in connection.execute(sa.text(told))] == before
+        requests = connection.execute(sa.text("SELECT DISTINCT kind, request_id, state FROM recipient_notices"))
+        assert set(map(tuple, requests)) == {("erasure", "dsr-1", "to_tell"), ("correction", "dsr-2", "to_tell")}
+    downgrade(engine, "gateway", "0021_console")
+    with engine.begin() as connection:
+        kept = "SELECT erasure_id, recipient, queued_at, acknowledged_at FROM erasure_notices ORDER BY recipient"
+        assert [tuple(row) for row in connection.execute(sa.text(kept))] == before[:2]
     engine.dispose()
 
 

@@ -478,6 +478,7 @@ class StandIns:
     outward: Any
     preferences: Any = field(default_factory=look)  # words and brand; the pages have tests of their own
     visits: Any = None
+    agents: Any = None
     issuer: str = ISSUER
     certificate_proxies: CertificateProxies | None = None
 
@@ -495,7 +496,8 @@ class StandIns:
     @property
     def metrics(self) -> Metrics:
         """The real metrics over the same database."""
-        return Metrics(self.engine, self.evidence.log, self.outward.destinations, REVISION, self.clock)
+        log, destinations = self.evidence.log, self.outward.destinations
+        return Metrics(self.engine, log, destinations, REVISION, self.clock, lambda: 0)
 
     def close(self) -> None:
         """Let go of every connection."""

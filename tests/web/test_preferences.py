@@ -245,7 +245,9 @@ def test_nobody_sees_another_person(http: FlaskClient, services: Services, perso
 
 def test_what_is_shown_is_accounted_for(http: FlaskClient, services: Services, person: str) -> None:
     """Each page about a person leaves its entry in the audit log; if it cannot, nothing is shown."""
-    assert http.get("/preferences").status_code == 200
+    shown = http.get("/preferences?lang=en")
+    assert shown.status_code == 200
+    assert "mailto:dpo@morgenrot.example" in shown.get_data(as_text=True)  # and who answers for what is shown
     if services.engine.dialect.name != "sqlite":
         return
     with services.engine.begin() as connection:

@@ -77,6 +77,19 @@ def ticket_of(answer: TestResponse) -> str:
     return str(re.search(r"[?&]r=([^&]+)", answer.headers["Location"])[1])  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("language", "officer"), [("en", "Data protection officer"), ("de", "Datenschutzbeauftragter")]
+)
+def test_the_form_says_who_answers_for_the_data(box: Mailbox, language: str, officer: str) -> None:
+    """Where data is asked for stand the controller and its officer with their contacts (GDPR Art. 13(1)(a), (b))."""
+    shown = passer_by(box).get(f"/privacy-request?lang={language}").get_data(as_text=True)
+    told = shown[shown.index('<section aria-labelledby="responsible">') :]
+    assert "Morgenrot Coffee GmbH" in told
+    assert "mailto:dpo@morgenrot.example" in told
+    assert f"<dt>{officer}</dt>" in told
+    assert ("Vereinigtes Königreich" if language == "de" else "United Kingdom") in told
+
+
 def test_who_has_no_account_asks_by_mail_and_proves_by_the_code(box: Mailbox) -> None:
     """The code from the mailbox proves the request, once, and gives the address that tells how far it is."""
     person = box.newcomer("DE", "walk.in@example.com")

@@ -14,14 +14,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from consent_gateway.callers.registry import Scope
+from consent_gateway.console.permissions import PERMITTED, Doing
 from consent_gateway.officers.registry import Role
 from consent_gateway.web import openapi
 from consent_gateway.web.api import customers
 from consent_gateway.web.apidocs import anchor, schema_anchor, told
-from consent_gateway.web.app import CONSOLE_PAGES, OPERATIONS, create_app
+from consent_gateway.web.app import CONSOLE_PAGES, FOR_AGENTS, OPERATIONS, create_app
 from consent_gateway.web.app import PAGES as CUSTOMER_PAGES
 from consent_gateway.web.auth import TokenMissing
-from consent_gateway.web.operations import CustomerAuth, EitherAuth, OfficerAuth, Public
+from consent_gateway.web.operations import AgentAuth, CustomerAuth, EitherAuth, OfficerAuth, Public
 from consent_gateway.web.problems import KINDS
 from consent_gateway.web.security import CONTENT_SECURITY_POLICY, HEADERS
 from tests.conftest import NOON
@@ -73,6 +74,7 @@ ROUTES = [
     "GET /v1/customers/{data_subject}/consents",
     "GET /v1/decisions/{decision_id}",
     "GET /v1/receipts/{event_id}",
+    "GET /v1/recipient-notices",
     "GET /v1/reidentifications/{request_id}",
     "GET /v1/reports",
     "GET /v1/rights-requests",
@@ -80,6 +82,7 @@ ROUTES = [
     "GET /v1/rights-requests/{request_id}/correction",
     "GET /v1/rights-requests/{request_id}/letters",
     "GET /v1/rights-requests/{request_id}/package",
+    "GET /v1/rights-requests/{request_id}/recipients",
     "GET /v1/webhooks",
     "PATCH /v1/customers/{data_subject}",
     "POST /confirm",
@@ -112,6 +115,9 @@ ROUTES = [
     "POST /v1/officers/enrolments/options",
     "POST /v1/officers/sessions",
     "POST /v1/officers/sessions/options",
+    "POST /v1/recipient-notices/{notice_id}/confirmed",
+    "POST /v1/recipient-notices/{notice_id}/resend",
+    "POST /v1/recipient-notices/{notice_id}/told",
     "POST /v1/reidentifications",
     "POST /v1/reidentifications/{request_id}/approve",
     "POST /v1/reidentifications/{request_id}/approve/options",
@@ -127,7 +133,6 @@ ROUTES = [
     "POST /v1/rights-requests/{request_id}/approve",
     "POST /v1/rights-requests/{request_id}/cancel",
     "POST /v1/rights-requests/{request_id}/correction",
-    "POST /v1/rights-requests/{request_id}/correction/confirmed",
     "POST /v1/rights-requests/{request_id}/deny",
     "POST /v1/rights-requests/{request_id}/execute",
     "POST /v1/rights-requests/{request_id}/extend",
@@ -214,6 +219,40 @@ def test_public_routes_are_those_listed_here_and_say_why() -> None:
     assert all(isinstance(op.auth, Scope | Public | OfficerAuth | CustomerAuth | EitherAuth) for op in OPERATIONS)
 
 
+AGENTS = [
+    "DELETE /v1/data-rights-request/{request_id}",
+    "GET /v1/agent/{agent_id}",
+    "GET /v1/data-rights-request/{request_id}",
+    "POST /v1/agent/{agent_id}",
+    "POST /v1/data-rights-request",
+]
+
+
+def test_the_routes_of_agents_are_there_only_where_a_directory_is_named(
+    app: Flask, http: FlaskClient, services: StandIns
+) -> None:
+    """Off, each is an unknown address, whatever is sent; on, each but the set-up asks for an agent's own token."""
+    assert sorted(f"{op.method} {op.path}" for op in FOR_AGENTS) == AGENTS
+    assert [op.name for op in FOR_AGENTS if isinstance(op.auth, Public)] == ["set_up_agent"]
+    assert all(isinstance(op.auth, Public | AgentAuth) for op in FOR_AGENTS)
+    assert not [rule for rule in app.url_map.iter_rules() if re.search("agent|data-rights", rule.rule)]
+    services.agents = SimpleNamespace(protocol=SimpleNamespace(agent=lambda _token: None))
+    on = create_app(services).test_client()
+    headers = {"Content-Type": "text/plain", "Authorization": "Bearer gw_drp_x"}
+    others = [{"Authorization": f"Bearer {token}"} for token in (services.token(), signed_in(http, services, *Role))]
+    for op in FOR_AGENTS:
+        path = re.sub(r"{[^}]+}", "rq_01jd80000000000000000000ad", op.path)
+        for given in ({}, headers):
+            off = http.open(path, method=op.method, data=b"x", headers=given)
+            assert (off.status_code, off.get_json()["code"]) == (404, "not_found")
+        if isinstance(op.auth, AgentAuth):
+            assert on.open(path, method=op.method, data=b"x").status_code == 401
+            refused = on.open(path, method=op.method, data=b"x", headers=headers).status_code
+            assert refused == (403 if op.auth.of_path else 401)
+            assert {on.open(path, method=op.method, headers=each).status_code for each in others} == {refused}
+            assert on.open(f"{path}/", method=op.method, headers=headers).status_code == 404
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
     """Services for all these refusals together, which change nothing but the clock and who has signed in."""
@@ -251,6 +290,15 @@ def test_every_other_route_refuses_a_token_without_its_scope(door: FlaskClient, 
     assert "ask the operator to register the scope, then for a new token" in answer.get_json()["detail"]
 
 
+ANY_OFFICER = {
+    "/v1/officers/sessions",
+    "/v1/reidentifications/{request_id}",
+    "/v1/reidentifications/{request_id}/approve",
+    "/v1/reidentifications/{request_id}/approve/options",
+    "/v1/reidentifications/{request_id}/deny",
+}
+"""Calls that need an officer of whatever role; the request itself says who of them may."""
+
 OFFICERS = [op for op in OPERATIONS if isinstance(op.auth, OfficerAuth)]
 
 
@@ -264,14 +312,47 @@ def test_a_client_token_is_no_officer_token_and_the_reverse(door: FlaskClient, h
     assert door.post("/v1/decisions", json={}, headers=officer).status_code == 401
 
 
-@pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.role], ids=lambda op: op.name)
-def test_every_route_of_a_role_refuses_all_other_roles(door: FlaskClient, house: StandIns, op: Any) -> None:
-    """An officer with every role but the route's is refused by the name of that role."""
-    token = signed_in(door, house, *(set(Role) - {op.auth.role}))
+@pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.doing], ids=lambda op: op.name)
+def test_every_route_of_an_act_refuses_all_other_roles(door: FlaskClient, house: StandIns, op: Any) -> None:
+    """An officer with every role but those that the table gives the act is refused by the names of these."""
+    token = signed_in(door, house, *(set(Role) - PERMITTED[op.auth.doing]))
     path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
     answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
-    assert op.auth.role.value in answer.get_json()["detail"]
+    assert all(f"`{role.value}`" in answer.get_json()["detail"] for role in PERMITTED[op.auth.doing])
+
+
+@pytest.mark.parametrize(
+    "role", sorted({role for op in OFFICERS if op.auth.doing for role in PERMITTED[op.auth.doing]})
+)
+def test_each_role_of_an_act_is_enough_alone(http: FlaskClient, services: StandIns, role: Role) -> None:
+    """Whatever else a call then comes to, it is not for want of a role."""
+    headers = {"Authorization": f"Bearer {signed_in(http, services, role)}"}
+    for op in OFFICERS:
+        if op.auth.doing and role in PERMITTED[op.auth.doing]:
+            path = re.sub(r"{[^}]+}", "rid_01jd80000000000000000000ad", op.path)
+            answer = http.open(path, method=op.method, json={}, headers=headers)
+            assert answer.status_code not in (401, 403), op.name
+
+
+def test_calls_of_officers_name_acts_of_the_one_table() -> None:
+    """The table says who may, for pages and calls alike; a call for any officer is listed here."""
+    acts: dict[Any, set[str]] = {}
+    for op in OPERATIONS:
+        if isinstance(op.auth, OfficerAuth | EitherAuth):
+            acts.setdefault(op.auth.doing, set()).add(op.path)
+    assert acts[None] == ANY_OFFICER
+    assert acts[Doing.SEE_REPORTS] == {"/v1/reports"}
+    assert acts[Doing.RUN_REPORTS] == {f"/v1/reports/{{name}}{tail}" for tail in ("", "/page", "/tables/{table}")}
+    assert acts[Doing.SEE_LOG] == {"/v1/audit/entries", "/log/tile/entries/{index}"}
+    assert {path.split("/")[3] for path in acts[Doing.EXPORT_LOG]} == {"exports"}
+    assert {path.split("/")[2] for path in acts[Doing.ASK_REIDENTIFICATION]} == {"reidentifications"}
+    assert {path.split("/")[2] for path in acts[Doing.WORK_REQUESTS]} == {
+        "recipient-notices",
+        "rights-letters",
+        "rights-requests",
+    }
+    assert set(acts) <= {None, *PERMITTED}
 
 
 @pytest.mark.parametrize("op", [op for op in OFFICERS if op.auth.fresh_seconds], ids=lambda op: op.name)
@@ -293,10 +374,10 @@ def test_a_route_for_both_asks_each_for_their_own(door: FlaskClient, house: Stan
     answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {client}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "caller_not_permitted")
     assert op.auth.scope.value in answer.get_json()["detail"]
-    officer = signed_in(door, house, *(set(Role) - {op.auth.role}))
+    officer = signed_in(door, house, *(set(Role) - PERMITTED[op.auth.doing]))
     answer = door.open(path, method=op.method, json={}, headers={"Authorization": f"Bearer {officer}"})
     assert (answer.status_code, answer.get_json()["code"]) == (403, "officer_not_permitted")
-    assert op.auth.role.value in answer.get_json()["detail"]
+    assert all(f"`{role.value}`" in answer.get_json()["detail"] for role in PERMITTED[op.auth.doing])
 
 
 def signed_in(door: FlaskClient, house: StandIns, *roles: Role) -> str:
@@ -344,9 +425,11 @@ def test_the_document_describes_exactly_the_routes(http: FlaskClient) -> None:
         if isinstance(op.auth, Scope):
             assert security == [{"oauth2": [op.auth.value]}]
         elif isinstance(op.auth, EitherAuth):
-            assert security == [{"oauth2": [op.auth.scope.value]}, {"officer": [op.auth.role.value]}]
+            roles = sorted(PERMITTED[op.auth.doing])
+            assert security == [{"oauth2": [op.auth.scope.value]}, *({"officer": [role.value]} for role in roles)]
         elif isinstance(op.auth, OfficerAuth):
-            assert security == [{"officer": [op.auth.role.value] if op.auth.role else []}]
+            roles = sorted(PERMITTED[op.auth.doing]) if op.auth.doing else []
+            assert security == ([{"officer": [role.value]} for role in roles] or [{"officer": []}])
         elif isinstance(op.auth, CustomerAuth):
             assert security == [{"customer": []}]
         else:
@@ -455,8 +538,8 @@ def test_every_example_of_the_reference_works(call: Post, http: FlaskClient, ser
             example.pop("purposes")  # then all that the client may hear
         example.pop("fields", None)
         headers = {}
-        if isinstance(op.auth, OfficerAuth) and op.auth.role:
-            headers["Authorization"] = f"Bearer {signed_in(http, services, op.auth.role)}"
+        if isinstance(op.auth, OfficerAuth) and op.auth.doing:
+            headers["Authorization"] = f"Bearer {signed_in(http, services, *PERMITTED[op.auth.doing])}"
         answer = call(op.method, path, json=example, headers=headers)
         assert answer.status_code == op.answers[0].status, (op.name, answer.get_json())
 

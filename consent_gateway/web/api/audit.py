@@ -13,13 +13,14 @@ from consent_gateway.audit.checkpoint import read_body, signatures
 from consent_gateway.audit.entry import Entry, EntryKind
 from consent_gateway.audit.log import EntryFilter, Found, readable
 from consent_gateway.audit.merkle import leaf_hash
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import AuditUnavailable, Conflict, DatabaseUnavailable, InputRefused, LogDamaged, NotFound
 from consent_gateway.ids import new_id
-from consent_gateway.officers.registry import Role
 from consent_gateway.web import evidence_schemas as schemas
 from consent_gateway.web.operations import Answer, Call, OfficerAuth, Public, json_answer, operation
 
-_AUDITOR = OfficerAuth(Role.AUDITOR)
+_SEES = OfficerAuth(Doing.SEE_LOG)
+_EXPORTS = OfficerAuth(Doing.EXPORT_LOG)
 _HASHES = Public("it holds hashes alone, and a log that only its friends can check proves nothing")
 _TILE = "application/octet-stream"
 _TEXT = "text/plain"
@@ -64,7 +65,7 @@ def log_tile(call: Call) -> Response:
 @operation(
     "GET",
     "/log/tile/entries/{index}",
-    auth=_AUDITOR,
+    auth=_SEES,
     rule="/log/tile/entries/<path:index>",
     answers=(Answer(200, "Up to 256 entries, each behind its length in two bytes.", content_type=_TILE),),
     raises=(NotFound, DatabaseUnavailable, LogDamaged, AuditUnavailable),
@@ -79,7 +80,7 @@ def log_entries(call: Call) -> Response:
 @operation(
     "GET",
     "/v1/audit/entries",
-    auth=_AUDITOR,
+    auth=_SEES,
     query=schemas.EntriesQuerySchema,
     answers=(Answer(200, "Entries, newest first.", schemas.EntriesSchema),),
     raises=(DatabaseUnavailable, AuditUnavailable),
@@ -160,7 +161,7 @@ def audit_consistency(call: Call) -> Response:
 @operation(
     "POST",
     "/v1/audit/exports",
-    auth=_AUDITOR,
+    auth=_EXPORTS,
     body=schemas.ExportSchema,
     answers=(Answer(202, "The export waits for the worker.", schemas.ExportJobSchema),),
     raises=(DatabaseUnavailable,),
@@ -180,7 +181,7 @@ def ask_export(call: Call) -> Response:
 @operation(
     "GET",
     "/v1/audit/exports/{export_id}",
-    auth=_AUDITOR,
+    auth=_EXPORTS,
     answers=(Answer(200, "The export as it stands.", schemas.ExportJobSchema),),
     raises=(NotFound, DatabaseUnavailable),
 )
@@ -192,7 +193,7 @@ def read_export(call: Call) -> Response:
 @operation(
     "GET",
     "/v1/audit/exports/{export_id}/package",
-    auth=_AUDITOR,
+    auth=_EXPORTS,
     answers=(Answer(200, "The ZIP file.", content_type=_ZIP),),
     raises=(NotFound, Conflict, DatabaseUnavailable),
 )

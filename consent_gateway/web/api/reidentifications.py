@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response, g
 
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import (
     AssertionRefused,
     Conflict,
@@ -16,7 +17,6 @@ from consent_gateway.errors import (
     UnknownField,
     UnknownPurpose,
 )
-from consent_gateway.officers.registry import Role
 from consent_gateway.reidentification.canonical import Ask, AskedToken
 from consent_gateway.reidentification.requests import Asked
 from consent_gateway.web import officer_schemas as schemas
@@ -24,7 +24,7 @@ from consent_gateway.web.api.officers import credential_of
 from consent_gateway.web.operations import Answer, Call, OfficerAuth, json_answer, operation
 
 FRESH_SECONDS = 300
-_ASKS = OfficerAuth(Role.REIDENTIFY, FRESH_SECONDS)
+_ASKS = OfficerAuth(Doing.ASK_REIDENTIFICATION, FRESH_SECONDS)
 _SIGNS = OfficerAuth(None, FRESH_SECONDS)  # who may sign depends on the request: its approver, or its requester alone
 _STATE = schemas.ReidentificationSchema
 

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response
 
 from consent_gateway.callers.registry import Scope
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import (
     Conflict,
     FieldFault,
@@ -20,7 +21,6 @@ from consent_gateway.errors import (
     Suppressed,
     UnknownPurpose,
 )
-from consent_gateway.officers.registry import Role
 from consent_gateway.policy.rights_terms import Way
 from consent_gateway.rights.answers import dates_of
 from consent_gateway.rights.intake import NewRequest
@@ -30,7 +30,7 @@ from consent_gateway.web import rights_schemas as schemas
 from consent_gateway.web.operations import Answer, Call, EitherAuth, json_answer, operation
 from consent_gateway.web.persons import person_of
 
-EITHER = EitherAuth(Scope.RIGHTS_REQUEST, Role.OFFICER)
+EITHER = EitherAuth(Scope.RIGHTS_REQUEST, Doing.WORK_REQUESTS)
 _OF_CALLERS = frozenset({Via.API, Via.AGENT, Via.AUTHORISED_AGENT})
 _STATE = schemas.RightsRequestSchema
 

@@ -1,9 +1,10 @@
-"""What officers say of a request for correction: new values, and which recipient confirmed; decides nothing."""
+"""What officers say of a request for correction: the new values; decides nothing."""
 
 from typing import Any
 
 from flask import Response
 
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import (
     Conflict,
     ConsentNotRaised,
@@ -13,14 +14,13 @@ from consent_gateway.errors import (
     StoreUnavailable,
     Suppressed,
 )
-from consent_gateway.officers.registry import Role
 from consent_gateway.rights.carrying import Mending
 from consent_gateway.rights.correction_records import Corrected
 from consent_gateway.rights.plan_model import FieldPlan, leftover_of
 from consent_gateway.web import rights_schemas as schemas
 from consent_gateway.web.operations import Answer, Call, OfficerAuth, json_answer, operation
 
-_OFFICER = OfficerAuth(Role.OFFICER)
+_OFFICER = OfficerAuth(Doing.WORK_REQUESTS)
 _SHOWN = Answer(200, "The correction as it stands.", schemas.CorrectionSchema)
 
 
@@ -38,7 +38,7 @@ def propose_correction(call: Call) -> Response:
     The answer names the copies that follow, what a law keeps as it is, and where the old value would be left.
     """
     made = _mending(call).propose(call.path["request_id"], call.body["record"], call.officer.officer_id)
-    return json_answer(_document(call, made))
+    return json_answer(_document(made))
 
 
 @operation(
@@ -49,35 +49,17 @@ def propose_correction(call: Call) -> Response:
     raises=(NotFound,),
 )
 def read_correction(call: Call) -> Response:
-    """See what was proposed, what became of it, and which recipients were told and have confirmed."""
-    return json_answer(_document(call, _mending(call).read(call.path["request_id"])))
+    """See what was proposed and what became of it; the recipients that were told stand in `/recipients`."""
+    return json_answer(_document(_mending(call).read(call.path["request_id"])))
 
 
-@operation(
-    "POST",
-    "/v1/rights-requests/{request_id}/correction/confirmed",
-    auth=_OFFICER,
-    body=schemas.ConfirmedSchema,
-    answers=(_SHOWN,),
-    raises=(NotFound,),
-)
-def confirm_correction(call: Call) -> Response:
-    """Record that a recipient has confirmed that it corrected its copy."""
-    mending, request_id = _mending(call), call.path["request_id"]
-    made = mending.read(request_id)
-    mending.correcting.closing.acknowledge(made.request_id, call.body["recipient"], by=call.officer.officer_id)
-    return json_answer(_document(call, made))
-
-
-def _document(call: Call, made: Corrected) -> dict[str, Any]:
-    told = _mending(call).correcting.closing.notices(made.correction_id)
+def _document(made: Corrected) -> dict[str, Any]:
     return {
         "id": made.correction_id,
         "state": made.state.value,
         "names": list(made.names),
         "fields": [_field(each) for each in made.fields],
         "leftovers": [leftover_of(one) for one in made.leftovers],
-        "told": {recipient: None if at is None else at.isoformat() for recipient, at in told.items()},
     }
 
 
@@ -98,4 +80,4 @@ def _mending(call: Call) -> Mending:
     return mending
 
 
-OPERATIONS = (propose_correction, read_correction, confirm_correction)
+OPERATIONS = (propose_correction, read_correction)

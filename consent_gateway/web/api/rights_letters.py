@@ -2,14 +2,14 @@
 
 from flask import Response
 
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import Conflict, NotFound
-from consent_gateway.officers.registry import Role
 from consent_gateway.rights.letter_desk import LetterDesk, letter_document
 from consent_gateway.web import rights_schemas as schemas
 from consent_gateway.web.api.rights import by_of
 from consent_gateway.web.operations import Answer, Call, OfficerAuth, json_answer, operation
 
-_OFFICER = OfficerAuth(Role.OFFICER)
+_OFFICER = OfficerAuth(Doing.WORK_REQUESTS)
 _LETTER = Answer(200, "The letter as it stands now.", schemas.LetterSchema)
 
 

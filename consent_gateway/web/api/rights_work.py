@@ -2,8 +2,8 @@
 
 from flask import Response
 
+from consent_gateway.console.permissions import Doing
 from consent_gateway.errors import Conflict, InputRefused, KeysUnavailable, NotFound, StoreUnavailable, Suppressed
-from consent_gateway.officers.registry import Role
 from consent_gateway.rights.carrying import Handing
 from consent_gateway.rights.execution import Outcome
 from consent_gateway.rights.handling import ExtensionReason
@@ -12,7 +12,7 @@ from consent_gateway.web import rights_schemas as schemas
 from consent_gateway.web.api.rights import by_of, document
 from consent_gateway.web.operations import Answer, Call, OfficerAuth, json_answer, operation
 
-_OFFICER = OfficerAuth(Role.OFFICER)
+_OFFICER = OfficerAuth(Doing.WORK_REQUESTS)
 _STATE = Answer(200, "The request as it stands now.", schemas.RightsRequestSchema)
 _RAISES = (NotFound, Conflict)
 

@@ -25,6 +25,7 @@ from consent_gateway.web.console.showing import HOME
 
 REQUESTS = f"{HOME}/requests"
 _MOST = 200
+_CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,12 @@ class Line:
 
 @page("GET", REQUESTS, Doing.SEE_REQUESTS)
 def queue(call: PageCall) -> Response:
-    """Every open request, what is due first before the rest."""
+    """Every open request, what is due first before the rest; or those that are closed, the newest first."""
     handling = call.services.rights.handling
     today, wanted = handling.today, call.request.args.get("due", "")
-    lines = [_line(one.request, one.owed, one.joined, today) for one in handling.queue(_MOST)]
-    shown = [line for line in lines if not wanted or bucket_of(line.days) == wanted]
+    found = handling.answered(_MOST) if wanted == _CLOSED else handling.queue(_MOST)
+    lines = [_line(one.request, one.owed, one.joined, today) for one in found]
+    shown = [line for line in lines if wanted in ("", _CLOSED) or bucket_of(line.days) == wanted]
     return call.show("requests", lines=shown, wanted=wanted, most=len(lines) == _MOST)
 
 
@@ -88,6 +90,7 @@ def show_request(call: PageCall, *, status: int = 200, conflict: str | None = No
         paused_days=due.paused_days,
         acts=acts_of(call, found),
         needed=room.proofs.needed(found.right) if state is State.IDENTITY_PENDING else None,
+        recipients=[] if room.notices is None else room.notices.of_request(found.request_id),
         conflict=conflict,
         done=call.request.args.get("done", ""),
         choices=_CHOICES,

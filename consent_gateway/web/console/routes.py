@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from flask import Flask, Request, Response, g
 from flask.globals import request_ctx
 
-from consent_gateway.console.permissions import PERMITTED, Doing, may
+from consent_gateway.console.permissions import Doing, may, not_permitted
 from consent_gateway.console.room import Console
-from consent_gateway.errors import GatewayError, NotFound, NotSignedIn, OfficerNotPermitted
+from consent_gateway.errors import GatewayError, NotFound, NotSignedIn
 from consent_gateway.officers.sessions import SignedIn
 from consent_gateway.web.console.guard import Visit, fields_of, visit_of
 from consent_gateway.web.console.showing import SIGN_IN, see_other, show
@@ -112,5 +112,4 @@ def _refuse_unless_permitted(services: Services, visit: Visit, doing: Doing) -> 
     if may(officer.roles, doing):
         return
     services.console.looks.refused(officer.officer_id, doing.value)
-    needed = " or ".join(f"`{role}`" for role in sorted(PERMITTED.get(doing, ())))
-    raise OfficerNotPermitted(f"this needs the role {needed or 'that nobody holds'}: ask the operator for it")
+    raise not_permitted(doing)

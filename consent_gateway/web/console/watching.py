@@ -14,6 +14,7 @@ from consent_gateway.web.console.showing import HOME, see_other
 
 RECIPIENTS = f"{HOME}/recipients"
 _MOST_LETTERS = 200
+_MOST_NOTICES = 200
 
 
 @page("GET", HOME, Doing.SEE_OVERVIEW)
@@ -45,8 +46,8 @@ _DUE = {
 
 @page("GET", RECIPIENTS, Doing.SEE_RECIPIENTS)
 def recipients(call: PageCall) -> Response:
-    """Who may receive data, which places hear of changes, how far each is behind, and what was given up."""
-    destinations = call.services.outward.destinations
+    """Who may receive data, who must still erase or correct, which places hear of changes and how far each is."""
+    destinations, notices = call.services.outward.destinations, call.services.rights.notices
     with reading(call.console.engine) as connection:
         told = deliveries(connection)
     return call.show(
@@ -54,6 +55,7 @@ def recipients(call: PageCall) -> Response:
         recipients=sorted(call.services.policies.recipients.values(), key=lambda each: each.key),
         deliveries=told,
         letters=destinations.dead()[:_MOST_LETTERS],
+        unconfirmed=[] if notices is None else notices.unconfirmed(_MOST_NOTICES),
         done=call.request.args.get("done", ""),
     )
 

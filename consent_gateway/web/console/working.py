@@ -13,12 +13,14 @@ from consent_gateway.errors import (
     GatewayError,
     InputRefused,
     KeysUnavailable,
+    NotFound,
     ProofRefused,
     StoreUnavailable,
     Suppressed,
 )
 from consent_gateway.rights.execution import Outcome
 from consent_gateway.rights.handling import ExtensionReason
+from consent_gateway.rights.recipients import RecipientNotices
 from consent_gateway.rights.requests import By
 from consent_gateway.rights.states import DenialGround, HoldGround
 from consent_gateway.web.console.guard import one
@@ -132,6 +134,16 @@ def _release(call: PageCall) -> None:
     handing_of(call).release(call.item, by_of(call), tuple(call.fields.get("blank", ())))
 
 
+def _of_notice(change: Callable[[RecipientNotices, str, str], object]) -> Callable[[PageCall], None]:
+    def act(call: PageCall) -> None:
+        notices = call.services.rights.notices
+        if notices is None:
+            raise NotFound("no recipients are told here")
+        change(notices, _chosen(call, "notice"), call.officer.officer_id)
+
+    return act
+
+
 PAGES = (
     _form("acknowledge", _acknowledge),
     _form("send-code", _send_code),
@@ -144,4 +156,7 @@ PAGES = (
     _form("execute", _execute),
     _form("done", _done),
     _form("release", _release, auth=Doing.REVIEW_PACKAGE),
+    _form("recipient-confirmed", _of_notice(lambda notices, which, by: notices.confirm(which, by=by))),
+    _form("recipient-told", _of_notice(lambda notices, which, by: notices.told(which, by=by))),
+    _form("recipient-resend", _of_notice(lambda notices, which, by: notices.resend(which, by=by))),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response
 
-from consent_gateway.errors import Conflict, InputRefused
+from consent_gateway.errors import Conflict, InputRefused, NotFound
 from consent_gateway.preferences.centre import CHANNEL
 from consent_gateway.rights.access_report import files_of
 from consent_gateway.rights.own import LONGEST_TEXT
@@ -59,7 +59,9 @@ def start(call: PageCall) -> Response:
 
 @page("GET", f"{REQUESTS}/{{item}}", auth=Customer())
 def request(call: PageCall) -> Response:
-    """One request: how it stands, by when, and what its person can do."""
+    """One request: how it stands, by when, and what its person can do. An agent's link names it a second time."""
+    if call.request.args.get("request_id") not in (None, call.item):
+        raise NotFound("the link names two requests")
     done = call.request.args.get("done")
     return _one(call, call.item, done=done if done in ("asked", "proved", "withdrawn") else None)
 

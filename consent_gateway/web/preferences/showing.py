@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from flask import Request, Response, render_template
 
 from consent_gateway.preferences.centre import PreferenceCentre
-from consent_gateway.preferences.words import LANGUAGES, Words
+from consent_gateway.preferences.words import Words
+from consent_gateway.vocabulary import LANGUAGES
 from consent_gateway.web.fields import ID
 
 HOME = "/preferences"
@@ -52,6 +53,7 @@ def show(
         f"{template}.html" if "/" in template else f"preferences/{template}.html",
         t=words,
         brand=centre.brand,
+        responsible=centre.responsible(),
         languages=centre.words.values(),
         home=HOME,
         in_language=lambda language: f"?{urlencode({'lang': language, **kept})}",

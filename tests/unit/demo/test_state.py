@@ -88,3 +88,11 @@ def test_the_variables_are_settings_the_gateway_takes(whole: DemoState) -> None:
     settings = read_settings(whole.variables(8099, Path("policies")))
     assert settings.port == 8099
     assert settings.state_dir == whole.gateway.absolute()
+
+
+@pytest.mark.parametrize("chain", ["gateway", "keys"])
+def test_a_state_of_other_migrations_is_not_whole(whole: DemoState, chain: str) -> None:
+    """Who takes a newer version over an old demo gets a new one, and no refusal of its databases."""
+    said = json.loads(whole.marker.read_text())
+    whole.marker.write_text(json.dumps({**said, chain: "0001_older"}))
+    assert not whole.is_whole(5)

@@ -42,6 +42,13 @@ categories:
   user.health: {name: Health, special: true}
   user.health.blood: {name: Blood}
 """,
+    "controller.yaml": """\
+controllers:
+  - effective_from: 2025-01-01
+    source: art. 30
+    controller: {name: Small Ltd, address: 1 High Street, email: privacy@small.example}
+    no_officer: three people work here
+""",
     "purposes.yaml": """\
 purposes:
   - key: orders

@@ -89,6 +89,14 @@ def test_a_sound_policy_has_no_finding(policies: Policies) -> None:
     assert check_policies(policies) == ()
 
 
+def test_a_policy_that_names_nobody_is_told(small: dict[str, str]) -> None:
+    """It loads, for a gateway must start with the policy it had; the check does not let it stand."""
+    del small["controller.yaml"]
+    (finding,) = check_policies(policies_from(small))
+    assert str(finding).startswith("controller.yaml:1: nobody is named who answers for the data")
+    assert "write `controller.yaml`" in finding.mend
+
+
 def test_a_shadowed_rule_is_unreachable(small: dict[str, str]) -> None:
     """Of two bars with the same condition the later one never decides, and that is found."""
     twice = [f"id: aa.gpc-{name}, kind: bar, when: [gpc], stage: objection, reason: gpc" for name in ("a", "b")]

@@ -1,11 +1,13 @@
 """Claims about reading policy files: what is wrong is told with its line and its mend."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies, policies_from
+from consent_gateway.policy.controllers import controllers_on
 from consent_gateway.policy.expand import EXPANSIONS
 from consent_gateway.policy.legal_clocks import Period, Unit
 from consent_gateway.policy.source import parse
@@ -371,3 +373,51 @@ def test_terms_of_requests_that_cannot_stand_are_told(
     with pytest.raises(PolicyInvalid) as refused:
         policies_from(small)
     assert any(told.casefold() in finding.casefold() for finding in refused.value.findings), refused.value.findings
+
+
+@pytest.mark.parametrize(
+    ("text", "planted", "line", "told", "mend"),
+    [
+        (", email: privacy@small.example", "", 2, "`Small Ltd` can be reached by post alone", "add `email` or `phone`"),
+        ("    no_officer: three people work here\n", "", 2, "no data protection officer is named", "no_officer"),
+        ("no_officer: three", "officer: {name: D, address: A, phone: '1'}\n    no_officer: t", 2, "as well", "keep"),
+        ("address: 1 High", "adress: 1 High", 4, "unknown key `adress`", "did you mean `address`"),
+        ("2025-01-01", "'2025'", 2, "is not a day", "write it as 2026-01-31"),
+        ("    source: art. 30\n", "", 2, "`source` is missing", "add `source`"),
+        (
+            "no_officer",
+            "representatives: [{name: R, address: A, phone: '1'}]\n    no_officer",
+            5,
+            "`place` is missing",
+            "add",
+        ),
+    ],
+)
+def test_who_answers_is_named_whole_or_told(
+    small: dict[str, str], text: str, planted: str, line: int, told: str, mend: str
+) -> None:
+    """What is missing or doubtful in controller.yaml is a finding with its line and its mend."""
+    assert text in small["controller.yaml"]
+    small["controller.yaml"] = small["controller.yaml"].replace(text, planted)
+    with pytest.raises(PolicyInvalid) as refused:
+        policies_from(small)
+    found = [one for one in refused.value.findings if told in one]
+    assert found, refused.value.findings
+    assert found[0].startswith(f"controller.yaml:{line}:")
+    assert mend in found[0]
+
+
+def test_who_answers_is_found_by_the_day(small: dict[str, str]) -> None:
+    """Of several entries the last whose day has come is in force; before the first nobody is; two of a day are told."""
+    entry = small["controller.yaml"].removeprefix("controllers:\n")
+    later = entry.replace("2025-01-01", "2026-07-01").replace("Small Ltd", "Bigger Ltd")
+    joint = "    joint: [{name: Other Ltd, address: Next door, phone: '+1'}]\n"
+    small["controller.yaml"] += later + joint
+    entries = policies_from(small).documents.controllers
+    days = (date(2024, 12, 31), date(2025, 1, 1), date(2026, 6, 30), date(2026, 7, 1))
+    found = [controllers_on(entries, day) for day in days]
+    names = [None if one is None else [each.name for each in one.contacts] for one in found]
+    assert names == [None, ["Small Ltd"], ["Small Ltd"], ["Bigger Ltd", "Other Ltd"]]
+    small["controller.yaml"] += entry
+    with pytest.raises(PolicyInvalid, match="two entries begin on 2025-01-01"):
+        policies_from(small)

@@ -11,7 +11,8 @@ from consent_gateway.errors import PolicyInvalid
 from consent_gateway.policy import load_policies
 from consent_gateway.preferences.brand import contrast, read_brand
 from consent_gateway.preferences.notices import PageNotices
-from consent_gateway.preferences.words import LANGUAGES, needed_by, read_words
+from consent_gateway.preferences.words import needed_by, read_words
+from consent_gateway.vocabulary import LANGUAGES
 from consent_gateway.wiring.parts import SystemClock
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent

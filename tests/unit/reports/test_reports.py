@@ -87,6 +87,25 @@ def test_processing_tells_what_the_log_shows_and_where_it_differs(
     assert unused == set(declared) - {purpose for purpose, *_rest in opened}
 
 
+def test_processing_names_who_answers(ask: Ask) -> None:
+    """Controller, representative and officer (Art. 30(1)(a)) stand as the file says, with the day they answer from."""
+    (entry,) = yaml.safe_load((ROOT / "policies/controller.yaml").read_text())["controllers"]
+    report = ask("processing")
+    expected = [
+        ("controller", entry["controller"]),
+        *(("representative", one) for one in entry["representatives"]),
+        ("data_protection_officer", entry["officer"]),
+    ]
+    rows = report.table("responsible").records
+    assert report.figures["responsible_named"] == len(rows) == len(expected)
+    for row, (who, one) in zip(rows, expected, strict=True):
+        assert row["who"] == who
+        assert [row[name] for name in ("name", "address", "email", "phone", "place")] == [
+            one.get(name) for name in ("name", "address", "email", "phone", "place")
+        ]
+        assert (row["since"], row["source"]) == (entry["effective_from"].isoformat(), entry["source"])
+
+
 def test_processing_lists_the_bases_of_each_purpose(ask: Ask) -> None:
     """A purpose stands with the kinds of basis of each pack that speaks of it, by name or by group."""
     rows = {row["purpose"]: row for row in ask("processing").table("purposes").records}
