@@ -78,7 +78,7 @@ def _line(one: Notice) -> str:
     said = f"{one.notice_id} {one.state.value:<8} {one.recipient}: {one.done.kind.value} for {one.done.request_id}"
     known = f", known as {', '.join(one.known_as)}" if one.known_as else ""
     confirmed = "" if one.confirmed_at is None else f", confirmed {written(one.confirmed_at)}"
-    return f"{said}, {', '.join(one.done.fields)}{known}{confirmed}"
+    return f"{said}, {', '.join(one.fields)}{known}{confirmed}"
 
 
 def _notices(services: "Services") -> RecipientNotices:

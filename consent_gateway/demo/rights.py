@@ -67,6 +67,15 @@ def tell_rights(told: Narrator, base: str, tokens: Mapping[str, str], outside: O
     promise(set(_STEPS) - {"delete", "correct"} <= ended, "packages are released and answers given")
     promise("correct, execute: " in look.output, "the record is corrected")
     promise("delete, execute:waived: " in look.output, "one customer is erased")
+    _tell_recipients(told, outside, promise)
+    told.say("What is left in the queue, and by when something is owed:")
+    queue = outside.commanded("rights", "queue", "--limit", "5")
+    told.line(queue.command)
+    told.text(queue.output)
+    promise(queue.good and not any(each in queue.output for each in asked.values()), "nothing of these is open")
+
+
+def _tell_recipients(told: Narrator, outside: Outside, promise: Promise) -> None:
     told.say(
         "The courier had this customer's street for a parcel, as the log says. So it is told to erase it too, by mail"
         " and under its own name for the person, and waited for until it confirms:"
@@ -75,11 +84,6 @@ def tell_rights(told: Narrator, base: str, tokens: Mapping[str, str], outside: O
     told.line(waited.command)
     told.text(waited.output)
     promise(waited.good and " courier: erasure for " in waited.output, "the courier is told")
-    told.say("What is left in the queue, and by when something is owed:")
-    queue = outside.commanded("rights", "queue", "--limit", "5")
-    told.line(queue.command)
-    told.text(queue.output)
-    promise(queue.good and not any(each in queue.output for each in asked.values()), "nothing of these is open")
 
 
 def _line(answer: Answer) -> str:

@@ -4,13 +4,12 @@ The outcome is `corrected` only where no law keeps the old value and a look thro
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from consent_gateway.audit.entry import EntryKind
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.callers.transactions import reading, transaction
@@ -26,9 +25,8 @@ from consent_gateway.rights.correction_tables import CORRECTIONS
 from consent_gateway.rights.erasure_closing import Tell, tell_nobody
 from consent_gateway.rights.erasure_records import leftovers_text
 from consent_gateway.rights.plan_model import Cause, Leftover, Plan
-from consent_gateway.rights.recipients import Done, Kind
+from consent_gateway.rights.recipients import Concerned, Done, Kind, received
 from consent_gateway.rights.scan import Scan, Scanned
-from consent_gateway.vocabulary import COMPANY
 
 SOURCE = "data_subject"
 """Where a corrected value comes from, as the field's source tells."""
@@ -69,27 +67,20 @@ class CorrectionClosing:
             refused = refusals(connection, found)
         scanned = self._scan.look(plan, terms, refused)
         at("looked")
-        recipients = self._recipients(found)
+        concerned = self._concerned(found)
         try:
-            self._commit(found, plan, scanned, store_key, recipients, at, refresh=True)
+            self._commit(found, plan, scanned, store_key, concerned, at, refresh=True)
         except Suppressed:  # the identifier became an erased person's in between: the record stays as it was known
             left = Leftover("gateway", "people", Cause.REFUSED, 1, Suppressed.code)
             told = Scanned(scanned.tables, scanned.columns, scanned.files, (*scanned.leftovers, left))
-            self._commit(found, plan, told, store_key, recipients, at, refresh=False)
+            self._commit(found, plan, told, store_key, concerned, at, refresh=False)
         at("closed")
 
-    def _recipients(self, found: Corrected) -> tuple[str, ...]:
-        """Everybody outside the company whom the log says to have received one of the corrected fields."""
+    def _concerned(self, found: Corrected) -> Concerned:
+        """Everybody outside the company who received one of the corrected fields, with these."""
         names = {one.field for one in found.fields if one.erased}
-        received = {
-            entry["recipient"]
-            for entry in self._log.about(found.data_subject)
-            if entry.get("kind") == EntryKind.DECISION.value
-            and entry.get("outcome") == "open"
-            and not names.isdisjoint(name for name, told in entry.get("fields", {}).items() if told[0] != "withhold")
-            and "recipient" in entry
-        }
-        return tuple(sorted(received - {COMPANY}))
+        told = received(self._log.about(found.data_subject))
+        return {recipient: sorted(fields & names) for recipient, fields in told.items() if fields & names}
 
     def _commit(
         self,
@@ -97,7 +88,7 @@ class CorrectionClosing:
         plan: Plan,
         scanned: Scanned,
         store_key: str,
-        recipients: Sequence[str],
+        concerned: Concerned,
         at: Callable[[str], None],
         *,
         refresh: bool,
@@ -121,12 +112,11 @@ class CorrectionClosing:
                 self._enrolment.refresh(connection, store_key, tuple(found.names))
             causes = Counter(one.cause.value for one in leftovers)
             told = {f"left_{cause}": str(number) for cause, number in causes.items()}
-            ended = entry(found, None, outcome, now, recipients=str(len(recipients)), **told)
+            ended = entry(found, None, outcome, now, recipients=str(len(concerned)), **told)
             if plan.steps:
                 self._tell_source(connection, found, ended.entry_id, now)
-            mended = tuple(one.field for one in found.fields if one.erased)
-            done = Done(Kind.CORRECTION, found.correction_id, found.request_id, found.data_subject, mended)
-            self._tell(connection, done, recipients)
+            done = Done(Kind.CORRECTION, found.correction_id, found.request_id, found.data_subject)
+            self._tell(connection, done, concerned)
             record_in(connection, ended)
             at("closing")
 

@@ -6,12 +6,11 @@ The outcome is `erased` only where nothing is kept and nothing was found; what c
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from consent_gateway.audit.entry import EntryKind
 from consent_gateway.audit.log import AuditLog
 from consent_gateway.audit.recorder import record_in
 from consent_gateway.callers.transactions import reading, transaction
@@ -33,17 +32,16 @@ from consent_gateway.rights.erasure_records import (
 )
 from consent_gateway.rights.erasure_tables import ACCESS_PACKAGES, ERASURES
 from consent_gateway.rights.plan_model import Cause, Leftover, Plan
-from consent_gateway.rights.recipients import Done, Kind
+from consent_gateway.rights.recipients import Concerned, Done, Kind, received
 from consent_gateway.rights.scan import Scan, Scanned
 from consent_gateway.rights.scan_values import joined
 from consent_gateway.shredding import Shredded, Shredding
-from consent_gateway.vocabulary import COMPANY
 
-Tell = Callable[[sa.Connection, Done, Sequence[str]], None]
+Tell = Callable[[sa.Connection, Done, Concerned], None]
 """Writes notices to recipients, in the transaction of the outcome: both are committed, or neither."""
 
 
-def tell_nobody(_connection: sa.Connection, _done: Done, _recipients: Sequence[str]) -> None:
+def tell_nobody(_connection: sa.Connection, _done: Done, _concerned: Concerned) -> None:
     """No notices are written here."""
 
 
@@ -96,8 +94,8 @@ class Closing:
             refused = refusals(connection, erasure.erasure_id, erasure.run)
         scanned = self._scan.look(plan, terms, (*refused, *kept))
         at("looked")
-        recipients = self._recipients(erasure.data_subject)
-        self._commit(erasure, plan, scanned, keys, recipients, at)
+        told = received(self._log.about(erasure.data_subject))
+        self._commit(erasure, plan, scanned, keys, told, at)
         at("closed")
 
     def _forget_own(self, erasure: Erasure, plan: Plan) -> None:
@@ -127,29 +125,20 @@ class Closing:
         except Conflict as error:
             raise Conflict(f"the erasure cannot destroy the keys: {error.message}") from error
 
-    def _recipients(self, data_subject: str) -> tuple[str, ...]:
-        """Everybody outside the company whom the log says to have received something of the person's."""
-        found = {
-            entry["recipient"]
-            for entry in self._log.about(data_subject)
-            if entry.get("kind") == EntryKind.DECISION.value and entry.get("outcome") == "open" and "recipient" in entry
-        }
-        return tuple(sorted(found - {COMPANY}))
-
     def _commit(
         self,
         erasure: Erasure,
         plan: Plan,
         scanned: Scanned,
         keys: Shredded | None,
-        recipients: Sequence[str],
+        told: Mapping[str, set[str]],
         at: Callable[[str], None],
     ) -> None:
         now, leftovers = self._clock.now(), scanned.leftovers
         outcome = State.PARTIALLY_ERASED if leftovers or plan.keeps else State.ERASED
         remember = after(now.date(), self._retention.on(now.date()).remember) - now.date()
         with transaction(self._engine) as connection:
-            certificate = self._certificate(connection, erasure, outcome, scanned, keys, recipients, now)
+            certificate = self._certificate(connection, erasure, outcome, scanned, keys, sorted(told), now)
             values = {
                 "state": outcome,
                 "finished_at": to_micros(now),
@@ -163,14 +152,15 @@ class Closing:
             ending = sa.update(ERASURES).where(*of_run, columns.state == State.RUNNING)
             if connection.execute(ending.values(values)).rowcount != 1:
                 return  # another process has ended it
-            gone = tuple(one.field for one in erasure.fields if one.erased)
-            done = Done(Kind.ERASURE, erasure.erasure_id, erasure.request_id, erasure.data_subject, gone)
-            self._tell(connection, done, recipients)
+            gone = {one.field for one in erasure.fields if one.erased}
+            done = Done(Kind.ERASURE, erasure.erasure_id, erasure.request_id, erasure.data_subject)
+            # Who received only what a law keeps here is told as well: whether it binds them too is for them to judge.
+            self._tell(connection, done, {one: sorted(fields & gone or fields) for one, fields in told.items()})
             causes = Counter(one.cause.value for one in leftovers)
-            told = {f"left_{cause}": str(number) for cause, number in causes.items()}
+            left = {f"left_{cause}": str(number) for cause, number in causes.items()}
             looked = {"tables": str(scanned.tables), "columns": str(scanned.columns), "files": str(scanned.files)}
             digest = hashlib.sha256(certificate).hexdigest()
-            record_in(connection, entry(erasure, None, "erase", outcome, now, certificate=digest, **looked, **told))
+            record_in(connection, entry(erasure, None, "erase", outcome, now, certificate=digest, **looked, **left))
             at("closing")
 
     def _certificate(

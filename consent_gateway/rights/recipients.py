@@ -6,7 +6,7 @@ and in no other way, and the fields, never a value: a recipient reads corrected 
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,7 @@ from consent_gateway.policy.documents import Recipient
 from consent_gateway.policy.letters import LetterTexts
 from consent_gateway.ports import Clock
 from consent_gateway.rights.recipient_tables import RECIPIENT_NOTICES
+from consent_gateway.vocabulary import COMPANY, Effect
 
 LIFE = timedelta(days=7)
 """How long a notice is tried by mail before it has failed."""
@@ -38,6 +39,21 @@ KnownAs = Callable[[sa.Connection, str, str], Sequence[str]]
 _T = RECIPIENT_NOTICES.c
 _PLACE = re.compile(r"{(\w+)}")
 _INSERT = insert_ignoring(RECIPIENT_NOTICES)
+
+
+Concerned = Mapping[str, Sequence[str]]
+"""Recipients, each with the names of fields that it must erase or correct."""
+
+
+def received(entries: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Everybody outside the company whom entries about a person say to have received something, with the fields."""
+    found: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.get("kind") == EntryKind.DECISION.value and entry.get("outcome") == "open" and "recipient" in entry:
+            fields = {name for name, told in entry.get("fields", {}).items() if told[0] != Effect.WITHHOLD.word}
+            found.setdefault(entry["recipient"], set()).update(fields)
+    found.pop(COMPANY, None)
+    return found
 
 
 class Kind(StrEnum):
@@ -62,22 +78,25 @@ _UNTOLD = frozenset({NoticeState.TO_TELL, NoticeState.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done about a person: an erasure or a correction by its id, for which request, to which fields."""
+    """What was done about a person: an erasure or a correction by its id, for which request."""
 
     kind: Kind
     act_id: str
     request_id: str
     data_subject: str
-    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice. `known_as` is what the recipient calls the person, empty where nobody can say it any more."""
+    """One notice, of the fields that its recipient once received.
+
+    `known_as` is what the recipient calls the person, empty where nobody can say it any more.
+    """
 
     notice_id: str
     done: Done
     recipient: str
+    fields: tuple[str, ...]
     state: NoticeState
     queued_at: datetime
     settled_at: datetime | None
@@ -107,10 +126,10 @@ class RecipientNotices:
         self._queue = queue
         self._company = company
 
-    def tell(self, connection: sa.Connection, done: Done, recipients: Sequence[str]) -> None:
+    def tell(self, connection: sa.Connection, done: Done, concerned: Concerned) -> None:
         """Write a notice to each recipient that has none of this, in the transaction of the outcome."""
         now = self._clock.now()
-        for recipient in recipients:
+        for recipient, fields in sorted(concerned.items()):
             notice_id = new_id("rn", now)
             row = {
                 "notice_id": notice_id,
@@ -119,7 +138,7 @@ class RecipientNotices:
                 "request_id": done.request_id,
                 "data_subject": done.data_subject,
                 "recipient": recipient,
-                "fields": json.dumps(done.fields),
+                "fields": json.dumps(fields),
                 "state": NoticeState.TO_TELL.value,
                 "queued_at": to_micros(now),
             }
@@ -206,7 +225,7 @@ class RecipientNotices:
             "name": self._company,
             "reference": notice.notice_id,
             "person": ", ".join(names),
-            "fields": ", ".join(notice.done.fields),
+            "fields": ", ".join(notice.fields),
         }
         said = template.languages[contact.language]
         subject_line, text = (_PLACE.sub(lambda at: places[at[1]], each) for each in (said.subject_line, said.text))
@@ -243,11 +262,11 @@ def _word(notice: Notice) -> str:
 
 
 def _notice(row: sa.Row[Any]) -> Notice:
-    done = Done(Kind(row.kind), row.act_id, row.request_id, row.data_subject, tuple(json.loads(row.fields)))
     return Notice(
         notice_id=row.notice_id,
-        done=done,
+        done=Done(Kind(row.kind), row.act_id, row.request_id, row.data_subject),
         recipient=row.recipient,
+        fields=tuple(json.loads(row.fields)),
         state=NoticeState(row.state),
         queued_at=from_micros(row.queued_at),
         settled_at=None if row.settled_at is None else from_micros(row.settled_at),
@@ -263,7 +282,7 @@ def notice_document(notice: Notice) -> dict[str, Any]:
         "request": notice.done.request_id,
         "recipient": notice.recipient,
         "known_as": list(notice.known_as),
-        "fields": list(notice.done.fields),
+        "fields": list(notice.fields),
         "state": notice.state.value,
         "queued_at": notice.queued_at,
         "settled_at": notice.settled_at,

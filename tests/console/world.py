@@ -84,9 +84,9 @@ class World:
         """Write that two recipients must correct too: one has an address, the other none."""
         notices = self.services.rights.notices
         assert notices is not None
-        done = Done(Kind.CORRECTION, f"cor_{cast}", request_id, self.person(cast), ("street", "city"))
+        done = Done(Kind.CORRECTION, f"cor_{cast}", request_id, self.person(cast))
         with self.services.engine.begin() as connection:
-            notices.tell(connection, done, ("courier", "print_shop"))
+            notices.tell(connection, done, dict.fromkeys(("courier", "print_shop"), ("street", "city")))
 
     def ask(self, right: str, cast: int, *, days_ago: int = 0, text: str | None = None) -> str:
         """A request by letter of one of the cast, `days_ago`."""

@@ -81,6 +81,7 @@ def test_a_recipient_is_mailed_under_its_own_name_for_the_person(mailing: Line) 
     erased = erase(mailing, someone)
     notice = only(mailing, erased.request_id)
     assert (notice.recipient, notice.state, list(notice.known_as)) == ("email_tool", NoticeState.QUEUED, called)
+    assert notice.fields == ("email",)  # what it got of all that was erased
     mail = sent(mailing)[0]
     assert (mail.recipient, mail.language) == ("privacy@lerchenpost.example", "en")
     assert notice.notice_id in mail.subject_line
