@@ -139,10 +139,11 @@ class BoundedSender(SpanProcessor):
                 self._overflow += 1
 
     def shutdown(self) -> None:
-        """Send what waits as far as that goes in three seconds, and stop."""
+        """Send what waits as far as that goes in three seconds, and stop; what is lost by that is counted, too."""
         self._stop.set()
         self._thread.join(CLOSE_SECONDS)
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # ends an attempt that is still going on
+        self._thread.join(CLOSE_SECONDS)
 
     def force_flush(self, timeout_millis: int = 0) -> bool:  # noqa: ARG002 - the library's signature
         """Nothing waits longer than a second anyway."""

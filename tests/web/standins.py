@@ -442,7 +442,7 @@ class MemoryForms:
 def look() -> SimpleNamespace:
     """The real words and brand of the pages, without anything behind them."""
     words, brand = read_words(ROOT / "policies", ()), read_brand(ROOT / "policies")
-    return SimpleNamespace(words=words, brand=brand, forms=MemoryForms())
+    return SimpleNamespace(words=words, brand=brand, forms=MemoryForms(), responsible=lambda: ())
 
 
 @dataclass

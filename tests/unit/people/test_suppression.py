@@ -121,6 +121,7 @@ def test_every_table_that_names_a_person_is_emptied_or_stays_for_a_reason(
     stays = {"people", "consent_events", "person_state", "purpose_state", "audit_log", "shreddings"}
     stays |= {"rights_requests"}  # for as long as the law says; what is personal in them goes by the act
     stays |= {"erasures"}  # the proof of the erasure; what is sealed in it goes when nothing is left to do
+    stays |= {"recipient_notices"}  # who must erase too is waited for; what each calls the person is not kept there
     stays |= {"corrections"}  # as the requests that they answer; what is sealed in them goes by the act
     # How far a destination has heard, by number: the erasure itself is still to reach it, and that it did is proof.
     stays |= {"changes_set_aside", "changes_heard"}
