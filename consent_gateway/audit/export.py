@@ -185,13 +185,14 @@ class _Span:
         if first is None:
             raise NotFound("no sealed entry fits in what was asked for")
         self.which, self.size, self.is_run = which, size, which.is_window
-        self.conditions = [index.between(first, last)] if self.is_run else asked
+        # Of a run no lower bound: beside the page's own, SQLite would begin at the run's for every page.
+        self.before, self.conditions = first - 1, [index <= last] if self.is_run else asked
         self.total = last - first + 1 if self.is_run else self.counted
 
     def pages(self, connection: sa.Connection) -> Iterator[Sequence[sa.Row[Any, Any, Any]]]:
         """The entries in pages, oldest first, so that no statement runs long."""
         log = AUDIT_LOG.c
-        after = -1
+        after = self.before
         while True:
             statement = sa.select(log.leaf_index, log.entry, log.leaf_hash).where(log.leaf_index > after)
             rows = connection.execute(statement.where(*self.conditions).order_by(log.leaf_index).limit(PAGE)).all()

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,26 @@ def test_the_command_asks_for_anything(
     wanted = {"data_subject": "ds_0", "channel": "mail", "outcome": "open", "purpose": "order_fulfilment"}
     assert [(one["action"], one["detail"]) for one in acts] == [("export", wanted)]
     assert replace(EntryFilter(), purpose="x").is_window is False
+
+
+@pytest.mark.only_on("sqlite", reason="SQLite tells how many steps of its machine a statement took")
+def test_a_later_page_costs_no_more_than_an_earlier_one(
+    gateway_engine: sa.Engine, signer: Signer, made: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page is found where the one before it ended, however far into the log: an export grows with its entries."""
+    steps, seen = 0, [0]
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def count(connection: Any, *_more: object) -> None:
+        connection.set_progress_handler(step, 10)
+
+    monkeypatch.setattr(export_module, "PAGE", 10)
+    sa.event.listen(gateway_engine, "checkout", count)
+    export(gateway_engine, tmp_path / "export", signer, made[-1].at, progress=lambda _read, _all: seen.append(steps))
+    pages = [later - earlier for earlier, later in pairwise(seen)][1:-1]
+    assert len(pages) > 20
+    assert max(pages) <= 2 * min(pages)
