@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= python3
 PEERS := tests/peers/oidc/node_modules/.installed tests/peers/browser/node_modules/.installed
 
-.PHONY: help demo test check policies peers unit soak bench bench-quick docs clean
+.PHONY: help demo test check policies peers unit soak bench bench-quick bench-log docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -47,6 +47,9 @@ bench: $(INSTALLED) ## gated reads against a bare endpoint, side by side, on bot
 
 bench-quick: $(INSTALLED) ## the same in under a minute
 	$(BIN)/python -m bench --quick
+
+bench-log: $(INSTALLED) ## the log alone, grown to ten million entries; about an hour and 30 GB of disk
+	$(BIN)/python -m bench --log 10000000
 
 docs: $(INSTALLED) ## write the generated reference pages anew
 	$(BIN)/python -m docs.generate
