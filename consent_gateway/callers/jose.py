@@ -44,7 +44,7 @@ def opened(text: str, longest: int, *, brings_key: bool = False) -> Unverified:
         raise JwtRefused("it is no JWT of a length that is taken")
     try:
         signed = jws.extract_compact(text.encode(), registry=_registry(()))
-        header, claims = _object(signed.segments["header"]), _strict(signed.payload or b"")
+        header, claims = _object(signed.segments["header"]), strict_json(signed.payload or b"")
     except (JoseError, ValueError, RecursionError) as error:
         raise JwtRefused("it is no JWT") from error
     if not isinstance(claims, dict):
@@ -113,13 +113,14 @@ def _registry(algorithms: Collection[str]) -> JWSRegistry:
 
 
 def _object(segment: bytes) -> dict[str, Any]:
-    value = _strict(urlsafe_b64decode(segment))
+    value = strict_json(urlsafe_b64decode(segment))
     if not isinstance(value, dict):
         raise ValueError("no object")  # noqa: TRY004 - every fault of the text is one kind of error
     return value
 
 
-def _strict(text: bytes) -> Any:
+def strict_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises `ValueError`, also for a member that stands twice and for NaN."""
     return json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
 
 

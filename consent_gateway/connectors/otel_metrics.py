@@ -4,14 +4,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import export as otel
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from consent_gateway import __version__
-from consent_gateway.connectors.otel_traces import SEND_SECONDS, plain_session
+from consent_gateway.connectors.otel_traces import sending
 from consent_gateway.database import to_micros
 from consent_gateway.ports import Clock
 from consent_gateway.telemetry_settings import TelemetrySettings
@@ -37,11 +36,7 @@ class MetricSender:
         self._resource = Resource(about)
         self._exporter = OTLPMetricExporter(
             endpoint=f"{settings.endpoint}/v1/metrics",
-            certificate_file=None if settings.authorities is None else str(settings.authorities),
-            headers=dict(settings.headers),
-            timeout=SEND_SECONDS,
-            compression=Compression.Gzip,
-            session=plain_session(),
+            **sending(settings),
         )
         self._failing = False
 

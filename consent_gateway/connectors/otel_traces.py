@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import requests
 from opentelemetry.context import Context
@@ -187,18 +188,20 @@ def open_tracer(settings: TelemetrySettings, about: Mapping[str, str], dropped: 
     """The tracer that sends to the settings' endpoint. `about` says which process this is."""
     exporter = OTLPSpanExporter(
         endpoint=f"{settings.endpoint}/v1/traces",
-        certificate_file=None if settings.authorities is None else str(settings.authorities),
-        headers=dict(settings.headers),
-        timeout=SEND_SECONDS,
-        compression=Compression.Gzip,
-        session=plain_session(),
+        **sending(settings),
     )
     return OtelTracer(BoundedSender(exporter, dropped), Resource(about), settings.trace_percent)
 
 
-def plain_session() -> requests.Session:
-    """A session that takes no proxy or password from its surroundings and follows nobody elsewhere."""
+def sending(settings: TelemetrySettings) -> dict[str, Any]:
+    """How an exporter sends: with no proxy or password of its surroundings, and following nobody elsewhere."""
     session = requests.Session()
     session.trust_env = False
     session.max_redirects = 0
-    return session
+    return {
+        "certificate_file": None if settings.authorities is None else str(settings.authorities),
+        "headers": dict(settings.headers),
+        "timeout": SEND_SECONDS,
+        "compression": Compression.Gzip,
+        "session": session,
+    }

@@ -16,6 +16,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from consent_gateway.callers.jose import strict_json
 from consent_gateway.drp.directory import Agent
 from consent_gateway.errors import CallerNotPermitted, FieldFault, InputRefused
 
@@ -95,25 +96,13 @@ def _decoded(body: bytes) -> bytes:
 
 def _claims(message: bytes) -> Mapping[str, Any]:
     try:
-        claims = json.loads(message.decode(), object_pairs_hook=_members, parse_constant=_no_constant)
+        claims = strict_json(message.decode())
         json.dumps(claims, ensure_ascii=False).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError) as error:
         raise InputRefused("what is signed is not JSON in UTF-8, each member once") from error
     if not isinstance(claims, dict) or _depth(claims) > _DEEPEST:
         raise InputRefused("what is signed is not a plain JSON object")
     return claims
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A member that stands twice is read one way by us and another way by the next."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
-    return members
-
-
-def _no_constant(_name: str) -> Any:
-    raise ValueError("NaN is no number")
 
 
 def _depth(value: Any) -> int:

@@ -76,6 +76,11 @@ class LetterText:
     subject_line: str
     text: str
 
+    def filled(self, places: Mapping[str, str]) -> tuple[str, str]:
+        """Subject line and text with what stands in their places."""
+        subject_line, text = (_PLACE.sub(lambda at: places[at[1]], each) for each in (self.subject_line, self.text))
+        return subject_line, text
+
 
 @dataclass(frozen=True, slots=True)
 class Template:

@@ -4,7 +4,6 @@ A letter holds what the request's row holds and nothing else about its person: n
 Where the request has a mail address it is queued as a mail; where it has none, it waits to be printed and posted.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,8 +24,6 @@ from consent_gateway.rights.tables import RIGHTS_LETTERS
 
 LIFE = timedelta(days=7)
 """How long a letter is tried by mail before it has failed."""
-
-_PLACE = re.compile(r"{(\w+)}")
 
 
 class LetterState(StrEnum):
@@ -143,6 +140,4 @@ class Letters:
         if remedy is not None:
             authority = self._authority(request.jurisdiction, language) or ""
             places["remedy"] = remedy.languages[language].replace("{authority}", authority)
-        said = template.languages[language]
-        subject_line, text = (_PLACE.sub(lambda at: places[at[1]], each) for each in (said.subject_line, said.text))
-        return subject_line, text
+        return template.languages[language].filled(places)

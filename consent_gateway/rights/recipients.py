@@ -5,7 +5,6 @@ and in no other way, and the fields, never a value: a recipient reads corrected 
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -37,7 +36,6 @@ KnownAs = Callable[[sa.Connection, str, str], Sequence[str]]
 """What a recipient calls a person; nothing where nobody can say it any more. May raise `KeysUnavailable`."""
 
 _T = RECIPIENT_NOTICES.c
-_PLACE = re.compile(r"{(\w+)}")
 _INSERT = insert_ignoring(RECIPIENT_NOTICES)
 
 
@@ -227,8 +225,7 @@ class RecipientNotices:
             "person": ", ".join(names),
             "fields": ", ".join(notice.fields),
         }
-        said = template.languages[contact.language]
-        subject_line, text = (_PLACE.sub(lambda at: places[at[1]], each) for each in (said.subject_line, said.text))
+        subject_line, text = template.languages[contact.language].filled(places)
         mail = Mail(new_id("ml", now), contact.address, subject_line, text, contact.language)
         self._queue.put_in(connection, mail, now=now, life=LIFE)
         return mail.mail_id
